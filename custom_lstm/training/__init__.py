@@ -1,1 +1,1 @@
-""""""
+"""The main job: options, training by either loop, the run folder, scores."""

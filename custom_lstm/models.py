@@ -1,0 +1,160 @@
+"""The main job's network: encoder, recurrent core, one shared head.
+
+images (batch, time, 28, 28, 1)
+  → TimeDistributed(encoder)      convolutions, time folded into the batch axis
+  → RNN(LSTMCell)                 any recurrent layer that returns sequences
+  → Dense                         the same head at every step
+"""
+
+from collections.abc import Sequence
+
+import keras
+
+from custom_lstm.cells import LSTMCell
+from custom_lstm.heads import Head
+from custom_lstm.layers import LSTM, TimeDistributed
+
+RECURRENT = ("cell", "layer", "keras")
+POOLINGS = ("flatten", "global")
+
+
+def build_encoder(
+    filters: Sequence[int] = (32, 64, 64),
+    *,
+    features: int = 128,
+    pooling: str = "flatten",
+    dropout: float = 0.0,
+    image_shape: tuple[int, int, int] = (28, 28, 1),
+) -> keras.Sequential:
+    """Build the convolutional encoder of one digit.
+
+    The first block is a 5×5 convolution of stride 2, the others are 3×3, and a
+    2×2 max pooling follows every block but the first. A block is convolution,
+    batch normalisation (momentum 0.9), ReLU.
+
+    Args:
+        filters: filters of each block; at least one, all positive.
+        features: width of the dense layer at the end; 0 leaves it out.
+        pooling: `"flatten"` keeps where a feature was seen, `"global"` averages
+            over the image.
+        dropout: share of the pooled features dropped in training, in [0, 1).
+        image_shape: `(height, width, channels)` of one image, in 0…255.
+
+    Returns:
+        A built `keras.Sequential`: `(batch, height, width, channels)` of any
+        number type → `(batch, features)`.
+
+    Raises:
+        ValueError: an argument is out of range.
+
+    Example:
+
+    >>> build_encoder((8, 16), features=32).output_shape
+    (None, 32)
+    """
+    filters = tuple(filters)
+    if not filters or any(f < 1 for f in filters):
+        raise ValueError(f"`filters` must be positive integers. Received: {filters}")
+    if features < 0:
+        raise ValueError(f"`features` must be 0 or more. Received: {features}")
+    if pooling not in POOLINGS:
+        raise ValueError(f"`pooling` must be one of {POOLINGS}. Received: {pooling!r}")
+    if not 0 <= dropout < 1:
+        raise ValueError(f"`dropout` must be in [0, 1). Received: {dropout}")
+    layers = keras.layers
+    stack: list[keras.layers.Layer] = [
+        layers.Input(image_shape),
+        layers.Rescaling(1 / 255),
+    ]
+
+    def normalised(layer):
+        return [layer, layers.BatchNormalization(momentum=0.9), layers.ReLU()]
+
+    for block, width in enumerate(filters):
+        size, stride = (5, 2) if block == 0 else (3, 1)
+        stack += normalised(
+            layers.Conv2D(width, size, stride, padding="same", use_bias=False)
+        )
+        if block > 0:
+            stack.append(layers.MaxPooling2D(2, padding="same"))
+    stack.append(
+        layers.Flatten() if pooling == "flatten" else layers.GlobalAveragePooling2D()
+    )
+    if dropout:
+        stack.append(layers.Dropout(dropout))
+    if features:
+        stack += normalised(layers.Dense(features, use_bias=False))
+    return keras.Sequential(stack, name="encoder")
+
+
+def build_core(
+    recurrent: str = "cell", units: int = 256, *, unroll: bool = False
+) -> keras.layers.Layer:
+    """Build the recurrent layer; every kind has the same weights and outputs.
+
+    Args:
+        recurrent: `"cell"` for `keras.layers.RNN(LSTMCell(units))`, the course's
+            wrapping; `"layer"` for our `LSTM`; `"keras"` for `keras.layers.LSTM`.
+        units: size of each of the two states.
+        unroll: write the steps out instead of looping; needs a fixed length.
+
+    Returns:
+        A layer `(batch, time, features)` → `(batch, time, units)`.
+
+    Raises:
+        ValueError: `recurrent` is unknown.
+
+    Example:
+
+    >>> build_core("keras", 8).compute_output_shape((2, 4, 3))
+    (2, 4, 8)
+    """
+    options = {"return_sequences": True, "unroll": unroll, "name": "core"}
+    if recurrent == "cell":
+        return keras.layers.RNN(LSTMCell(units), **options)
+    if recurrent == "layer":
+        return LSTM(units, **options)
+    if recurrent == "keras":
+        return keras.layers.LSTM(units, **options)
+    raise ValueError(f"`recurrent` must be one of {RECURRENT}. Received: {recurrent!r}")
+
+
+def build_model(
+    head: Head,
+    *,
+    length: int | None = None,
+    recurrent: str = "cell",
+    units: int = 256,
+    image_shape: tuple[int, int, int] = (28, 28, 1),
+    **encoder_options,
+) -> keras.Model:
+    """Build the network that says the running total of a sequence of digits.
+
+    The weights do not depend on `length`, so those of a model trained at one
+    length can be set into a model built for another, or for any (None).
+
+    Args:
+        head: kind and range of the answers.
+        length: digits in a sequence, unrolled; None loops over any number.
+        recurrent, units: see `build_core`.
+        image_shape: `(height, width, channels)` of one image.
+        **encoder_options: see `build_encoder`.
+
+    Returns:
+        An uncompiled functional model: `(batch, time, *image_shape)` uint8 →
+        `(batch, time, head.units)` float32.
+
+    Raises:
+        ValueError: an argument is out of range.
+
+    Example:
+
+    >>> model = build_model(Head("totals", -18, 18), length=4, units=16)
+    >>> model.output_shape
+    (None, 4, 37)
+    """
+    images = keras.Input((length, *image_shape), dtype="uint8", name="images")
+    encoder = build_encoder(image_shape=image_shape, **encoder_options)
+    features = TimeDistributed(encoder, name="encode")(images)
+    core = build_core(recurrent, units, unroll=length is not None)
+    return keras.Model(images, head.layer()(core(features)), name="digit_totals")

@@ -1,0 +1,80 @@
+"""From options to a compiled model."""
+
+import keras
+
+from custom_lstm.data import total_range
+from custom_lstm.heads import Head
+from custom_lstm.models import build_model
+from custom_lstm.training.config import Config
+
+
+def head_of(config: Config) -> Head:
+    """Return the head that the options describe."""
+    lowest, highest = total_range(config.data.length, config.data.start)
+    return Head(config.model.head, lowest, highest)
+
+
+def build(
+    config: Config, *, any_length: bool = False, recurrent: str | None = None
+) -> keras.Model:
+    """Build the model that the options describe, with fresh weights.
+
+    Args:
+        config: all options.
+        any_length: loop over any number of digits instead of unrolling.
+        recurrent: the recurrent layer, instead of the one in the options.
+    """
+    options = config.model
+    return build_model(
+        head_of(config),
+        length=None if any_length else config.data.length,
+        recurrent=recurrent or options.recurrent,
+        units=options.units,
+        filters=options.filters,
+        features=options.features,
+        pooling=options.pooling,
+        dropout=options.dropout,
+    )
+
+
+def build_optimizer(config: Config, steps_per_epoch: int) -> keras.Optimizer:
+    """Build the optimizer: a linear rise, then a cosine to 0, over all steps."""
+    options = config.optimisation
+    assert options.epochs is not None
+    steps = options.epochs * steps_per_epoch
+    warmup = int(options.warmup * steps)
+    rate = keras.optimizers.schedules.CosineDecay(
+        0.0 if warmup else options.learning_rate,
+        steps - warmup,
+        warmup_target=options.learning_rate if warmup else None,
+        warmup_steps=warmup,
+    )
+    common = {
+        "weight_decay": options.weight_decay or None,
+        "global_clipnorm": options.clip_norm or None,
+    }
+    if options.optimizer == "adam":
+        return keras.optimizers.Adam(rate, beta_2=0.99, **common)
+    return keras.optimizers.Muon(
+        rate,
+        adam_beta_2=0.99,
+        adam_weight_decay=common["weight_decay"],
+        exclude_layers=[config.model.head],
+        **common,
+    )
+
+
+def build_compiled(config: Config, steps_per_epoch: int) -> keras.Model:
+    """Build the model to train, with optimizer, loss and metrics.
+
+    Weights are drawn from `seed`, whichever recurrent layer is used.
+    """
+    keras.utils.set_random_seed(config.run.seed)
+    model = build(config)
+    head = head_of(config)
+    model.compile(
+        optimizer=build_optimizer(config, steps_per_epoch),
+        loss=head.loss(),
+        weighted_metrics=head.metrics(),
+    )
+    return model

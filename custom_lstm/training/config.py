@@ -1,0 +1,309 @@
+"""Every option of the main job, once: the command line is made from this.
+
+This module imports neither Keras nor TensorFlow, so that `train.py --help` and
+mistyped options answer at once.
+"""
+
+import argparse
+import contextlib
+import dataclasses
+import difflib
+import io
+import itertools
+import re
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Literal
+
+import tyro
+
+from custom_lstm.errors import UsageError
+
+_flat = tyro.conf.OmitArgPrefixes
+_MANY = 10**9
+_DESCRIPTION = """Train a network that reads handwritten digits one after the other
+and says their alternating sum, +d1 -d2 +d3 ..., after each."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Data:
+    """Digits and the sequences made of them."""
+
+    data: Literal["auto", "mnist", "digits"] = "auto"
+    """Where digits come from: MNIST, scikit-learn's embedded digits, or auto:
+    MNIST if it is prepared or its host answers, else the embedded ones."""
+    data_dir: Path | None = None
+    """TFDS folder of MNIST; by default TFDS_DATA_DIR or ~/tensorflow_datasets."""
+    length: int = 4
+    """Digits in a sequence."""
+    start: Literal[1, -1] = 1
+    """Sign of the first digit; signs alternate from there."""
+    augment: bool = True
+    """Warp the training digits a little, anew each epoch."""
+    shift: float = 2.0
+    """Largest shift in pixels."""
+    rotate: float = 10.0
+    """Largest rotation in degrees."""
+    zoom: float = 0.1
+    """Largest change of size, as a share."""
+    shear: float = 0.1
+    """Largest shear, as a share."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Model:
+    """Encoder, recurrent core and head."""
+
+    filters: tuple[int, ...] = (32, 64, 64)
+    """Filters of each convolution block."""
+    features: int = 128
+    """Width of the encoder's dense layer; 0 leaves it out."""
+    pooling: Literal["flatten", "global"] = "flatten"
+    """How the last feature map becomes a vector."""
+    dropout: float = 0.0
+    """Share of the pooled features dropped in training."""
+    recurrent: Literal["cell", "layer", "keras"] = "cell"
+    """Keras's RNN around our LSTMCell, our LSTM layer, or Keras's LSTM."""
+    units: int = 256
+    """Units of the LSTM."""
+    head: Literal["totals", "value"] = "totals"
+    """Softmax over all possible totals, or one number with squared error."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Optimisation:
+    """How the weights are found."""
+
+    loop: Literal["fit", "custom"] = "fit"
+    """Keras's compile/fit, or our own loop; both reach the same weights."""
+    epochs: int | None = None
+    """Passes over the training digits; by default what suits the data."""
+    batch_size: int = 64
+    """Sequences in a step."""
+    optimizer: Literal["muon", "adam"] = "muon"
+    """Muon for matrices and Adam for the rest, or Adam for everything."""
+    learning_rate: float = 0.01
+    """Peak of the one-cycle learning rate."""
+    warmup: float = 0.25
+    """Share of the steps in which the rate rises; it falls to 0 after."""
+    weight_decay: float = 0.0
+    """Decoupled weight decay."""
+    clip_norm: float = 1.0
+    """Largest norm of all gradients together; 0 switches clipping off."""
+    patience: int = 0
+    """Stop after so many epochs without a better validation score; 0 never."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """The run folder and what is done with it."""
+
+    preset: Literal["default", "best"] = "default"
+    """Defaults of all the options here: default (minutes) or best (half an hour)."""
+    seed: int = 0
+    """Seed of weights, order of digits and warps."""
+    runs: Path = Path("runs")
+    """Folder in which the run folder is made."""
+    name: str | None = None
+    """Name in the run folder's name; by default data, length and head."""
+    resume: Path | None = None
+    """Go on with this run; if it is finished, score it or read --images.
+    Its own options hold, except --lengths and --images."""
+    lengths: tuple[int, ...] = ()
+    """Lengths to score after training; by default the training length."""
+    images: tuple[Path, ...] = ()
+    """With --resume: one digit per image file, in order; says their total."""
+    tensorboard: bool = True
+    """Write TensorBoard logs into the run folder."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """All options of a run.
+
+    Args:
+        data, model, optimisation, run: the four groups, as `--help` shows them.
+
+    Example:
+
+    >>> Config().optimisation.batch_size
+    64
+    """
+
+    data: _flat[Data] = Data()
+    model: _flat[Model] = Model()
+    optimisation: _flat[Optimisation] = Optimisation()
+    run: _flat[Run] = Run()
+
+    def flat(self) -> dict[str, Any]:
+        """Return every option by name; no name stands in two groups."""
+        groups = (self.data, self.model, self.optimisation, self.run)
+        return {k: v for group in groups for k, v in vars(group).items()}
+
+    def to_json(self) -> dict[str, Any]:
+        """Return every option by name, in JSON's types."""
+
+        def plain(value):
+            if isinstance(value, tuple):
+                return [plain(v) for v in value]
+            return str(value) if isinstance(value, Path) else value
+
+        return {name: plain(value) for name, value in self.flat().items()}
+
+    @classmethod
+    def from_json(cls, options: dict[str, Any]) -> "Config":
+        """Rebuild what `to_json` gave.
+
+        Raises:
+            UsageError: an option is missing, unknown or out of range.
+        """
+        lacking = set(Config().flat()) - set(options)
+        if lacking:
+            raise UsageError(f"options are missing: {', '.join(sorted(lacking))}")
+        return parse([word for item in options.items() for word in _as_words(*item)])
+
+    def check(self) -> None:
+        """Check every value's range.
+
+        Raises:
+            UsageError: the first option that is out of range.
+        """
+        for name, low, high in _RANGES:
+            value = self.flat()[name]
+            for number in value if isinstance(value, tuple) else (value,):
+                if number is not None and not low <= number <= high:
+                    option = name.replace("_", "-")
+                    bounds = f"{low} or more" if high == _MANY else f"{low} to {high}"
+                    raise UsageError(f"--{option} must be {bounds}, not {number}")
+        if not self.model.filters:
+            raise UsageError("--filters needs at least one number")
+        if self.run.images and self.run.resume is None:
+            raise UsageError("--images needs --resume RUN, a finished run")
+
+
+PRESETS: dict[str, Config] = {
+    "default": Config(),
+    "best": Config(),
+}
+_RANGES: tuple[tuple[str, float, float], ...] = (
+    ("length", 1, _MANY),
+    ("shift", 0, 14),
+    ("rotate", 0, 180),
+    ("zoom", 0, 0.9),
+    ("shear", 0, 1),
+    ("filters", 1, _MANY),
+    ("features", 0, _MANY),
+    ("dropout", 0, 0.99),
+    ("units", 1, _MANY),
+    ("epochs", 1, _MANY),
+    ("batch_size", 1, _MANY),
+    ("learning_rate", 1e-9, 10),
+    ("warmup", 0, 0.9),
+    ("weight_decay", 0, 1),
+    ("clip_norm", 0, _MANY),
+    ("patience", 0, _MANY),
+    ("seed", 0, 2**31 - 1),
+    ("lengths", 1, _MANY),
+)
+EPOCHS = {"mnist": 18, "digits": 60}
+"""Epochs when none are asked for, by pool."""
+
+_KEPT_ON_RESUME = {"resume", "lengths", "images"}
+
+
+def parse(argv: list[str] | None = None) -> Config:
+    """Read the command line.
+
+    Args:
+        argv: the words after the program's name; by default `sys.argv[1:]`.
+
+    Returns:
+        The checked options.
+
+    Raises:
+        UsageError: an option or a value is unknown, mistyped or out of range.
+        SystemExit: `--help` was asked for.
+
+    Example:
+
+    >>> parse(["--length", "6"]).data.length
+    6
+    """
+    argv = list(sys.argv[1:] if argv is None else argv)
+    preset = _preset(argv)
+    complaint = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(complaint):
+            config, unknown = tyro.cli(
+                Config,
+                args=argv,
+                default=PRESETS[preset],
+                prog="train.py",
+                description=_DESCRIPTION,
+                return_unknown_args=True,
+            )
+    except SystemExit as stop:
+        if not stop.code:
+            raise
+        raise UsageError(_one_line(complaint.getvalue())) from None
+    for word in unknown:
+        raise UsageError(f"unknown option {word}{_nearest(word, _option_names())}")
+    config.check()
+    if config.run.resume is not None:
+        _check_resume(config, PRESETS[preset])
+    return config
+
+
+def _as_words(name: str, value: Any) -> list[str]:
+    """Write one option as the command line would have it."""
+    option = name.replace("_", "-")
+    if isinstance(value, bool):
+        return [f"--{option}" if value else f"--no-{option}"]
+    if isinstance(value, list | tuple):
+        return [f"--{option}", *map(str, value)]
+    return [f"--{option}={value}"]
+
+
+def _preset(argv: list[str]) -> str:
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--preset", default="default")
+    try:
+        name = parser.parse_known_args(argv)[0].preset
+    except SystemExit:
+        raise UsageError(f"--preset needs one of {', '.join(PRESETS)}") from None
+    if name not in PRESETS:
+        raise UsageError(
+            f"--preset must be one of {', '.join(PRESETS)}, not {name}"
+            f"{_nearest(name, PRESETS)}"
+        )
+    return name
+
+
+def _check_resume(config: Config, default: Config) -> None:
+    ours, theirs = config.flat(), default.flat()
+    for name in ours:
+        if name not in _KEPT_ON_RESUME and ours[name] != theirs[name]:
+            raise UsageError(
+                f"--{name.replace('_', '-')} cannot change on --resume: the run's own "
+                "options hold; only --lengths and --images may be given"
+            )
+
+
+def _option_names() -> list[str]:
+    return [f"--{name.replace('_', '-')}" for name in Config().flat()]
+
+
+def _nearest(word: str, valid: Iterable[str]) -> str:
+    match = difflib.get_close_matches(word, list(valid), n=1)
+    return f"; did you mean {match[0]}?" if match else ""
+
+
+def _one_line(panel: str) -> str:
+    """Return the sentence inside tyro's framed complaint, with a suggestion."""
+    lines = [line.strip(" │╭╮╰╯─\n") for line in panel.splitlines()[1:]]
+    sentence = " ".join(itertools.takewhile(bool, lines))
+    choice = re.search(r"invalid choice '(.*?)'.*?Expected one of \((.*)\)", sentence)
+    if choice:
+        sentence += _nearest(choice[1], re.findall(r"'([^']*)'", choice[2]))
+    return sentence

@@ -1,0 +1,102 @@
+"""The training of a run, by either loop, from wherever it stands."""
+
+import keras
+
+from custom_lstm import data as datasets
+from custom_lstm.training.build import head_of
+from custom_lstm.training.callbacks import Recorder, StopOnInterrupt
+from custom_lstm.training.checkpoints import TrainingState
+from custom_lstm.training.config import Config
+from custom_lstm.training.loop import custom_fit
+from custom_lstm.training.runs import RunFolder
+from custom_lstm.training.scoring import DIGITS_AT_ONCE
+
+
+def steps_per_epoch(config: Config, pools: datasets.Pools) -> int:
+    """Return the steps of an epoch; the remainder of the digits is dropped.
+
+    Raises:
+        DataError: a sequence or a batch is larger than the training pool.
+    """
+    return datasets.steps_per_epoch(
+        len(pools.train), config.data.length, config.optimisation.batch_size
+    )
+
+
+def train(
+    config: Config,
+    folder: RunFolder,
+    pools: datasets.Pools,
+    model: keras.Model,
+    state: TrainingState,
+) -> bool:
+    """Train what is left of the epochs; return whether Ctrl-C ended it.
+
+    Where it begins follows from the optimizer's step count alone, so a resumed
+    run repeats no batch and leaves none out.
+
+    Args:
+        config: all options, with `epochs` settled.
+        folder: gets history, checkpoints and TensorBoard logs.
+        pools: the digits.
+        model: compiled; new or from a checkpoint.
+        state: new or from the same checkpoint.
+    """
+    epochs = config.optimisation.epochs
+    assert epochs is not None
+    steps = steps_per_epoch(config, pools)
+    interrupt = StopOnInterrupt()
+    callbacks = [
+        interrupt,
+        Recorder(folder, state, steps, config.optimisation.patience),
+    ]
+    if config.run.tensorboard:
+        callbacks.append(keras.callbacks.TensorBoard(folder.tensorboard))
+    epoch, step = divmod(int(model.optimizer.iterations), steps)
+    if step:  # an epoch that was cut short
+        _fit(config, pools, model, callbacks, (epoch, step), epoch + 1, steps - step)
+        epoch += 1
+    if epoch < epochs and not model.stop_training:
+        _fit(config, pools, model, callbacks, (epoch, 0), epochs, steps)
+    return interrupt.interrupted
+
+
+def _fit(config, pools, model, callbacks, first, last_epoch, steps):
+    """Run the loop asked for from `(epoch, step)` up to `last_epoch`."""
+    data, options = config.data, config.optimisation
+    epoch, step = first
+    batches = datasets.training_sequences(
+        pools.train,
+        length=data.length,
+        batch_size=options.batch_size,
+        epochs=last_epoch,
+        seed=config.run.seed,
+        start=data.start,
+        augment=_augment(config),
+        first_epoch=epoch,
+        first_step=step,
+    )
+    validation = datasets.evaluation_sequences(
+        pools.validation,
+        length=data.length,
+        batch_size=max(1, DIGITS_AT_ONCE // data.length),
+        start=data.start,
+    )
+    common = {
+        "epochs": last_epoch,
+        "initial_epoch": epoch,
+        "steps_per_epoch": steps,
+        "validation_data": validation,
+        "callbacks": callbacks,
+    }
+    if options.loop == "custom":
+        custom_fit(model, batches, metrics=head_of(config).metrics(), **common)
+    else:
+        model.fit(batches, **common)
+
+
+def _augment(config: Config) -> datasets.Augment | None:
+    data = config.data
+    if not data.augment:
+        return None
+    return datasets.Augment(data.shift, data.rotate, data.zoom, data.shear)

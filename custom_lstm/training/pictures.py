@@ -1,0 +1,61 @@
+"""The pictures of a finished run, made from what it left."""
+
+import keras
+import numpy as np
+
+from custom_lstm import data as datasets
+from custom_lstm import plots, trace
+from custom_lstm.training.build import build, head_of
+from custom_lstm.training.checkpoints import TrainingState
+from custom_lstm.training.config import Config
+from custom_lstm.training.runs import RunFolder
+from custom_lstm.training.scoring import answer, test_arrays
+
+_FIRST, _MISTAKEN = 5, 3
+
+
+def draw(
+    config: Config,
+    folder: RunFolder,
+    pools: datasets.Pools,
+    model: keras.Model,
+    state: TrainingState,
+) -> None:
+    """Draw curves.png, predictions.png and gates.png into the run folder.
+
+    Args:
+        config: all options.
+        folder: where the pictures go.
+        pools: sequences of the test digits are shown.
+        model: the finished one, for any length.
+        state: its history makes the curves.
+    """
+    if state.history:
+        columns = state.history[0].keys() - {"epoch"}
+        history = {name: [row[name] for row in state.history] for name in columns}
+        plots.save(plots.curves(history), folder.picture("curves"))
+    length, start = config.data.length, config.data.start
+    signs = datasets.alternating_signs(length, start).numpy()
+    images, totals, mask = test_arrays(pools, length, start)
+    whole = mask.all(axis=1)
+    images, totals = images[whole], totals[whole]
+    answers = answer(model, head_of(config), images)
+    wrong = np.flatnonzero((np.rint(answers) != totals).any(axis=1))
+    chosen = list(dict.fromkeys([*range(min(_FIRST, len(images))), *wrong[:_MISTAKEN]]))
+    plots.save(
+        plots.predictions(
+            images[chosen, ..., 0],
+            totals[chosen],
+            answers[chosen],
+            signs,
+            title=f"The first {_FIRST} test sequences, and the first with a mistake",
+        ),
+        folder.picture("predictions"),
+    )
+    twin = build(config, any_length=True, recurrent="cell")  # Keras's has no gates
+    twin.set_weights(model.get_weights())
+    states = {k: np.asarray(v)[0] for k, v in trace(twin, images[:1]).items()}
+    plots.save(
+        plots.gates(images[0, ..., 0], signs, states, totals[0], answers[0]),
+        folder.picture("gates"),
+    )

@@ -1,0 +1,195 @@
+"""The run folder: everything that a run leaves behind, in known places.
+
+config.json  history.csv  scores.json  model.keras
+curves.png   predictions.png  gates.png
+checkpoints/{last,best}.keras   tensorboard/
+"""
+
+import dataclasses
+import json
+import platform
+import re
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+from custom_lstm.errors import UserError
+from custom_lstm.files import replacing
+from custom_lstm.training.config import Config
+
+
+@dataclasses.dataclass(frozen=True)
+class RunFolder:
+    """One run's folder.
+
+    Args:
+        path: the folder itself.
+
+    Example:
+
+    >>> RunFolder(Path("runs/x")).model.as_posix()
+    'runs/x/model.keras'
+    """
+
+    path: Path
+
+    @classmethod
+    def create(cls, runs: Path, name: str) -> "RunFolder":
+        """Make `runs/<time>-<name>`, with a number behind if that is taken.
+
+        Raises:
+            UserError: the folder cannot be made or written.
+        """
+        name = re.sub(r"[^\w.+-]+", "-", name).strip("-") or "run"
+        stem = f"{time.strftime('%Y%m%d-%H%M%S')}-{name}"
+        try:
+            runs.mkdir(parents=True, exist_ok=True)
+            path, number = runs / stem, 1
+            while True:
+                try:
+                    path.mkdir()
+                    break
+                except FileExistsError:
+                    number += 1
+                    path = runs / f"{stem}-{number}"
+            (path / "checkpoints").mkdir()
+        except OSError as error:
+            raise UserError(
+                f"cannot make a run folder in {runs}: {error.strerror}; "
+                "name a writable folder with --runs"
+            ) from error
+        return cls(path)
+
+    @classmethod
+    def open(cls, path: Path) -> "RunFolder":
+        """Open a folder that an earlier run made.
+
+        Raises:
+            UserError: there is no such folder, or it is not a run's.
+        """
+        if not path.is_dir():
+            raise UserError(f"no run folder {path}")
+        if not (path / "config.json").is_file():
+            raise UserError(f"{path} is not a run folder: it holds no config.json")
+        return cls(path)
+
+    @property
+    def config(self) -> Path:
+        """Every option, the seed, versions, backend and commit."""
+        return self.path / "config.json"
+
+    @property
+    def history(self) -> Path:
+        """One line an epoch."""
+        return self.path / "history.csv"
+
+    @property
+    def scores(self) -> Path:
+        """What the finished model reaches on the test digits."""
+        return self.path / "scores.json"
+
+    @property
+    def model(self) -> Path:
+        """The finished model: the epoch with the best validation score."""
+        return self.path / "model.keras"
+
+    @property
+    def last(self) -> Path:
+        """Checkpoint from which a run goes on."""
+        return self.path / "checkpoints" / "last.keras"
+
+    @property
+    def best(self) -> Path:
+        """Checkpoint of the best validation score so far."""
+        return self.path / "checkpoints" / "best.keras"
+
+    @property
+    def tensorboard(self) -> Path:
+        """Folder to point TensorBoard at."""
+        return self.path / "tensorboard"
+
+    def picture(self, name: str) -> Path:
+        """Return the path of picture `name`."""
+        return self.path / f"{name}.png"
+
+    def write_config(self, config: Config, **facts: Any) -> None:
+        """Write the options and what the run depends on besides them."""
+        write_json(self.config, {"options": config.to_json(), **facts, **environment()})
+
+    def read_config(self) -> tuple[Config, dict[str, Any]]:
+        """Return the options and the whole content of config.json.
+
+        Raises:
+            UserError: the file is damaged or from something else.
+        """
+        content = read_json(self.config)
+        options = content.get("options")
+        if not isinstance(options, dict):
+            raise UserError(f"{self.config} holds no options: this is no run")
+        try:
+            return Config.from_json(options), content
+        except UserError as error:
+            raise UserError(f"{self.config} cannot be used: {error}") from error
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write `content` to `path`, whole or not at all."""
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Raises:
+        UserError: the file cannot be read or is not a JSON object.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read: {error}") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{path} holds no JSON object")
+    return content
+
+
+def environment() -> dict[str, Any]:
+    """Return versions, backend and commit, for config.json."""
+    from importlib import metadata
+
+    import keras
+
+    packages = ("custom_lstm", "keras", "tensorflow", "numpy", "tensorflow-datasets")
+    versions = {"python": platform.python_version()}
+    for package in packages:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:  # run from a checkout
+            versions[package] = "not installed"
+    return {
+        "versions": versions,
+        "backend": keras.backend.backend(),
+        "platform": platform.platform(),
+        "commit": _commit(),
+        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+    }
+
+
+def _commit() -> str | None:
+    """Return the commit of the checkout that this file lies in, if any."""
+    root = Path(__file__).parents[2]
+    if not (root / ".git").exists():
+        return None
+    try:
+        answer = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=40"],
+            cwd=root,
+            capture_output=True,
+            text=True,
+            timeout=5,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return answer.stdout.strip()

@@ -1,0 +1,97 @@
+"""What a trained model answers, and how well, at any length."""
+
+from typing import Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+
+from custom_lstm import data as datasets
+from custom_lstm.heads import Head
+from custom_lstm.training import scores
+from custom_lstm.training.build import build, head_of
+from custom_lstm.training.config import Config
+
+DIGITS_AT_ONCE = 1024
+"""Digits in a batch when nothing is trained."""
+
+
+def for_any_length(config: Config, model: keras.Model) -> keras.Model:
+    """Return a model with the same weights that takes any number of digits."""
+    twin = build(config, any_length=True)
+    twin.set_weights(model.get_weights())
+    return twin
+
+
+def answer(
+    model: keras.Model, head: Head, images: npt.NDArray[np.uint8]
+) -> npt.NDArray[np.float32]:
+    """Return the model's totals `(sequences, time)` for `(sequences, time, …)`."""
+    size = max(1, DIGITS_AT_ONCE // images.shape[1])
+    outputs = model.predict(images, batch_size=size, verbose=0)
+    return np.asarray(head.answers(outputs))
+
+
+def score_lengths(
+    config: Config, model: keras.Model, pools: datasets.Pools
+) -> dict[str, dict[str, Any]]:
+    """Score a trained model on every test digit at each length asked for.
+
+    Args:
+        config: all options; `lengths`, or else the training length, is scored.
+        model: built by `build`, any length.
+        pools: the digits; the training pool's shares make the baselines.
+
+    Returns:
+        For each length the fields that `scores.table` shows.
+    """
+    head, start = head_of(config), config.data.start
+    singles = pools.test.images[:, None, ..., None]
+    right = np.rint(answer(model, head, singles))[:, 0] == start * pools.test.labels
+    digit_accuracy = float(right.mean())
+    shares = np.bincount(pools.train.labels, minlength=10) / len(pools.train)
+    results = {}
+    for length in config.run.lengths or (config.data.length,):
+        images, totals, mask = test_arrays(pools, length, start)
+        signs = np.asarray(datasets.alternating_signs(length, start)).tolist()
+        results[str(length)] = {
+            "length": length,
+            **scores.score(answer(model, head, images), totals, mask),
+            "digit_accuracy": digit_accuracy,
+            "ceiling_per_position": scores.ceiling(digit_accuracy, length),
+            "baselines": scores.baselines(shares, signs, totals, mask),
+            "note": _note(config, head, length),
+        }
+    return results
+
+
+def _note(config: Config, head: Head, length: int) -> str | None:
+    if head.kind != "totals" or length <= config.data.length:
+        return None
+    return (
+        f"This totals head knows {head.lowest} to {head.highest} only, the totals of "
+        f"length {config.data.length}: from position {config.data.length + 1} on a "
+        "total can lie outside, and then it is always wrong.\n"
+        f"For longer sequences train with --length {length} or --head value."
+    )
+
+
+def test_arrays(
+    pools: datasets.Pools, length: int, start: int
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Return all test digits as images, totals and mask of whole sequences.
+
+    Args:
+        pools: the digits.
+        length: digits in a sequence.
+        start: sign of the first digit.
+
+    Returns:
+        `(sequences, time, 28, 28, 1)`, `(sequences, time)`, `(sequences, time)`;
+        the mask is 0 where the last sequence is padded.
+    """
+    batches = datasets.evaluation_sequences(
+        pools.test, length=length, batch_size=DIGITS_AT_ONCE, start=start
+    )
+    images, totals, mask = zip(*batches.as_numpy_iterator(), strict=True)
+    return np.concatenate(images), np.concatenate(totals)[..., 0], np.concatenate(mask)

@@ -1,0 +1,130 @@
+"""A whole run: data, model, training, scores, pictures."""
+
+import dataclasses
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from custom_lstm import data as datasets
+from custom_lstm.data.images import read_digit_images
+from custom_lstm.errors import UsageError, UserError
+from custom_lstm.files import replacing
+from custom_lstm.training import pictures, scores
+from custom_lstm.training.build import build_compiled, head_of
+from custom_lstm.training.checkpoints import TrainingState, load_checkpoint, load_model
+from custom_lstm.training.config import EPOCHS, Config
+from custom_lstm.training.fitting import steps_per_epoch, train
+from custom_lstm.training.runs import RunFolder, write_json
+from custom_lstm.training.scoring import answer, for_any_length, score_lengths
+
+
+def start(config: Config) -> int:
+    """Train from the beginning, score and draw.
+
+    Returns:
+        The exit code: 0, or 130 if Ctrl-C cut the training short.
+
+    Raises:
+        UserError: the digits cannot be had, or the run folder not written.
+        UsageError: a sequence or batch is larger than the pool of digits.
+    """
+    config, pools = _with_pools(config)
+    steps = steps_per_epoch(config, pools)
+    _check_lengths(config, pools)
+    folder = RunFolder.create(config.run.runs, _name(config, pools))
+    folder.write_config(config, data_used=pools.name)
+    model = build_compiled(config, steps)
+    model.summary(expand_nested=True)
+    return _train_and_finish(config, folder, pools, model, TrainingState())
+
+
+def go_on(asked: Config) -> int:
+    """Go on with run `asked.run.resume`: train what is left, score and draw.
+
+    With `asked.run.images` the finished model reads those instead.
+
+    Returns:
+        The exit code, as `start`.
+
+    Raises:
+        UserError: the folder is missing, damaged or not a run's; an image file
+            cannot be read.
+    """
+    assert asked.run.resume is not None
+    folder = RunFolder.open(asked.run.resume)
+    config, content = folder.read_config()
+    if asked.run.images:
+        return _read_images(config, folder, asked.run.images)
+    used = content.get("data_used")
+    if used not in EPOCHS:
+        raise UserError(f"{folder.config} does not say which digits the run used")
+    config = _replace(config, "data", data=used)
+    config = _replace(config, "run", lengths=asked.run.lengths or config.run.lengths)
+    config, pools = _with_pools(config)
+    _check_lengths(config, pools)
+    model, state = load_checkpoint(folder.last)
+    return _train_and_finish(config, folder, pools, model, state)
+
+
+def _train_and_finish(config, folder, pools, model, state) -> int:
+    interrupted = train(config, folder, pools, model, state)
+    with replacing(folder.model) as temporary:
+        shutil.copyfile(folder.best, temporary)
+    model = for_any_length(config, load_model(folder.model))
+    results = score_lengths(config, model, pools)
+    write_json(folder.scores, results)
+    pictures.draw(config, folder, pools, model, state)
+    for result in results.values():
+        print("\n" + scores.table(result))
+    if interrupted:
+        print(f"\nStopped early; go on with\n  python train.py --resume {folder.path}")
+        return 130
+    print(
+        f"\nThe run, with its pictures, is in {folder.path}. Try next:\n"
+        f"  python train.py --resume {folder.path} --lengths 4 8 20"
+    )
+    return 0
+
+
+def _read_images(config: Config, folder: RunFolder, paths: tuple[Path, ...]) -> int:
+    digits = read_digit_images(paths)
+    model = for_any_length(config, load_model(folder.model))
+    head = head_of(config)
+    answers = answer(model, head, digits[None, ..., None])[0]
+    signs = np.asarray(datasets.alternating_signs(len(paths), config.data.start))
+    for path, sign, total in zip(paths, signs, answers, strict=True):
+        print(f"{'+' if sign > 0 else '-'} {path}  total {total:.4g}")
+    if len(paths) > config.data.length:
+        print(
+            f"More digits than the {config.data.length} this run was trained on: "
+            "do not trust the totals past those."
+        )
+    return 0
+
+
+def _with_pools(config: Config) -> tuple[Config, datasets.Pools]:
+    """Load the digits, and settle what depends on which they are."""
+    pools = datasets.load_pools(config.data.data, data_dir=config.data.data_dir)
+    print(pools.notice, flush=True)
+    epochs = config.optimisation.epochs or EPOCHS[pools.name]
+    return _replace(config, "optimisation", epochs=epochs), pools
+
+
+def _check_lengths(config: Config, pools: datasets.Pools) -> None:
+    for length in config.run.lengths:
+        if length > len(pools.test):
+            raise UsageError(
+                f"--lengths {length} is longer than the {len(pools.test)} test digits"
+            )
+
+
+def _name(config: Config, pools: datasets.Pools) -> str:
+    default = f"{pools.name}-length{config.data.length}-{config.model.head}"
+    return config.run.name or default
+
+
+def _replace(config: Config, group: str, **values: Any) -> Config:
+    changed = dataclasses.replace(getattr(config, group), **values)
+    return dataclasses.replace(config, **{group: changed})
