@@ -1,0 +1,1 @@
+"""Fast paths behind readable layers; one file for each backend's own API."""

@@ -1,0 +1,88 @@
+"""BatchNormalization against Keras's, fused where it should be."""
+
+import keras
+import numpy as np
+import pytest
+
+from custom_lstm.layers.batch_normalization import BatchNormalization
+
+RNG = np.random.default_rng(0)
+ON_TENSORFLOW = keras.backend.backend() == "tensorflow"
+
+
+def _pair(shape, **options):
+    ours, theirs = (
+        BatchNormalization(**options),
+        keras.layers.BatchNormalization(**options),
+    )
+    for layer in (ours, theirs):
+        layer.build(shape)
+    weights = [RNG.uniform(0.5, 2, w.shape) for w in theirs.get_weights()]
+    ours.set_weights(weights)
+    theirs.set_weights(weights)
+    return ours, theirs
+
+
+@pytest.mark.parametrize("shape", [(6, 3), (4, 5, 3), (4, 7, 6, 3), (2, 3, 4, 5, 2)])
+@pytest.mark.parametrize(
+    "options", [{}, {"scale": False}, {"center": False, "momentum": 0.5}]
+)
+def test_training_equals_keras(shape, options):
+    x = RNG.normal(3, 2, shape).astype("float32")
+    ours, theirs = _pair(shape, **options)
+    for _ in range(3):
+        np.testing.assert_allclose(
+            ours(x, training=True), theirs(x, training=True), rtol=1e-4, atol=1e-5
+        )
+    for mine, other in zip(ours.get_weights(), theirs.get_weights(), strict=True):
+        np.testing.assert_allclose(mine, other, rtol=1e-5, atol=1e-6)
+    assert ours.kernel_used == ("fused" if ON_TENSORFLOW else "keras")
+    np.testing.assert_allclose(ours(x), theirs(x), rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.skipif(not ON_TENSORFLOW, reason="the fused kernel is TensorFlow's")
+def test_gradients_equal_keras():
+    import tensorflow as tf
+
+    x = tf.constant(RNG.normal(size=(4, 5, 5, 3)), tf.float32)
+    weights = tf.constant(RNG.normal(size=x.shape), tf.float32)
+    found = []
+    for layer in _pair(x.shape):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            loss = tf.reduce_sum(layer(x, training=True) * weights)
+        found.append(tape.gradient(loss, [x, *layer.trainable_variables]))
+    for mine, other in zip(*found, strict=True):
+        np.testing.assert_allclose(mine, other, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("options", "inputs", "mask", "said"),
+    [
+        ({"axis": 1}, np.ones((2, 3, 4), "float32"), None, "axis"),
+        ({}, np.ones((2, 3, 4), "float32"), np.ones((2, 3), bool), "mask"),
+        ({"renorm": True}, np.ones((2, 3), "float32"), None, "renorm"),
+        ({"dtype": "float64"}, np.ones((2, 3)), None, "float64"),
+    ],
+)
+def test_what_the_kernel_cannot_do_goes_to_keras(options, inputs, mask, said):
+    layer = BatchNormalization(**options)
+    layer(inputs, training=True, mask=mask)
+    assert layer.kernel_used == "keras"
+    if ON_TENSORFLOW:
+        assert said in layer.why_not_fused(inputs, mask)
+
+
+def test_frozen_layer_keeps_its_moments():
+    layer = BatchNormalization(trainable=False)
+    x = RNG.normal(3, 2, (8, 2)).astype("float32")
+    layer(x, training=True)
+    np.testing.assert_allclose(layer.moving_mean, np.zeros(2))
+
+
+def test_configuration_is_keras_configuration():
+    layer = BatchNormalization(momentum=0.7, epsilon=0.01)
+    theirs = keras.layers.BatchNormalization(momentum=0.7, epsilon=0.01)
+    config = layer.get_config()
+    assert config | {"name": None} == theirs.get_config() | {"name": None}
+    assert BatchNormalization.from_config(config).get_config() == config

@@ -1,0 +1,111 @@
+"""The command line: what it accepts, what it refuses and in which words."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from custom_lstm.errors import UsageError
+from custom_lstm.training.config import PRESETS, Config, parse
+
+TRAIN = Path(__file__).parents[2] / "train.py"
+
+
+def test_no_words_give_the_defaults():
+    assert parse([]) == Config()
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_options_survive_json(preset):
+    words = ["--preset", preset, "--lengths", "4", "8", "--name=-odd name"]
+    config = parse([*words, "--no-augment", "--filters", "8"])
+    restored = Config.from_json(json.loads(json.dumps(config.to_json())))
+    assert restored == config
+
+
+def test_every_preset_is_in_range():
+    for preset in PRESETS.values():
+        preset.check()
+
+
+def test_options_override_the_preset():
+    assert parse(["--preset", "best", "--units", "7"]).model.units == 7
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("--lenght 3", "did you mean --length?"),
+        ("--data mnits", "did you mean mnist?"),
+        ("--head total", "did you mean totals?"),
+        ("--preset bets", "did you mean best?"),
+        ("--loop customm", "did you mean custom?"),
+        ("--length x", "--length"),
+        ("--length 0", "--length must be 1 or more, not 0"),
+        ("--lengths 4 0", "--lengths must be 1 or more, not 0"),
+        ("--start 2", "--start"),
+        ("--batch-size -1", "--batch-size must be 1 or more, not -1"),
+        ("--epochs 0", "--epochs must be 1 or more, not 0"),
+        ("--filters", "--filters needs at least one number"),
+        ("--filters 8 0", "--filters must be 1 or more, not 0"),
+        ("--dropout 1", "--dropout must be 0 to 0.99, not 1.0"),
+        ("--learning-rate nan", "--learning-rate must be"),
+        ("--seed -1", "--seed"),
+        ("--images a.png", "--images needs --resume RUN"),
+        ("--resume r --units 3", "--units cannot change on --resume"),
+        ("stray", "unknown option stray"),
+        ("--preset", "--preset needs one of default, best"),
+    ],
+)
+def test_mistakes_get_one_line_that_names_the_remedy(words, said):
+    with pytest.raises(UsageError) as caught:
+        parse(words.split())
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [({"lenght": 4}, "unknown option"), ({"units": "many"}, "units")],
+)
+def test_foreign_json_is_refused(change, said):
+    with pytest.raises(UsageError, match=said):
+        Config.from_json(Config().to_json() | change)
+
+
+def test_incomplete_json_is_refused():
+    options = Config().to_json()
+    del options["units"]
+    with pytest.raises(UsageError, match="missing: units"):
+        Config.from_json(options)
+
+
+def _train(*words):
+    return subprocess.run(
+        [sys.executable, "-X", "importtime", TRAIN, *words],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [(["--help"], 0), (["--lenght", "3"], 2), (["--resume", "nowhere"], 1)],
+)
+def test_help_and_mistakes_answer_without_importing_keras(words, code):
+    done = _train(*words)
+    assert done.returncode == code
+    imported = [line for line in done.stderr.splitlines() if "import time:" in line]
+    assert not [line for line in imported if line.split()[-1] in {"keras", "tyro_"}]
+    said = [line for line in done.stderr.splitlines() if "import time:" not in line]
+    assert len(said) == (1 if code else 0)
+    assert "Traceback" not in done.stderr
+
+
+def test_help_shows_every_option():
+    text = _train("--help").stdout
+    for name in Config().flat():
+        assert f"--{name.replace('_', '-')}" in text

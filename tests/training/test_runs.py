@@ -1,0 +1,72 @@
+"""Run folders: made, refused, and never half written."""
+
+import json
+import os
+
+import pytest
+
+from custom_lstm.errors import UserError
+from custom_lstm.training.config import Config, parse
+from custom_lstm.training.runs import RunFolder, read_json, write_json
+
+
+def test_config_survives_the_folder(tmp_path):
+    folder = RunFolder.create(tmp_path / "runs", "a name/with slash")
+    config = parse(["--units", "5", "--lengths", "2", "3"])
+    folder.write_config(config, data_used="digits")
+    restored, content = RunFolder.open(folder.path).read_config()
+    assert restored == config
+    assert content["data_used"] == "digits"
+    assert content["backend"]
+    assert content["versions"]["keras"]
+    assert folder.path.parent == tmp_path / "runs"
+
+
+def test_two_runs_in_one_second_get_two_folders(tmp_path):
+    assert len({RunFolder.create(tmp_path, "x").path for _ in range(5)}) == 5
+
+
+def test_unwritable_place_is_said(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="--runs"):
+        RunFolder.create(tmp_path / "file" / "runs", "x")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_read_only_folder_is_said(tmp_path):
+    tmp_path.chmod(0o500)
+    with pytest.raises(UserError, match="--runs"):
+        RunFolder.create(tmp_path, "x")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "no config.json"),
+        ("", "cannot be read"),
+        ("{", "cannot be read"),
+        ("[]", "no JSON object"),
+        ("{}", "no options"),
+        (json.dumps({"options": {"units": 3}}), "missing"),
+        (json.dumps({"options": Config().to_json() | {"units": 0}}), "--units"),
+    ],
+)
+def test_foreign_folders_are_refused(tmp_path, content, said):
+    if content is not None:
+        (tmp_path / "config.json").write_text(content)
+    with pytest.raises(UserError, match=said):
+        RunFolder.open(tmp_path).read_config()
+
+
+def test_missing_folder_is_refused(tmp_path):
+    with pytest.raises(UserError, match="no run folder"):
+        RunFolder.open(tmp_path / "nowhere")
+
+
+def test_failed_write_leaves_the_old_file(tmp_path):
+    path = tmp_path / "scores.json"
+    write_json(path, {"a": 1})
+    with pytest.raises(TypeError):
+        write_json(path, {"a": object()})
+    assert read_json(path) == {"a": 1}
+    assert list(tmp_path.iterdir()) == [path]
