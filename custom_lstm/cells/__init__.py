@@ -1,1 +1,1 @@
-""""""
+"""Recurrent cells: one time step each."""

@@ -1,0 +1,199 @@
+"""What LSTM, GRU and simple cells share: three weights, two dropouts, one config."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+from keras import ops
+
+from custom_lstm.cells.arguments import (
+    check_choice,
+    check_rate,
+    check_units,
+    read_argument,
+    write_argument,
+)
+from custom_lstm.cells.contract import AbstractRNNCell
+
+Masks = tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class SequenceMasks:
+    """Dropout masks of one sequence, each one per gate or one for all; or None."""
+
+    inputs: Masks | None
+    recurrent: Masks | None
+
+
+def gatewise_matmul(x: Any, kernel: Any, masks: Masks | None) -> Any:
+    """`x·W`, where gate k sees `x∘mask_k` if there are masks.
+
+    Args:
+        x: `(batch, features)` or `(batch, time, features)`.
+        kernel: `(features, gates·units)`.
+        masks: none, one for all gates, or one per gate: `(batch, features)` each.
+
+    Returns:
+        `(batch, gates·units)` or `(batch, time, gates·units)`.
+
+    Example:
+
+    >>> W = ops.ones((3, 2))
+    >>> masks = ops.zeros((1, 3)), ops.ones((1, 3))
+    >>> ops.convert_to_numpy(gatewise_matmul(ops.ones((1, 3)), W, masks))
+    array([[0., 3.]], dtype=float32)
+    """
+    if masks is None:
+        return ops.matmul(x, kernel)
+    if len(x.shape) == 3:
+        masks = tuple(ops.expand_dims(mask, 1) for mask in masks)
+    kernels = ops.split(kernel, len(masks), axis=-1)
+    products = [ops.matmul(x * mask, k) for mask, k in zip(masks, kernels, strict=True)]
+    return ops.concatenate(products, axis=-1)
+
+
+class GatedCell(AbstractRNNCell):
+    """Base of cells with `gates` linear maps of the inputs and of one hidden state.
+
+    Weights, in Keras's names and orders: `kernel (features, gates·units)`,
+    `recurrent_kernel (units, gates·units)`, `bias (gates·units,)`.
+
+    Dropout multiplies the inputs, recurrent dropout the hidden state, by masks that
+    are drawn once per sequence and stay the same over its steps (Gal and Ghahramani
+    2016, https://arxiv.org/abs/1512.05287). With `recurrent_dropout`, or
+    `implementation=1`, every gate has masks of its own, as in Keras.
+
+    A subclass names its `gates`, hands its constructor's arguments on as `options`
+    and writes `step`.
+
+    Args:
+        options: the arguments of the subclass's constructor, by name. They become
+            attributes and make up `get_config`; `bias_initializer` is read with
+            `keras.initializers.get`, and so on by the last word of each name.
+        **kwargs: `name`, `dtype`, `trainable`.
+    """
+
+    gates: tuple[str, ...]
+    units: int
+    activation: Callable[[Any], Any]
+    use_bias: bool
+    bias_initializer: Any
+    dropout: float
+    recurrent_dropout: float
+    implementation: int
+    _masks: SequenceMasks | None = None
+
+    def __init__(self, options: dict[str, Any], **kwargs: Any):
+        owner = type(self).__name__
+        options["units"] = check_units(owner, options["units"])
+        for name in ("dropout", "recurrent_dropout"):
+            options[name] = check_rate(owner, name, options[name])
+        check_choice(owner, "implementation", options["implementation"], (0, 1, 2))
+        super().__init__(**kwargs)
+        self._option_names = tuple(options)
+        for name, value in options.items():
+            setattr(self, name, read_argument(name, value))
+        self.seed_generator = keras.random.SeedGenerator(options["seed"])
+        self.state_size = self.units
+
+    def get_config(self) -> dict[str, Any]:
+        """Every constructor argument."""
+        options = {
+            name: write_argument(name, getattr(self, name))
+            for name in self._option_names
+        }
+        return {**super().get_config(), **options}
+
+    def build(self, input_shape: Any) -> None:
+        """Makes `kernel`, `recurrent_kernel` and `bias`."""
+        features = input_shape[-1]
+        if len(input_shape) != 2 or features is None:
+            raise ValueError(
+                f"{type(self).__name__}: inputs must be (batch, features) at each "
+                f"step, with `features` known. Received shape: {tuple(input_shape)}"
+            )
+        width = len(self.gates) * self.units
+        self.kernel = self._add("kernel", (features, width))
+        self.recurrent_kernel = self._add("recurrent", (self.units, width))
+        self.bias = self._add("bias", self.bias_shape) if self.use_bias else None
+
+    @property
+    def bias_shape(self) -> tuple[int, ...]:
+        """Shape of `bias`."""
+        return (len(self.gates) * self.units,)
+
+    def _add(self, kind: str, shape: tuple[int, ...]) -> Any:
+        initializer = getattr(self, f"{kind}_initializer")
+        return self.add_weight(
+            shape=shape,
+            name="recurrent_kernel" if kind == "recurrent" else kind,
+            initializer=self._whole_bias if kind == "bias" else initializer,
+            regularizer=getattr(self, f"{kind}_regularizer"),
+            constraint=getattr(self, f"{kind}_constraint"),
+        )
+
+    def _whole_bias(self, shape: tuple[int, ...], dtype: Any = None) -> Any:
+        """Initial value of all gates' biases."""
+        return self.bias_initializer(shape, dtype=dtype)
+
+    def project(self, inputs: Any, training: Any = False) -> Any:
+        """`x·W + b`.
+
+        Args:
+            inputs: x, `(batch, features)` or `(batch, time, features)`.
+            training: whether dropout is on.
+
+        Returns:
+            A tensor with `gates·units` in the place of `features`.
+
+        Raises:
+            ValueError: if `features` is not what the cell was built for.
+        """
+        if inputs.shape[-1] != self.kernel.shape[0]:
+            raise ValueError(
+                f"{type(self).__name__} was built for {self.kernel.shape[0]} features. "
+                f"Received inputs of shape {tuple(inputs.shape)}"
+            )
+        masks = self._sequence_masks("inputs") if training and self.dropout else None
+        xW = gatewise_matmul(inputs, self.kernel, masks)
+        return xW if self.bias is None else xW + self.bias
+
+    def recurrent_masks(self, training: Any) -> Masks | None:
+        """The masks of the hidden state, if it is dropped now."""
+        if training and self.recurrent_dropout:
+            return self._sequence_masks("recurrent")
+        return None
+
+    def begin_sequence(self, batch_size: Any, training: Any = True) -> None:
+        """Draws the dropout masks of a sequence."""
+        if training is not False and self.built:
+            self._masks = SequenceMasks(
+                self._draw(self.dropout, (batch_size, self.kernel.shape[0])),
+                self._draw(self.recurrent_dropout, (batch_size, self.units)),
+            )
+
+    def end_sequence(self) -> None:
+        """Forgets the dropout masks."""
+        self._masks = None
+
+    def _draw(self, rate: float, shape: tuple[Any, ...]) -> Masks | None:
+        if not rate:
+            return None
+        own_masks = self.implementation == 1 or self.recurrent_dropout
+        ones = ops.ones(shape, dtype=self.compute_dtype)
+        return tuple(
+            keras.random.dropout(ones, rate, seed=self.seed_generator)
+            for _ in range(len(self.gates) if own_masks else 1)
+        )
+
+    def _sequence_masks(self, which: str) -> Masks:
+        masks = self._masks and getattr(self._masks, which)
+        if masks is None:
+            raise RuntimeError(
+                f"{type(self).__name__}: dropout masks belong to a sequence, and none "
+                "has begun. `custom_lstm.RNN` begins one itself; by hand, and in "
+                "`keras.layers.RNN`, it begins with `get_initial_state`, after `build`."
+            )
+        return masks

@@ -1,0 +1,173 @@
+"""The long short-term memory: its equations once, and the cell around them."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import keras
+from keras import ops
+
+from custom_lstm.cells.arguments import own_arguments
+from custom_lstm.cells.gated import GatedCell, gatewise_matmul
+
+Activation = Callable[[Any], Any]
+
+
+class LSTMGates(NamedTuple):
+    """The four gates at one step, each `(batch, units)`, in the kernel's order."""
+
+    input: Any
+    forget: Any
+    candidate: Any
+    output: Any
+
+
+def lstm_step(
+    xW: Any,
+    hU: Any,
+    c: Any,
+    activation: Activation = keras.activations.tanh,
+    recurrent_activation: Activation = keras.activations.sigmoid,
+    output_activation: Activation = keras.activations.tanh,
+) -> tuple[Any, Any, LSTMGates]:
+    """One step of an LSTM (Hochreiter and Schmidhuber 1997; Gers et al. 2000).
+
+        z = x·W + h·U + b           i, f, o = σ(z_i), σ(z_f), σ(z_o)    g = tanh(z_g)
+        c' = f∘c + i∘g              h' = o∘tanh(c')
+
+    Args:
+        xW: `x·W + b`, `(batch, 4·units)`, in the order i, f, g, o.
+        hU: `h·U`, `(batch, 4·units)`.
+        c: cell state, `(batch, units)`.
+        activation: tanh, in g.
+        recurrent_activation: σ, in i, f and o.
+        output_activation: tanh, in h'.
+
+    Returns:
+        h' and c', `(batch, units)` each, and the gates.
+
+    Example:
+
+    >>> h, c, gates = lstm_step(ops.zeros((1, 8)), ops.zeros((1, 8)), ops.ones((1, 2)))
+    >>> ops.convert_to_numpy(gates.forget), ops.convert_to_numpy(c)
+    (array([[0.5, 0.5]], dtype=float32), array([[0.5, 0.5]], dtype=float32))
+    """
+    z_i, z_f, z_g, z_o = ops.split(xW + hU, 4, axis=-1)
+    i = recurrent_activation(z_i)
+    f = recurrent_activation(z_f)
+    g = activation(z_g)
+    o = recurrent_activation(z_o)
+    c = f * c + i * g
+    h = o * output_activation(c)
+    return h, c, LSTMGates(i, f, g, o)
+
+
+@keras.saving.register_keras_serializable(package="custom_lstm")
+class LSTMCell(GatedCell):
+    """One time step of an LSTM, with states `[h, c]`; see `lstm_step`.
+
+    A drop-in for `keras.layers.LSTMCell`: same arguments, defaults, weights and
+    initial values, so that `set_weights(get_weights())` carries over both ways.
+
+    Args:
+        units: width of h and c.
+        activation: tanh of the candidate; None is linear.
+        recurrent_activation: σ of the three gates; None is linear.
+        use_bias: whether there is a bias.
+        kernel_initializer: of `kernel (features, 4·units)`.
+        recurrent_initializer: of `recurrent_kernel (units, 4·units)`.
+        bias_initializer: of `bias (4·units,)`.
+        unit_forget_bias: start the forget gate's bias at 1 (Jozefowicz et al. 2015),
+            whatever `bias_initializer` says.
+        kernel_regularizer: penalty on `kernel`.
+        recurrent_regularizer: penalty on `recurrent_kernel`.
+        bias_regularizer: penalty on `bias`.
+        kernel_constraint: projection of `kernel` after each update.
+        recurrent_constraint: projection of `recurrent_kernel`.
+        bias_constraint: projection of `bias`.
+        dropout: fraction of the inputs to drop, in [0, 1).
+        recurrent_dropout: fraction of h to drop, in [0, 1).
+        seed: of the dropout masks.
+        implementation: 1 gives every gate input dropout masks of its own; 2 one for
+            all, unless there is `recurrent_dropout`.
+        output_activation: tanh of c' in h'. By default the same as `activation`.
+        **kwargs: `name`, `dtype`, `trainable`.
+
+    Raises:
+        ValueError: if an argument is out of range.
+
+    Example:
+
+    >>> cell = LSTMCell(4)
+    >>> h, c = cell.get_initial_state(batch_size=2)
+    >>> output, (h, c) = cell(ops.ones((2, 3)), [h, c])
+    >>> tuple(output.shape)
+    (2, 4)
+    """
+
+    gates = LSTMGates._fields
+    state_names = ("h", "c")
+    recurrent_activation: Activation
+    output_activation: Activation | None
+    unit_forget_bias: bool
+
+    def __init__(
+        self,
+        units: int,
+        activation: Any = "tanh",
+        recurrent_activation: Any = "sigmoid",
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        recurrent_initializer: Any = "orthogonal",
+        bias_initializer: Any = "zeros",
+        unit_forget_bias: bool = True,
+        kernel_regularizer: Any = None,
+        recurrent_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        recurrent_constraint: Any = None,
+        bias_constraint: Any = None,
+        dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        seed: int | None = None,
+        implementation: int = 2,
+        output_activation: Any = None,
+        **kwargs: Any,
+    ):
+        super().__init__(own_arguments(locals()), **kwargs)
+        if output_activation is None:
+            self.output_activation = None
+        self.state_size = [self.units, self.units]
+
+    def _whole_bias(self, shape: tuple[int, ...], dtype: Any = None) -> Any:
+        if not self.unit_forget_bias:
+            return self.bias_initializer(shape, dtype=dtype)
+        n = self.units
+        b_i = self.bias_initializer((n,), dtype=dtype)
+        b_go = self.bias_initializer((2 * n,), dtype=dtype)
+        return ops.concatenate([b_i, ops.ones((n,), dtype=dtype), b_go])
+
+    def step(
+        self, projected: Any, states: Any, training: Any = False
+    ) -> tuple[Any, list[Any]]:
+        """What needs the states: `lstm_step`.
+
+        Args:
+            projected: `x·W + b`, `(batch, 4·units)`.
+            states: `[h, c]`, `(batch, units)` each.
+            training: whether recurrent dropout is on.
+
+        Returns:
+            h', and `[h', c']`.
+        """
+        h, c = states
+        hU = gatewise_matmul(h, self.recurrent_kernel, self.recurrent_masks(training))
+        h, c, gates = lstm_step(
+            projected,
+            hU,
+            c,
+            self.activation,
+            self.recurrent_activation,
+            self.output_activation or self.activation,
+        )
+        self.observe(**gates._asdict())
+        return h, [h, c]

@@ -1,0 +1,165 @@
+"""The small print of the cell contract: sizes, shapes and the errors that name them."""
+
+import functools
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+from keras import ops
+
+Sizes = int | list[Any]
+"""An integer, or a (nested) list of integers: one per state."""
+
+
+def state_size_of(sizes: Any) -> Sizes:
+    """Reads `state_size` the way people write it: int, tuple, list, `tf.TensorShape`.
+
+    Args:
+        sizes: a positive integer, a `tf.TensorShape([n])`, or a (nested) list or
+            tuple of them.
+
+    Returns:
+        The same with plain integers and lists.
+
+    Raises:
+        ValueError: if something in `sizes` is not a positive integer.
+
+    Example:
+
+    >>> state_size_of((4, [2, 3]))
+    [4, [2, 3]]
+    """
+    if hasattr(sizes, "as_list"):  # tf.TensorShape, without importing tensorflow
+        axes = [axis for axis in sizes.as_list() if axis is not None]
+        if len(axes) == 1:
+            return axes[0]
+    elif isinstance(sizes, list | tuple):
+        if sizes:
+            return [state_size_of(size) for size in sizes]
+    elif hasattr(sizes, "__index__") and not isinstance(sizes, bool) and sizes > 0:
+        return int(sizes)
+    raise ValueError(
+        "`state_size` must be a positive integer, or a (nested) list of positive "
+        f"integers, one per state. Received: state_size={sizes!r}"
+    )
+
+
+def output_size_of(size: Any) -> int:
+    """Reads `output_size`: like `state_size_of`, but there is one output.
+
+    Example:
+
+    >>> output_size_of([4])
+    4
+    """
+    widths = keras.tree.flatten(state_size_of(size))
+    if len(widths) != 1:
+        raise ValueError(
+            "`output_size` must be one positive integer: the width of the cell's "
+            f"output. Received: output_size={size!r}"
+        )
+    return widths[0]
+
+
+def batch_size_of(batch_size: Any, inputs: Any) -> Any:
+    """`batch_size` if it is given, else that of `inputs`, else 1."""
+    if batch_size is not None:
+        return batch_size
+    return 1 if inputs is None else ops.shape(inputs)[0]
+
+
+def standardized_property(own: property, reader: Callable[[Any], Any]) -> property:
+    """The property `own`, its values read by `reader`."""
+    getter = own.fget
+    assert getter is not None
+    return property(lambda self: reader(getter(self)), own.fset, own.fdel, own.__doc__)
+
+
+def with_old_arguments(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Fills in what TensorFlow 2.10 passed to `get_initial_state`, Keras 3 does not."""
+    names = inspect.signature(method).parameters
+    if not {"inputs", "dtype"} & set(names):
+        return method
+
+    @functools.wraps(method)
+    def get_initial_state(
+        self: Any, inputs: Any = None, batch_size: Any = None, dtype: Any = None
+    ) -> Any:
+        batch_size = batch_size_of(batch_size, inputs)
+        known = {
+            "inputs": inputs,
+            "batch_size": batch_size,
+            "dtype": dtype or self.compute_dtype,
+        }
+        return method(self, **{name: known[name] for name in names if name in known})
+
+    return get_initial_state
+
+
+def shapes_text(tensors: Sequence[Any]) -> str:
+    """The shapes of `tensors`, in words, for an error message."""
+    shapes = [str(tuple(getattr(tensor, "shape", ()))) for tensor in tensors]
+    return ", ".join(shapes) or "none"
+
+
+def check_states(owner: str, what: str, states: Any, sizes: Sizes, batch: Any) -> None:
+    """Raises unless `states` are what `state_size` promises.
+
+    Args:
+        owner: who was called, for the error.
+        what: which states these are, for the error.
+        states: (nested) tensors.
+        sizes: the cell's `state_size`.
+        batch: batch size, or None if it is not known before run time.
+
+    Raises:
+        ValueError: names count and shapes, expected and received.
+    """
+    widths = keras.tree.flatten(sizes)
+    tensors = keras.tree.flatten(states)
+    expected = [(batch, width) for width in widths]
+    if len(tensors) == len(widths) and all(
+        _agree(tensor, shape) for tensor, shape in zip(tensors, expected, strict=True)
+    ):
+        return
+    promised = ", ".join(f"({'batch' if b is None else b}, {n})" for b, n in expected)
+    raise ValueError(
+        f"{owner}: {what} must be {len(widths)} tensor(s) of shape {promised}, as "
+        f"`state_size`={sizes} says. Received {len(tensors)}: {shapes_text(tensors)}"
+    )
+
+
+def check_step(cell: Any, result: Any, batch: Any) -> None:
+    """Raises unless a cell's `call` returned `(output, new_states)` as promised.
+
+    Args:
+        cell: the cell.
+        result: what its `call` returned.
+        batch: batch size of the inputs, or None if not known before run time.
+
+    Raises:
+        ValueError: names what was returned and what the cell had promised.
+    """
+    owner = type(cell).__name__
+    if not isinstance(result, list | tuple) or len(result) != 2:
+        raise ValueError(
+            f"{owner} must return a pair (output, new_states) from each step. "
+            f"Received: {shapes_text(keras.tree.flatten(result))}"
+        )
+    output, states = result
+    check_states(owner, "the new states", states, cell.state_size, batch)
+    if hasattr(output, "shape") and not _agree(output, (batch, cell.output_size)):
+        raise ValueError(
+            f"{owner}: the output must have shape "
+            f"({'batch' if batch is None else batch}, {cell.output_size}), as "
+            f"`output_size` says. Received: {tuple(output.shape)}"
+        )
+
+
+def _agree(tensor: Any, expected: tuple[Any, ...]) -> bool:
+    """Whether two shapes agree where both are known before run time."""
+    shape = tuple(getattr(tensor, "shape", ()))
+    return len(shape) == len(expected) and all(
+        a is None or b is None or a == b for a, b in zip(shape, expected, strict=True)
+    )
