@@ -1,0 +1,229 @@
+"""Sequences of digits with their totals, as tf.data pipelines.
+
+All digits sit in memory. An epoch is a permutation of them by (seed, epoch), cut into
+sequences, so every epoch has new sequences and shows each digit once.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import tensorflow as tf
+
+from custom_lstm.data.augment import Augment, augment_images
+from custom_lstm.data.checks import check_sign, check_whole
+from custom_lstm.data.pools import DataError, Digits
+from custom_lstm.data.totals import (
+    alternating_signs,
+    total_range,
+    totals_by_cumsum,
+    totals_by_scan,
+)
+
+__all__ = [
+    "alternating_signs",
+    "epoch_order",
+    "evaluation_sequences",
+    "steps_per_epoch",
+    "total_range",
+    "totals_by_cumsum",
+    "totals_by_scan",
+    "training_sequences",
+]
+
+
+def steps_per_epoch(n_digits: int, length: int, batch_size: int) -> int:
+    """Count the full batches of sequences in one epoch; the remainder is dropped.
+
+    Args:
+        n_digits: how many digits the pool has.
+        length: digits to a sequence.
+        batch_size: sequences to a batch.
+
+    Returns:
+        The number of batches, at least 1.
+
+    Raises:
+        DataError: if a number is less than 1 or the pool is too small for one batch.
+
+    >>> steps_per_epoch(55_000, length=4, batch_size=64)
+    214
+    """
+    n_digits, length = _sequence_length(n_digits, length)
+    batch_size = check_whole("batch_size", batch_size, least=1)
+    if batch_size > n_digits // length:
+        raise DataError(
+            f"batch_size {batch_size} is larger than the pool: its {n_digits} digits "
+            f"make {n_digits // length} sequences of length {length}"
+        )
+    return n_digits // (length * batch_size)
+
+
+def epoch_order(n_digits: int, seed: int, epoch: int) -> tf.Tensor:
+    """Give the order of the digits in one epoch: a permutation by (seed, epoch) alone.
+
+    Args:
+        n_digits: how many digits the pool has.
+        seed: of the run, 0 to 2⁶³ − 1.
+        epoch: 0 for the first.
+
+    Returns:
+        int32 tensor `(n_digits,)` that holds 0 to n_digits − 1 once each.
+
+    Raises:
+        DataError: if an argument is out of range.
+
+    >>> sorted(epoch_order(5, seed=1, epoch=0).numpy().tolist())
+    [0, 1, 2, 3, 4]
+    """
+    return _order(
+        check_whole("n_digits", n_digits, least=1),
+        check_whole("seed", seed),
+        check_whole("epoch", epoch),
+    )
+
+
+def training_sequences(
+    digits: Digits,
+    *,
+    length: int,
+    batch_size: int,
+    epochs: int,
+    seed: int,
+    start: int = 1,
+    augment: Augment | None = None,
+    first_epoch: int = 0,
+    first_step: int = 0,
+) -> tf.data.Dataset:
+    """Cut every epoch's order of the digits into batches of sequences.
+
+    An epoch shows each digit at most once and drops what makes no full batch. Batch k
+    of epoch e, its warps included, depends on (`seed`, e, k) alone: a run that starts
+    at `first_epoch` and `first_step` goes on exactly as if it had never stopped.
+
+    Args:
+        digits: the pool.
+        length: digits to a sequence.
+        batch_size: sequences to a batch.
+        epochs: how many epochs the whole run has, those before `first_epoch` included.
+        seed: of the run, 0 to 2⁶³ − 1.
+        start: the first sign, 1 or −1.
+        augment: bounds of random warps; None for none.
+        first_epoch: the epoch to begin with, 0 to `epochs`.
+        first_step: the batch of that epoch to begin with, 0 to `steps_per_epoch`.
+
+    Returns:
+        A dataset of images, uint8 `(batch_size, length, 28, 28, 1)`, and totals,
+        float32 `(batch_size, length, 1)`: all epochs one after the other.
+
+    Raises:
+        DataError: if an argument is out of range.
+
+    >>> pool = Digits(np.zeros((9, 28, 28), "uint8"), np.arange(9, dtype="uint8"))
+    >>> batches = training_sequences(pool, length=2, batch_size=2, epochs=3, seed=1)
+    >>> len(batches)
+    6
+    >>> next(iter(batches))[0].shape
+    TensorShape([2, 2, 28, 28, 1])
+    """
+    steps = steps_per_epoch(_pool_size(digits), length, batch_size)
+    epochs = check_whole("epochs", epochs, least=1)
+    seed, start = check_whole("seed", seed), check_sign(start)
+    first_epoch = check_whole("first_epoch", first_epoch, most=epochs)
+    first_step = check_whole("first_step", first_step, most=steps)
+    if augment is not None and not isinstance(augment, Augment):
+        raise DataError(f"augment must be an Augment, not {type(augment).__name__}")
+    with tf.device("CPU"):
+        images, labels = (
+            tf.constant(digits.images[..., None]),
+            tf.constant(digits.labels),
+        )
+
+    def batches_of(epoch):
+        order = _order(len(digits), seed, epoch)[: steps * batch_size * length]
+        indices = tf.reshape(order, (steps, batch_size, length))
+        begin = tf.where(epoch == first_epoch, first_step, 0)
+        number = epoch * steps + tf.range(steps, dtype=tf.int64)
+        return tf.data.Dataset.from_tensor_slices((number[begin:], indices[begin:]))
+
+    def batch(number, indices):
+        chosen = tf.gather(images, indices)
+        if augment is not None:
+            flat = tf.reshape(chosen, (-1, *images.shape[1:]))
+            flat = augment_images(flat, augment, tf.stack([seed, -1 - number]))
+            chosen = tf.reshape(flat, chosen.shape)
+        totals = totals_by_cumsum(tf.gather(labels, indices), start)
+        return chosen, tf.cast(totals, tf.float32)[..., None]
+
+    left = max(0, (epochs - first_epoch) * steps - first_step)
+    return (
+        tf.data.Dataset.range(first_epoch, epochs)
+        .flat_map(batches_of)
+        .map(batch, num_parallel_calls=tf.data.AUTOTUNE)
+        .apply(tf.data.experimental.assert_cardinality(left))
+        .prefetch(tf.data.AUTOTUNE)
+    )
+
+
+def evaluation_sequences(
+    digits: Digits, *, length: int, batch_size: int, start: int = 1
+) -> tf.data.Dataset:
+    """Cut a pool into sequences in its own order, every digit once.
+
+    The last sequence may be shorter: it is filled up with zeros, images and totals, and
+    the mask is 0 there. The last batch may be smaller.
+
+    Args:
+        digits: the pool.
+        length: digits to a sequence.
+        batch_size: sequences to a batch.
+        start: the first sign, 1 or −1.
+
+    Returns:
+        A dataset of images, uint8 `(batch, length, 28, 28, 1)`, totals, float32
+        `(batch, length, 1)`, and the mask, float32 `(batch, length)`, which Keras takes
+        as `sample_weight`.
+
+    Raises:
+        DataError: if an argument is out of range.
+
+    >>> pool = Digits(np.zeros((3, 28, 28), "uint8"), np.array([7, 4, 5], "uint8"))
+    >>> batches = evaluation_sequences(pool, length=2, batch_size=8)
+    >>> [(images, totals, mask)] = batches.as_numpy_iterator()
+    >>> totals[..., 0].tolist(), mask.tolist()
+    ([[7.0, 3.0], [5.0, 0.0]], [[1.0, 1.0], [1.0, 0.0]])
+    """
+    size, length = _sequence_length(_pool_size(digits), length)
+    batch_size = check_whole("batch_size", batch_size, least=1)
+    shape = (-(-size // length), length)
+    missing = shape[0] * length - size
+    images = np.pad(digits.images, ((0, missing), (0, 0), (0, 0)))
+    labels = np.pad(digits.labels, (0, missing)).reshape(shape)
+    mask = (np.arange(shape[0] * length) < size).reshape(shape).astype(np.float32)
+    with tf.device("CPU"):
+        totals = tf.cast(totals_by_cumsum(labels, start), tf.float32) * mask
+        parts = (images.reshape(*shape, *images.shape[1:], 1), totals[..., None], mask)
+        sequences = tf.data.Dataset.from_tensor_slices(parts)
+    return sequences.batch(batch_size).prefetch(tf.data.AUTOTUNE)
+
+
+def _order(n_digits: int, seed: int, epoch: int | tf.Tensor) -> tf.Tensor:
+    """Sort random 64-bit keys; augmentation draws from keys of negative numbers."""
+    key = tf.stack([tf.cast(seed, tf.int64), tf.cast(epoch, tf.int64)])
+    keys = tf.random.stateless_uniform(
+        (n_digits,), key, minval=None, maxval=None, dtype=tf.int64, alg="philox"
+    )
+    return tf.argsort(keys, stable=True)
+
+
+def _pool_size(digits: Digits) -> int:
+    if not isinstance(digits, Digits):
+        raise DataError(f"digits must be a Digits, not {type(digits).__name__}")
+    return len(digits)
+
+
+def _sequence_length(n_digits: int, length: int) -> tuple[int, int]:
+    n_digits = check_whole("n_digits", n_digits, least=1)
+    length = check_whole("length", length, least=1)
+    if length > n_digits:
+        raise DataError(f"length {length} is longer than the pool of {n_digits} digits")
+    return n_digits, length

@@ -1,0 +1,238 @@
+import itertools
+
+import keras
+import numpy as np
+import pytest
+from test_totals import plain_totals
+
+from custom_lstm.data import (
+    Augment,
+    DataError,
+    Digits,
+    epoch_order,
+    evaluation_sequences,
+    load_pools,
+    steps_per_epoch,
+    training_sequences,
+)
+
+SIZE = 50
+
+
+def pool_of(size):
+    """Make a pool whose digit k has the number k in its first pixels."""
+    images = np.zeros((size, 28, 28), np.uint8)
+    images[:, 0, :2] = np.arange(size, dtype="<u2").view(np.uint8).reshape(size, 2)
+    return Digits(images, (np.arange(size) * 7 % 10).astype(np.uint8))
+
+
+def numbers(images):
+    """Read back which digits of the pool these images are."""
+    return images[..., 0, :2, 0].astype(int) @ [1, 256]
+
+
+@pytest.fixture(scope="module")
+def pool():
+    return pool_of(SIZE)
+
+
+def train(pool, **changes):
+    options = {"length": 4, "batch_size": 3, "epochs": 2, "seed": 5} | changes
+    return training_sequences(pool, **options)
+
+
+def batches(*args, **kwargs):
+    return list(train(*args, **kwargs).as_numpy_iterator())
+
+
+def assert_equal(some, others):
+    for one, other in zip(some, others, strict=True):
+        for part, other_part in zip(one, other, strict=True):
+            np.testing.assert_array_equal(part, other_part)
+
+
+@pytest.mark.parametrize(
+    ("n_digits", "length", "batch_size", "steps"),
+    [(55_000, 4, 64, 214), (55_000, 10, 64, 85), (12, 4, 3, 1), (7, 7, 1, 1)],
+)
+def test_counts_full_batches(n_digits, length, batch_size, steps):
+    assert steps_per_epoch(n_digits, length, batch_size) == steps
+
+
+def test_order_is_a_permutation_by_seed_and_epoch():
+    orders = {
+        pair: epoch_order(100, *pair).numpy()
+        for pair in [(0, 0), (0, 1), (1, 0), (1, 1), (2**63 - 1, 0)]
+    }
+    for pair, order in orders.items():
+        assert sorted(order) == list(range(100))
+        np.testing.assert_array_equal(order, epoch_order(100, *pair))
+    for one, other in itertools.combinations(orders.values(), 2):
+        assert (one == other).mean() < 0.1
+
+
+def test_orders_are_uniform():
+    orders = np.stack([epoch_order(4, 0, epoch) for epoch in range(200)])
+    for position in range(4):
+        counts = np.bincount(orders[:, position], minlength=4)
+        assert np.abs(counts - 50).max() < 25
+
+
+def test_training_shapes_are_static(pool):
+    images, totals = train(pool).element_spec
+    assert (images.shape, images.dtype) == ((3, 4, 28, 28, 1), "uint8")
+    assert (totals.shape, totals.dtype) == ((3, 4, 1), "float32")
+
+
+@pytest.mark.parametrize("start", [1, -1])
+def test_training_pairs_digits_with_their_totals(pool, start):
+    for images, totals in batches(pool, start=start):
+        labels = pool.labels[numbers(images)].tolist()
+        expected = [plain_totals(row, start) for row in labels]
+        np.testing.assert_array_equal(totals[..., 0], expected)
+
+
+def test_training_follows_the_epochs_orders(pool):
+    shown = [numbers(images).ravel() for images, _ in batches(pool, epochs=3)]
+    assert len(shown) == len(train(pool, epochs=3)) == 3 * 4
+    for epoch in range(3):
+        order = np.concatenate(shown[4 * epoch : 4 * epoch + 4])
+        assert len(set(order)) == 48
+        np.testing.assert_array_equal(order, epoch_order(SIZE, 5, epoch)[:48])
+
+
+def test_seeds_differ(pool):
+    (one, _), *_ = batches(pool)
+    (other, _), *_ = batches(pool, seed=6)
+    assert (one != other).any()
+
+
+@pytest.mark.parametrize("augment", [None, Augment()])
+@pytest.mark.parametrize("first", [(0, 0), (0, 3), (1, 0), (1, 2), (0, 4), (2, 0)])
+def test_resumes_where_it_stopped(augment, first):
+    pool = load_pools("digits").validation
+    whole = batches(pool, batch_size=12, augment=augment)
+    options = {"first_epoch": first[0], "first_step": first[1]}
+    resumed = train(pool, batch_size=12, augment=augment, **options)
+    rest = whole[4 * first[0] + first[1] :]
+    assert len(resumed) == len(rest)
+    assert_equal(resumed.as_numpy_iterator(), rest)
+
+
+def test_resume_does_not_depend_on_the_number_of_epochs(pool):
+    assert_equal(batches(pool, epochs=3)[:8], batches(pool, epochs=2))
+
+
+def test_warps_are_new_in_every_batch_and_epoch():
+    pool = load_pools("digits").validation
+    one = Digits(pool.images[:1].repeat(8, 0), pool.labels[:1].repeat(8))
+    shown = batches(one, length=2, batch_size=2, augment=Augment())
+    images = np.concatenate([images.reshape(-1, 784) for images, _ in shown])
+    assert len(np.unique(images, axis=0)) == len(images) == 16
+
+
+def test_warps_leave_the_totals(pool):
+    plain, warped = batches(pool), batches(pool, augment=Augment())
+    for (_, one), (_, other) in zip(plain, warped, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("start", [1, -1])
+@pytest.mark.parametrize(
+    ("size", "length", "batch_size"), [(50, 4, 3), (48, 4, 4), (5, 5, 1), (7, 3, 99)]
+)
+def test_evaluation_shows_every_digit_once_in_order(size, length, batch_size, start):
+    pool = pool_of(size)
+    options = {"length": length, "batch_size": batch_size, "start": start}
+    parts = list(evaluation_sequences(pool, **options).as_numpy_iterator())
+    assert all(len(images) == batch_size for images, _, _ in parts[:-1])
+    images, totals, mask = (np.concatenate(part) for part in zip(*parts, strict=True))
+    assert images.shape[1:] == (length, 28, 28, 1)
+    assert (totals.shape, mask.shape) == ((len(images), length, 1), images.shape[:2])
+    assert (images.dtype, totals.dtype, mask.dtype) == ("uint8", "float32", "float32")
+    shown = mask.astype(bool)
+    assert mask.sum() == size
+    np.testing.assert_array_equal(shown.ravel(), np.arange(shown.size) < size)
+    np.testing.assert_array_equal(numbers(images)[shown], np.arange(size))
+    chunks = [pool.labels[k : k + length].tolist() for k in range(0, size, length)]
+    expected = np.concatenate([plain_totals(chunk, start) for chunk in chunks])
+    np.testing.assert_array_equal(totals[shown][:, 0], expected)
+    assert not images[~shown].any()
+    assert not totals[~shown].any()
+
+
+def test_mask_serves_as_sample_weight(pool):
+    data = evaluation_sequences(pool, length=4, batch_size=5)
+    model = keras.Sequential(
+        [
+            keras.Input((None, 28, 28, 1)),
+            keras.layers.Lambda(lambda x: keras.ops.cast(x[..., 0, 0, :], "float32")),
+        ]
+    )
+    error = keras.metrics.MeanAbsoluteError(name="error")
+    model.compile(loss="mse", weighted_metrics=[error])
+    scores = model.evaluate(data, verbose=0, return_dict=True)
+    labels = pool.labels.tolist()
+    chunks = [plain_totals(labels[k : k + 4], 1) for k in range(0, SIZE, 4)]
+    totals = np.concatenate(chunks)
+    expected = np.abs(totals - pool.images[:, 0, 0]).mean()
+    assert scores["error"] == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"length": 0}, "length must be at least 1, not 0"),
+        ({"length": 51}, "length 51 is longer than the pool of 50 digits"),
+        ({"length": 4.0}, "length must be a whole number"),
+        ({"batch_size": 0}, "batch_size must be at least 1"),
+        ({"batch_size": 13}, "batch_size 13 is larger .* 12 sequences of length 4"),
+        ({"epochs": 0}, "epochs must be at least 1"),
+        ({"seed": -1}, "seed must be at least 0"),
+        ({"seed": 2**63}, "seed must be at most"),
+        ({"seed": "7"}, "seed must be a whole number"),
+        ({"start": 0}, "start must be 1 or -1"),
+        ({"augment": 2.0}, "augment must be an Augment, not float"),
+        ({"first_epoch": 3}, "first_epoch must be at most 2"),
+        ({"first_step": -1}, "first_step must be at least 0"),
+        ({"first_step": 5}, "first_step must be at most 4"),
+    ],
+)
+def test_training_refuses_wrong_options(pool, changes, message):
+    with pytest.raises(DataError, match=message):
+        train(pool, **changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"length": 0}, "length must be at least 1"),
+        ({"length": 51}, "longer than the pool"),
+        ({"batch_size": 0}, "batch_size must be at least 1"),
+        ({"start": 3}, "start must be 1 or -1"),
+    ],
+)
+def test_evaluation_refuses_wrong_options(pool, changes, message):
+    options = {"length": 4, "batch_size": 3} | changes
+    with pytest.raises(DataError, match=message):
+        evaluation_sequences(pool, **options)
+
+
+@pytest.mark.parametrize("make", [training_sequences, evaluation_sequences])
+def test_refuses_what_is_no_pool(make):
+    more = {"epochs": 1, "seed": 0} if make is training_sequences else {}
+    with pytest.raises(DataError, match="digits must be a Digits, not ndarray"):
+        make(np.zeros((9, 28, 28)), length=2, batch_size=1, **more)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((0, 0, 0), "n_digits must be at least 1"),
+        ((5, -1, 0), "seed must be at least 0"),
+        ((5, 0, -1), "epoch must be at least 0"),
+    ],
+)
+def test_order_refuses_wrong_arguments(arguments, message):
+    with pytest.raises(DataError, match=message):
+        epoch_order(*arguments)
