@@ -1,8 +1,36 @@
 """Write, prove, run and understand recurrent cells in Keras 3."""
 
-from custom_lstm.cells.contract import AbstractRNNCell
-from custom_lstm.cells.lstm import LSTMCell
+import importlib
+from types import ModuleType
+
+from custom_lstm import heads as heads  # registers the classes of the heads
+from custom_lstm.cells import AbstractRNNCell, GRUCell, LSTMCell, SimpleRNNCell
+from custom_lstm.layers import GRU, LSTM, RNN, SimpleRNN, TimeDistributed
 
 __version__ = "0.1.0"
 
-__all__ = ["AbstractRNNCell", "LSTMCell"]
+__all__ = [
+    "GRU",
+    "LSTM",
+    "RNN",
+    "AbstractRNNCell",
+    "GRUCell",
+    "LSTMCell",
+    "SimpleRNN",
+    "SimpleRNNCell",
+    "TimeDistributed",
+    "__version__",
+]
+
+_LAZY = ("convert", "data", "models", "plots", "training")  # heavy imports wait here
+
+
+def __getattr__(name: str) -> ModuleType:
+    """Imports a heavy module when it is first used (PEP 562)."""
+    if name in _LAZY:
+        return importlib.import_module(f"custom_lstm.{name}")
+    raise AttributeError(f"module 'custom_lstm' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_LAZY])

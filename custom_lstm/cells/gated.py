@@ -82,7 +82,7 @@ class GatedCell(AbstractRNNCell):
     bias_initializer: Any
     dropout: float
     recurrent_dropout: float
-    implementation: int
+    implementation: int = 2
     _masks: SequenceMasks | None = None
 
     def __init__(self, options: dict[str, Any], **kwargs: Any):
@@ -90,7 +90,8 @@ class GatedCell(AbstractRNNCell):
         options["units"] = check_units(owner, options["units"])
         for name in ("dropout", "recurrent_dropout"):
             options[name] = check_rate(owner, name, options[name])
-        check_choice(owner, "implementation", options["implementation"], (0, 1, 2))
+        if "implementation" in options:
+            check_choice(owner, "implementation", options["implementation"], (0, 1, 2))
         super().__init__(**kwargs)
         self._option_names = tuple(options)
         for name, value in options.items():
@@ -158,7 +159,12 @@ class GatedCell(AbstractRNNCell):
             )
         masks = self._sequence_masks("inputs") if training and self.dropout else None
         xW = gatewise_matmul(inputs, self.kernel, masks)
-        return xW if self.bias is None else xW + self.bias
+        bias = self.input_bias()
+        return xW if bias is None else xW + bias
+
+    def input_bias(self) -> Any:
+        """What the projected inputs are shifted by, or None."""
+        return self.bias
 
     def recurrent_masks(self, training: Any) -> Masks | None:
         """The masks of the hidden state, if it is dropped now."""

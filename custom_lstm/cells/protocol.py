@@ -97,6 +97,19 @@ def with_old_arguments(method: Callable[..., Any]) -> Callable[..., Any]:
     return get_initial_state
 
 
+def fits(shape: Any, expected: Any) -> bool:
+    """Whether two shapes agree, where both are known before run time.
+
+    Example:
+
+    >>> fits((None, 3), (2, 3)), fits((2, 3), (2, 3, 1))
+    (True, False)
+    """
+    return len(shape) == len(expected) and all(
+        a is None or b is None or a == b for a, b in zip(shape, expected, strict=True)
+    )
+
+
 def shapes_text(tensors: Sequence[Any]) -> str:
     """The shapes of `tensors`, in words, for an error message."""
     shapes = [str(tuple(getattr(tensor, "shape", ()))) for tensor in tensors]
@@ -120,7 +133,8 @@ def check_states(owner: str, what: str, states: Any, sizes: Sizes, batch: Any) -
     tensors = keras.tree.flatten(states)
     expected = [(batch, width) for width in widths]
     if len(tensors) == len(widths) and all(
-        _agree(tensor, shape) for tensor, shape in zip(tensors, expected, strict=True)
+        fits(tensor.shape, shape)
+        for tensor, shape in zip(tensors, expected, strict=True)
     ):
         return
     promised = ", ".join(f"({'batch' if b is None else b}, {n})" for b, n in expected)
@@ -149,17 +163,9 @@ def check_step(cell: Any, result: Any, batch: Any) -> None:
         )
     output, states = result
     check_states(owner, "the new states", states, cell.state_size, batch)
-    if hasattr(output, "shape") and not _agree(output, (batch, cell.output_size)):
+    if hasattr(output, "shape") and not fits(output.shape, (batch, cell.output_size)):
         raise ValueError(
             f"{owner}: the output must have shape "
             f"({'batch' if batch is None else batch}, {cell.output_size}), as "
             f"`output_size` says. Received: {tuple(output.shape)}"
         )
-
-
-def _agree(tensor: Any, expected: tuple[Any, ...]) -> bool:
-    """Whether two shapes agree where both are known before run time."""
-    shape = tuple(getattr(tensor, "shape", ()))
-    return len(shape) == len(expected) and all(
-        a is None or b is None or a == b for a, b in zip(shape, expected, strict=True)
-    )

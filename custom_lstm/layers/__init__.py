@@ -1,1 +1,10 @@
-""""""
+"""Layers over whole sequences."""
+
+from custom_lstm.layers.batch_normalization import BatchNormalization
+from custom_lstm.layers.gru import GRU
+from custom_lstm.layers.lstm import LSTM
+from custom_lstm.layers.rnn import RNN
+from custom_lstm.layers.simple import SimpleRNN
+from custom_lstm.layers.time_distributed import TimeDistributed
+
+__all__ = ["GRU", "LSTM", "RNN", "BatchNormalization", "SimpleRNN", "TimeDistributed"]

@@ -1,0 +1,235 @@
+"""A cell over whole sequences."""
+
+import contextlib
+from typing import Any
+
+import keras
+from keras import ops
+
+from custom_lstm.cells.contract import AbstractRNNCell
+from custom_lstm.cells.protocol import check_states, fits
+
+
+@keras.saving.register_keras_serializable(package="custom_lstm")
+class RNN(keras.layers.RNN):
+    """`keras.layers.RNN`, which runs a cell over the steps of sequences, and more.
+
+    - A cell that splits its step into `project` and `step` (see `AbstractRNNCell`)
+      has the inputs of all steps projected in one matrix product before the loop.
+    - `learn_initial_state=True` makes the state before the first step a weight.
+    - `custom_lstm.trace` shows its states and gates.
+    - What does not fit is named: shape and number of states, masks, axes.
+
+    All else is Keras's: any cell that runs there runs here.
+
+    Args:
+        cell: a recurrent cell, or a list of them to be stacked.
+        return_sequences: whether to return the outputs of all steps, not just the
+            last.
+        return_state: whether to return the last states too.
+        go_backwards: whether to begin at the last step. Outputs then come in the
+            order in which they were made.
+        stateful: whether each batch goes on from the last states of the one before.
+        unroll: whether to write the loop out; quicker for short sequences.
+        zero_output_for_mask: whether outputs at masked steps are 0, and not those of
+            the step before.
+        learn_initial_state: whether to learn the initial state, one for all
+            sequences, from zero, or from what the cell's `get_initial_state` says.
+        **kwargs: `activity_regularizer`, `name`, `dtype`, `trainable`.
+
+    Call arguments:
+        sequences: `(batch, time, features)`; further axes, if the cell takes them.
+        initial_state: list of tensors `(batch, width)`, as the cell's `state_size`
+            says.
+        mask: boolean `(batch, time)`. A step where it is False leaves the states as
+            they are.
+        training: whether dropout and its like are on.
+
+    Returns:
+        `(batch, units)`, or `(batch, time, units)` with `return_sequences`; with
+        `return_state`, a tuple that begins with it, followed by the states.
+
+    Raises:
+        ValueError: if arguments, inputs, states or mask do not fit.
+
+    Example:
+
+    >>> from custom_lstm import LSTMCell
+    >>> layer = RNN(LSTMCell(4), return_sequences=True, learn_initial_state=True)
+    >>> tuple(layer(ops.ones((2, 5, 3))).shape)
+    (2, 5, 4)
+    >>> [weight.name for weight in layer.weights]
+    ['initial_h', 'initial_c', 'kernel', 'recurrent_kernel', 'bias']
+    """
+
+    def __init__(
+        self,
+        cell: Any,
+        return_sequences: bool = False,
+        return_state: bool = False,
+        go_backwards: bool = False,
+        stateful: bool = False,
+        unroll: bool = False,
+        zero_output_for_mask: bool = False,
+        learn_initial_state: bool = False,
+        **kwargs: Any,
+    ):
+        if isinstance(cell, type):
+            raise ValueError(
+                f"RNN: `cell` must be a cell, not a class. Received: {cell.__name__}; "
+                f"write RNN({cell.__name__}(...))."
+            )
+        if stateful and learn_initial_state:
+            raise ValueError(
+                "RNN: `stateful` and `learn_initial_state` exclude each other: either "
+                "a batch goes on from the last one's states, or from those learned."
+            )
+        super().__init__(
+            cell,
+            return_sequences=return_sequences,
+            return_state=return_state,
+            go_backwards=go_backwards,
+            stateful=stateful,
+            unroll=unroll,
+            zero_output_for_mask=zero_output_for_mask,
+            **kwargs,
+        )
+        self.learn_initial_state = learn_initial_state
+        self.learned_state: list[Any] = []
+        self.supports_masking = True
+
+    def get_config(self) -> dict[str, Any]:
+        """Every constructor argument."""
+        config = {
+            **super().get_config(),
+            "learn_initial_state": self.learn_initial_state,
+        }
+        if self.activity_regularizer is not None:
+            config["activity_regularizer"] = keras.regularizers.serialize(
+                self.activity_regularizer
+            )
+        return config
+
+    def build(self, sequences_shape: Any, initial_state_shape: Any = None) -> None:
+        """Builds the cell, and the initial state if it is learned."""
+        self._check_inputs(sequences_shape)
+        super().build(sequences_shape, initial_state_shape)
+        if self.learn_initial_state:
+            names = getattr(self.cell, "state_names", None) or ()
+            widths = keras.tree.flatten(self.state_size)
+            if len(names) != len(widths):
+                names = [f"state_{index}" for index in range(len(widths))]
+            self.learned_state = [
+                self.add_weight(
+                    shape=(width,), name=f"initial_{name}", initializer="zeros"
+                )
+                for name, width in zip(names, widths, strict=True)
+            ]
+
+    def get_initial_state(self, batch_size: Any) -> list[Any]:
+        """The states before the first step: the cell's, plus those learned.
+
+        Args:
+            batch_size: number of sequences.
+
+        Returns:
+            A list of tensors `(batch_size, width)`.
+        """
+        states = super().get_initial_state(batch_size)
+        if not self.learned_state:
+            return states
+        flat = [
+            state + ops.cast(learned, state.dtype)
+            for state, learned in zip(
+                keras.tree.flatten(states), self.learned_state, strict=True
+            )
+        ]
+        return keras.tree.pack_sequence_as(states, flat)
+
+    def compute_mask(self, sequences: Any, mask: Any = None) -> Any:
+        """The mask goes on to the outputs, if there is one for each step."""
+        mask = keras.tree.flatten(mask)[0] if self.return_sequences else None
+        if self.return_state:
+            return [mask, *(None for _ in self.state_size)]
+        return mask
+
+    def call(
+        self,
+        sequences: Any,
+        initial_state: Any = None,
+        mask: Any = None,
+        training: Any = False,
+    ) -> Any:
+        """Runs the cell over all steps."""
+        self._check_inputs(sequences.shape, mask)
+        if initial_state is not None:
+            check_states(
+                f"{type(self).__name__} {self.name!r}",
+                "`initial_state`",
+                initial_state,
+                self.state_size,
+                sequences.shape[0],
+            )
+        with contextlib.ExitStack() as stack:
+            for cell in contract_cells(self.cell):
+                stack.enter_context(cell.sequence(ops.shape(sequences)[0], training))
+            return super().call(
+                sequences, initial_state=initial_state, mask=mask, training=training
+            )
+
+    def inner_loop(
+        self, sequences: Any, initial_state: Any, mask: Any, training: Any = False
+    ) -> Any:
+        """The loop: Keras's, over inputs that are projected already if they can be.
+
+        Args:
+            sequences: `(batch, time, features)`.
+            initial_state: list of `(batch, width)`.
+            mask: boolean `(batch, time)`, or None.
+            training: whether dropout and its like are on.
+
+        Returns:
+            Last output, outputs of all steps, last states.
+        """
+        cell = self.cell
+        hoisted = (
+            isinstance(cell, AbstractRNNCell)
+            and cell.splits
+            and cell.compute_dtype == self.compute_dtype
+        )
+        if not hoisted:
+            return super().inner_loop(sequences, initial_state, mask, training)
+        projected = cell.project_sequence(sequences, training)
+        with cell.projected():
+            return super().inner_loop(projected, initial_state, mask, training)
+
+    def _check_inputs(self, shape: Any, mask: Any = None) -> None:
+        who = f"{type(self).__name__} {self.name!r}"
+        if len(shape) < 3 or shape[1] == 0:
+            raise ValueError(
+                f"{who}: inputs must have the axes (batch, time, features), and at "
+                f"least one step. Received shape: {tuple(shape)}"
+            )
+        for tensor in keras.tree.flatten(mask):
+            if tensor is not None and not fits(tensor.shape[:2], shape[:2]):
+                raise ValueError(
+                    f"{who}: `mask` must have the axes (batch, time) of the inputs, "
+                    f"{tuple(shape)}. Received shape: {tuple(tensor.shape)}"
+                )
+
+
+def contract_cells(cell: Any) -> list[AbstractRNNCell]:
+    """The cells in `cell`, itself or stacked, that keep the contract of this package.
+
+    Example:
+
+    >>> from custom_lstm import LSTMCell
+    >>> stack = keras.layers.StackedRNNCells([LSTMCell(2), keras.layers.GRUCell(2)])
+    >>> [type(cell).__name__ for cell in contract_cells(stack)]
+    ['LSTMCell']
+    """
+    if isinstance(cell, AbstractRNNCell):
+        return [cell]
+    if isinstance(cell, keras.layers.StackedRNNCells):
+        return [leaf for inner in cell.cells for leaf in contract_cells(inner)]
+    return []
