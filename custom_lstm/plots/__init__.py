@@ -1,0 +1,24 @@
+"""Every picture: functions that take NumPy data and return a Matplotlib figure.
+
+They share one visual language: blue is the model, grey is what it is measured against,
+vermilion with a cross is a mistake, orange and blue are the two signs of a state. The
+colours come from the palette of Okabe and Ito (2008), which colour-blind readers can
+tell apart, and no picture says anything by colour alone.
+
+    curves          a training history, epoch by epoch
+    positions       exact match per position between ceiling and baselines
+    predictions     sequences of digits with true and predicted totals
+    gates           what every gate and state did while it saw one sequence
+    save            writes a figure as PNG, whole or not at all
+
+Each takes `style="light"` or `style="dark"`, after the background it will stand on.
+None needs a display, and none leaves anything open behind it.
+"""
+
+from custom_lstm.plots.history import curves
+from custom_lstm.plots.scores import positions
+from custom_lstm.plots.sequences import predictions
+from custom_lstm.plots.states import gates
+from custom_lstm.plots.style import save
+
+__all__ = ["curves", "gates", "positions", "predictions", "save"]
