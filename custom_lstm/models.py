@@ -6,13 +6,15 @@ images (batch, time, 28, 28, 1)
   → Dense                         the same head at every step
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import keras
 
-from custom_lstm.cells import LSTMCell
+from custom_lstm.cells.lstm import LSTMCell
 from custom_lstm.heads import Head
-from custom_lstm.layers import LSTM, TimeDistributed
+from custom_lstm.layers.batch_normalization import BatchNormalization
+from custom_lstm.layers.lstm import LSTM
+from custom_lstm.layers.time_distributed import TimeDistributed
 
 RECURRENT = ("cell", "layer", "keras")
 POOLINGS = ("flatten", "global")
@@ -68,7 +70,7 @@ def build_encoder(
     ]
 
     def normalised(layer):
-        return [layer, layers.BatchNormalization(momentum=0.9), layers.ReLU()]
+        return [layer, BatchNormalization(momentum=0.9), layers.ReLU()]
 
     for block, width in enumerate(filters):
         size, stride = (5, 2) if block == 0 else (3, 1)
@@ -158,3 +160,21 @@ def build_model(
     features = TimeDistributed(encoder, name="encode")(images)
     core = build_core(recurrent, units, unroll=length is not None)
     return keras.Model(images, head.layer()(core(features)), name="digit_totals")
+
+
+def summarise(model: keras.Model, print_fn: Callable[[str], object] = print) -> None:
+    """Print what the model and, beneath, its encoder are made of.
+
+    Args:
+        model: made by `build_model`.
+        print_fn: gets the text.
+
+    Example:
+
+    >>> text = []
+    >>> summarise(build_model(Head("value", 0, 9), length=2, units=3), text.append)
+    >>> "Conv2D" in "".join(text)
+    True
+    """
+    model.summary(print_fn=print_fn)
+    model.get_layer("encode").layer.summary(print_fn=print_fn)

@@ -1,7 +1,10 @@
 """The command: from the words typed to an exit code."""
 
+import contextlib
 import os
 import sys
+import tempfile
+from collections.abc import Iterator
 
 from custom_lstm.errors import UserError
 from custom_lstm.training.config import parse
@@ -29,8 +32,8 @@ def main(argv: list[str] | None = None) -> int:
         config = parse(argv)
         if config.run.resume is not None:
             RunFolder.open(config.run.resume)
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-        from custom_lstm.training import session
+        with _hushed():
+            from custom_lstm.training import session
 
         return (session.start if config.run.resume is None else session.go_on)(config)
     except UserError as error:
@@ -42,3 +45,29 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("train.py: interrupted", file=sys.stderr)
         return 130
+
+
+@contextlib.contextmanager
+def _hushed() -> Iterator[None]:
+    """Hide what TensorFlow says while it is imported, unless that fails.
+
+    Its C++ code writes to the file descriptor, past `sys.stderr`. Whoever sets
+    TF_CPP_MIN_LOG_LEVEL wants to decide for themselves.
+    """
+    if "TF_CPP_MIN_LOG_LEVEL" in os.environ:
+        yield
+        return
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    sys.stderr.flush()
+    shown = os.dup(2)
+    with tempfile.TemporaryFile() as hidden:
+        os.dup2(hidden.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            hidden.seek(0)
+            os.write(shown, hidden.read())
+            raise
+        finally:
+            os.dup2(shown, 2)
+            os.close(shown)

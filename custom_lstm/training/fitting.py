@@ -3,6 +3,7 @@
 import keras
 
 from custom_lstm import data as datasets
+from custom_lstm.errors import UsageError
 from custom_lstm.training.build import head_of
 from custom_lstm.training.callbacks import Recorder, StopOnInterrupt
 from custom_lstm.training.checkpoints import TrainingState
@@ -16,11 +17,15 @@ def steps_per_epoch(config: Config, pools: datasets.Pools) -> int:
     """Return the steps of an epoch; the remainder of the digits is dropped.
 
     Raises:
-        DataError: a sequence or a batch is larger than the training pool.
+        UsageError: a sequence or a batch is larger than the training pool.
     """
-    return datasets.steps_per_epoch(
-        len(pools.train), config.data.length, config.optimisation.batch_size
-    )
+    length, batch_size = config.data.length, config.optimisation.batch_size
+    try:
+        return datasets.steps_per_epoch(len(pools.train), length, batch_size)
+    except datasets.DataError as error:
+        raise UsageError(
+            f"--length {length} --batch-size {batch_size} cannot be: {error}"
+        ) from error
 
 
 def train(
@@ -92,7 +97,7 @@ def _fit(config, pools, model, callbacks, first, last_epoch, steps):
     if options.loop == "custom":
         custom_fit(model, batches, metrics=head_of(config).metrics(), **common)
     else:
-        model.fit(batches, **common)
+        model.fit(batches, shuffle=False, **common)
 
 
 def _augment(config: Config) -> datasets.Augment | None:

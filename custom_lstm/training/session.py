@@ -11,6 +11,7 @@ from custom_lstm import data as datasets
 from custom_lstm.data.images import read_digit_images
 from custom_lstm.errors import UsageError, UserError
 from custom_lstm.files import replacing
+from custom_lstm.models import summarise
 from custom_lstm.training import pictures, scores
 from custom_lstm.training.build import build_compiled, head_of
 from custom_lstm.training.checkpoints import TrainingState, load_checkpoint, load_model
@@ -36,7 +37,7 @@ def start(config: Config) -> int:
     folder = RunFolder.create(config.run.runs, _name(config, pools))
     folder.write_config(config, data_used=pools.name)
     model = build_compiled(config, steps)
-    model.summary(expand_nested=True)
+    summarise(model)
     return _train_and_finish(config, folder, pools, model, TrainingState())
 
 

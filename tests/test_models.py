@@ -1,0 +1,94 @@
+"""The main job's network: shape, size and interchangeable parts."""
+
+import keras
+import numpy as np
+import pytest
+
+from custom_lstm.cells.lstm import LSTMCell
+from custom_lstm.heads import Head
+from custom_lstm.models import (
+    POOLINGS,
+    RECURRENT,
+    build_core,
+    build_encoder,
+    build_model,
+    summarise,
+)
+from custom_lstm.training.build import build, head_of
+from custom_lstm.training.config import Config
+
+SMALL = {"units": 6, "filters": (3, 4), "features": 5}
+IMAGES = np.random.default_rng(0).integers(0, 256, (2, 3, 28, 28, 1), np.uint8)
+
+
+def test_default_size_is_pinned():
+    encoder = 5 * 5 * 32 + 3 * 3 * 32 * 64 + 3 * 3 * 64 * 64 + 4 * 4 * 64 * 128
+    normalisation = 4 * (32 + 64 + 64 + 128)
+    lstm = 4 * (128 * 256 + 256 * 256 + 256)
+    head = 256 * 37 + 37
+    model = build(Config())
+    assert model.count_params() == encoder + normalisation + lstm + head
+
+
+def test_summary_is_complete_before_training():
+    lines: list[str] = []
+    summarise(build(Config()), lines.append)
+    text = "\n".join(lines)
+    assert "?" not in text
+    assert "unbuilt" not in text
+    assert "Conv2D" in text
+
+
+def test_default_core_is_keras_rnn_around_our_cell():
+    core = build_model(Head("totals", -9, 9), length=3, **SMALL).get_layer("core")
+    assert type(core) is keras.layers.RNN
+    assert isinstance(core.cell, LSTMCell)
+
+
+@pytest.mark.parametrize("head", [Head("totals", -9, 18), Head("value", -9, 18)])
+@pytest.mark.parametrize("recurrent", RECURRENT)
+@pytest.mark.parametrize("length", [3, None])
+def test_every_core_and_length_gives_the_same_answers(head, recurrent, length):
+    reference = build_model(head, length=3, recurrent="keras", **SMALL)
+    model = build_model(head, length=length, recurrent=recurrent, **SMALL)
+    model.set_weights(reference.get_weights())
+    outputs = np.asarray(model(IMAGES))
+    assert outputs.shape == (2, 3, head.units)
+    np.testing.assert_allclose(outputs, reference(IMAGES), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("pooling", POOLINGS)
+def test_poolings_reduce_an_image_to_a_vector(pooling):
+    encoder = build_encoder((3, 4), features=0, pooling=pooling)
+    assert encoder.output_shape == (None, {"flatten": 196, "global": 4}[pooling])
+
+
+def test_an_answer_depends_on_no_later_digit():
+    model = build_model(Head("value", -9, 18), **SMALL)
+    changed = IMAGES.copy()
+    changed[:, 2] = 255 - changed[:, 2]
+    before, after = np.asarray(model(IMAGES)), np.asarray(model(changed))
+    np.testing.assert_allclose(before[:, :2], after[:, :2], rtol=1e-5, atol=1e-6)
+    assert np.abs(before[:, 2] - after[:, 2]).max() > 1e-4
+
+
+def test_head_covers_every_total_of_the_length():
+    head = head_of(Config())
+    assert (head.lowest, head.highest) == (-18, 18)
+
+
+@pytest.mark.parametrize(
+    ("build_it", "said"),
+    [
+        (lambda: build_encoder(()), "filters"),
+        (lambda: build_encoder((3, 0)), "filters"),
+        (lambda: build_encoder(features=-1), "features"),
+        (lambda: build_encoder(pooling="max"), "'max'"),
+        (lambda: build_encoder(dropout=1.0), "dropout"),
+        (lambda: build_core("torch"), "'torch'"),
+        (lambda: build_core(units=0), "units"),
+    ],
+)
+def test_arguments_out_of_range_are_named(build_it, said):
+    with pytest.raises(ValueError, match=said):
+        build_it()
