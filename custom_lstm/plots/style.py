@@ -2,7 +2,6 @@
 
 import io
 import os
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +12,8 @@ import matplotlib
 from matplotlib.backend_bases import RendererBase
 from matplotlib.colors import Colormap, LinearSegmentedColormap
 from matplotlib.figure import Figure
+
+from custom_lstm.files import replacing
 
 WIDTH, HEIGHT = 12.8, 7.2  # inches: a 16:9 slide
 DPI = 150
@@ -187,11 +188,6 @@ def save(figure: Figure, path: str | os.PathLike[str]) -> Path:
     path = Path(path)
     if path.suffix.lower() != ".png":
         raise ValueError(f"a picture's name must end in .png, got {str(path)!r}")
-    part = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
-    try:
-        with _settings(None):
-            figure.savefig(part, format="png")
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    with replacing(path) as part, _settings(None):
+        figure.savefig(part, format="png")
     return path
