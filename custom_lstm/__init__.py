@@ -6,6 +6,7 @@ from types import ModuleType
 from custom_lstm import heads as heads  # registers the classes of the heads
 from custom_lstm.cells import AbstractRNNCell, GRUCell, LSTMCell, SimpleRNNCell
 from custom_lstm.layers import GRU, LSTM, RNN, SimpleRNN, TimeDistributed
+from custom_lstm.tracing import trace
 
 __version__ = "0.1.0"
 
@@ -20,6 +21,7 @@ __all__ = [
     "SimpleRNNCell",
     "TimeDistributed",
     "__version__",
+    "trace",
 ]
 
 _LAZY = ("convert", "data", "models", "plots", "training")  # heavy imports wait here

@@ -71,7 +71,8 @@ class GatedCell(AbstractRNNCell):
     Args:
         options: the arguments of the subclass's constructor, by name. They become
             attributes and make up `get_config`; `bias_initializer` is read with
-            `keras.initializers.get`, and so on by the last word of each name.
+            `keras.initializers.get`, and so on by the last word of each name. Those
+            that draw a default seed do so in this order, which is to be Keras's.
         **kwargs: `name`, `dtype`, `trainable`.
     """
 
@@ -96,7 +97,8 @@ class GatedCell(AbstractRNNCell):
         self._option_names = tuple(options)
         for name, value in options.items():
             setattr(self, name, read_argument(name, value))
-        self.seed_generator = keras.random.SeedGenerator(options["seed"])
+            if name == "seed":
+                self.seed_generator = keras.random.SeedGenerator(value)
         self.state_size = self.units
 
     def get_config(self) -> dict[str, Any]:

@@ -97,6 +97,30 @@ def with_old_arguments(method: Callable[..., Any]) -> Callable[..., Any]:
     return get_initial_state
 
 
+def names_of_states(cell: Any) -> tuple[str, ...]:
+    """What to call the states of a cell: its `state_names`, or else "h", if it is one.
+
+    Raises:
+        ValueError: if there are more or fewer names than states.
+
+    Example:
+
+    >>> names_of_states(keras.layers.GRUCell(2)), names_of_states(
+    ...     keras.layers.LSTMCell(2)
+    ... )
+    (('h',), ('state_0', 'state_1'))
+    """
+    count = len(keras.tree.flatten(cell.state_size))
+    default = ("h",) if count == 1 else tuple(f"state_{k}" for k in range(count))
+    names = getattr(cell, "state_names", None) or default
+    if len(names) != count:
+        raise ValueError(
+            f"{type(cell).__name__} has {count} states, as `state_size` says. Received "
+            f"{len(names)} names for them: state_names={tuple(names)}"
+        )
+    return tuple(names)
+
+
 def fits(shape: Any, expected: Any) -> bool:
     """Whether two shapes agree, where both are known before run time.
 

@@ -68,7 +68,7 @@ class SimpleRNNCell(GatedCell):
         seed: int | None = None,
         **kwargs: Any,
     ):
-        super().__init__(own_arguments(locals()), **kwargs)
+        super().__init__({"seed": seed, **own_arguments(locals())}, **kwargs)
 
     def step(
         self, projected: Any, states: Any, training: Any = False

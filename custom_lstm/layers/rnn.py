@@ -7,7 +7,7 @@ import keras
 from keras import ops
 
 from custom_lstm.cells.contract import AbstractRNNCell
-from custom_lstm.cells.protocol import check_states, fits
+from custom_lstm.cells.protocol import check_states, fits, names_of_states
 
 
 @keras.saving.register_keras_serializable(package="custom_lstm")
@@ -115,10 +115,8 @@ class RNN(keras.layers.RNN):
         self._check_inputs(sequences_shape)
         super().build(sequences_shape, initial_state_shape)
         if self.learn_initial_state:
-            names = getattr(self.cell, "state_names", None) or ()
+            names = names_of_states(self.cell)
             widths = keras.tree.flatten(self.state_size)
-            if len(names) != len(widths):
-                names = [f"state_{index}" for index in range(len(widths))]
             self.learned_state = [
                 self.add_weight(
                     shape=(width,), name=f"initial_{name}", initializer="zeros"

@@ -1,0 +1,203 @@
+"""Looking into a recurrent layer: its states and gates at every step."""
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from custom_lstm.cells.contract import AbstractRNNCell
+from custom_lstm.cells.protocol import names_of_states
+from custom_lstm.layers.rnn import contract_cells
+
+Trace = dict[str, np.ndarray]
+
+
+def trace(
+    model: keras.layers.Layer,
+    inputs: Any,
+    mask: Any = None,
+    *,
+    layer: str | keras.layers.Layer | None = None,
+    initial_state: Any = None,
+) -> Trace | dict[str, Trace]:
+    """States and gates of a recurrent layer at every step, without rewriting a model.
+
+    Works for `custom_lstm.RNN`, `LSTM`, `GRU`, `SimpleRNN`, for `keras.layers.RNN`
+    around any `AbstractRNNCell`, and for every layer and model that holds such
+    layers, at any depth. The model runs once, eagerly, not in training, and is left
+    as it was; a stateful layer begins where it stands and does not move on.
+
+    Entry t belongs to `inputs[:, t]`, also with `go_backwards`, where the last entry
+    is the first to be made. At a step that the mask leaves out, the states are those
+    held from the step before, and the gates, which did not act, are NaN.
+
+    Args:
+        model: a layer or model.
+        inputs: what it is called with.
+        mask: boolean `(batch, time)`, if it takes one; masks made inside the model,
+            by `Embedding` or `Masking`, count by themselves.
+        layer: the recurrent layer to look into, or its name, if there are several.
+        initial_state: the states to begin with, if the model takes them.
+
+    Returns:
+        Arrays `(batch, time, width)` by name. For an LSTM: "input", "forget",
+        "candidate", "output" (the gates), "h" and "c" (the states after the step);
+        for a GRU: "update", "reset", "candidate" and "h"; for other cells, what they
+        `observe`, and their states. With a stack of cells, the names begin with
+        "0/", "1/" and so on. If there are several layers, a dict of such dicts by
+        layer name; one that is called several times counts as "name:0", "name:1".
+
+    Raises:
+        ValueError: if there is no such layer, or none of that name.
+
+    Example:
+
+    >>> from custom_lstm import LSTM
+    >>> model = keras.Sequential([LSTM(4), keras.layers.Dense(1)])
+    >>> states = trace(model, np.ones((2, 5, 3)))
+    >>> states["forget"].shape
+    (2, 5, 4)
+    >>> sorted(states)
+    ['c', 'candidate', 'forget', 'h', 'input', 'output']
+    """
+    found = [found for found in _layers_in(model, set()) if _traceable(found)]
+    calls: list[tuple[str, Trace]] = []
+    given = {"mask": mask, "initial_state": initial_state}
+    with contextlib.ExitStack() as stack:
+        for recurrent in found:
+            stack.enter_context(_recording(recurrent, calls))
+        if found:
+            given = {name: value for name, value in given.items() if value is not None}
+            model(inputs, training=False, **given)
+    traces = _by_name(calls)
+    if layer is not None:
+        name = layer if isinstance(layer, str) else layer.name
+        traces = {key: traces[key] for key in traces if key == name}
+    if not traces:
+        raise ValueError(
+            f"There is no {f'{layer!r} to trace' if layer else 'layer to trace'} in "
+            f"{model}: a layer `RNN`, `LSTM`, ... of custom_lstm, or a "
+            "`keras.layers.RNN` around one of its cells. Keras's own LSTM shows no "
+            "gates; `custom_lstm.LSTM` takes its weights. "
+            f"Found: {[name for name, _ in calls]}"
+        )
+    return traces if len(traces) > 1 else next(iter(traces.values()))
+
+
+def _layers_in(value: Any, seen: set[int]) -> Iterator[keras.layers.Layer]:
+    """All layers in `value`, once each, however deep."""
+    if isinstance(value, keras.layers.Layer):
+        if id(value) in seen:
+            return
+        seen.add(id(value))
+        yield value
+        value = vars(value)
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list | tuple):
+        for item in value:
+            yield from _layers_in(item, seen)
+
+
+def _traceable(layer: keras.layers.Layer) -> bool:
+    return isinstance(layer, keras.layers.RNN) and bool(contract_cells(layer.cell))
+
+
+def _by_name(calls: list[tuple[str, Trace]]) -> dict[str, Trace]:
+    names = [name for name, _ in calls]
+    traces: dict[str, Trace] = {}
+    for index, (name, recorded) in enumerate(calls):
+        once = names.count(name) == 1
+        traces[name if once else f"{name}:{names[:index].count(name)}"] = recorded
+    return traces
+
+
+@contextlib.contextmanager
+def _recording(layer: keras.layers.RNN, calls: list[tuple[str, Trace]]) -> Any:
+    """While it lasts, every loop of `layer` adds its name and trace to `calls`."""
+    loop = layer.inner_loop
+    stood = [ops.copy(state) for state in keras.tree.flatten(layer.states or [])]
+
+    def inner_loop(
+        sequences: Any, initial_state: Any, mask: Any, training: Any = False
+    ) -> Any:
+        calls.append((layer.name, _run(layer, sequences, initial_state, mask)))
+        return loop(sequences, initial_state, mask, training=training)
+
+    layer.inner_loop = inner_loop
+    try:
+        yield
+    finally:
+        del layer.inner_loop
+        if not stood:
+            layer.reset_state()
+        for state, value in zip(keras.tree.flatten(layer.states), stood, strict=False):
+            state.assign(value)
+
+
+def _run(layer: keras.layers.RNN, sequences: Any, states: Any, mask: Any) -> Trace:
+    """The loop of `layer`, step by step, recorded."""
+    time = sequences.shape[1]
+    mask = keras.tree.flatten(mask)[0]
+    if mask is not None:
+        mask = np.reshape(ops.convert_to_numpy(mask), (-1, time)).astype(bool)
+    steps: list[Trace] = [{}] * time
+    for t in reversed(range(time)) if layer.go_backwards else range(time):
+        gates: Trace = {}
+        with _observing(layer.cell, gates):
+            _, new_states = layer.cell(sequences[:, t], states)
+        if not keras.tree.is_nested(new_states):
+            new_states = [new_states]
+        if mask is not None:
+            acts = mask[:, t, None]
+            new_states = keras.tree.map_structure(
+                lambda new, old, acts=acts: ops.where(acts, new, old),
+                list(new_states),
+                list(states),
+            )
+            gates = {name: np.where(acts, gate, np.nan) for name, gate in gates.items()}
+        states = list(new_states)
+        steps[t] = {**gates, **_named(layer.cell, states)}
+    return {name: np.stack([s[name] for s in steps], axis=1) for name in steps[0]}
+
+
+@contextlib.contextmanager
+def _observing(cell: Any, gates: Trace) -> Iterator[None]:
+    """While it lasts, what `cell`, or the cells in it, observe goes to `gates`."""
+    with contextlib.ExitStack() as stack:
+        for prefix, inner in _prefixed(cell):
+            if isinstance(inner, AbstractRNNCell):
+
+                def observer(values: dict[str, Any], prefix: str = prefix) -> None:
+                    gates.update({prefix + k: _array(v) for k, v in values.items()})
+
+                stack.enter_context(inner.observed(observer))
+        yield
+
+
+def _named(cell: Any, states: list[Any]) -> Trace:
+    """The states by name."""
+    stacked = isinstance(cell, keras.layers.StackedRNNCells)
+    return {
+        prefix + name: _array(state)
+        for (prefix, inner), own in zip(
+            _prefixed(cell), states if stacked else [states], strict=True
+        )
+        for name, state in zip(
+            names_of_states(inner), keras.tree.flatten(own), strict=True
+        )
+    }
+
+
+def _prefixed(cell: Any) -> list[tuple[str, Any]]:
+    if isinstance(cell, keras.layers.StackedRNNCells):
+        return [(f"{index}/", inner) for index, inner in enumerate(cell.cells)]
+    return [("", cell)]
+
+
+def _array(tensor: Any) -> np.ndarray:
+    array = ops.convert_to_numpy(tensor)
+    return array.astype("float32") if array.itemsize < 4 else array

@@ -1,0 +1,34 @@
+"""What the tests of cells share."""
+
+import keras
+import numpy as np
+import pytest
+
+
+def pytest_configure(config):
+    # Keras 3.15's own variables still lack NumPy 2's `copy` argument.
+    config.addinivalue_line(
+        "filterwarnings", "ignore:__array__ implementation:DeprecationWarning"
+    )
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+@pytest.fixture
+def set_random_weights(rng):
+    """Gives a built layer random weights, and returns them in float64."""
+
+    def set_random(layer):
+        weights = [0.5 * rng.normal(size=w.shape) for w in layer.get_weights()]
+        layer.set_weights(weights)
+        return [np.float64(w) for w in layer.get_weights()]
+
+    return set_random
+
+
+@pytest.fixture(autouse=True)
+def fresh_names():
+    keras.backend.clear_session()
