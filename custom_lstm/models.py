@@ -7,6 +7,7 @@ images (batch, time, 28, 28, 1)
 """
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 
@@ -111,7 +112,11 @@ def build_core(
     >>> build_core("keras", 8).compute_output_shape((2, 4, 3))
     (2, 4, 8)
     """
-    options = {"return_sequences": True, "unroll": unroll, "name": "core"}
+    options: dict[str, Any] = {
+        "return_sequences": True,
+        "unroll": unroll,
+        "name": "core",
+    }
     if recurrent == "cell":
         return keras.layers.RNN(LSTMCell(units), **options)
     if recurrent == "layer":

@@ -38,7 +38,7 @@ def build(
 
 
 def build_optimizer(config: Config, steps_per_epoch: int) -> keras.Optimizer:
-    """Build the optimizer: a linear rise, then a cosine to 0, over all steps."""
+    """Build Adam whose rate rises linearly, then falls along a cosine to 0."""
     options = config.optimisation
     assert options.epochs is not None
     steps = options.epochs * steps_per_epoch
@@ -49,18 +49,11 @@ def build_optimizer(config: Config, steps_per_epoch: int) -> keras.Optimizer:
         warmup_target=options.learning_rate if warmup else None,
         warmup_steps=warmup,
     )
-    common = {
-        "weight_decay": options.weight_decay or None,
-        "global_clipnorm": options.clip_norm or None,
-    }
-    if options.optimizer == "adam":
-        return keras.optimizers.Adam(rate, beta_2=0.99, **common)
-    return keras.optimizers.Muon(
+    return keras.optimizers.Adam(
         rate,
-        adam_beta_2=0.99,
-        adam_weight_decay=common["weight_decay"],
-        exclude_layers=[config.model.head],
-        **common,
+        beta_2=0.99,
+        weight_decay=options.weight_decay or None,
+        global_clipnorm=options.clip_norm or None,
     )
 
 

@@ -20,7 +20,6 @@ import tyro
 
 from custom_lstm.errors import UsageError
 
-_flat = tyro.conf.OmitArgPrefixes
 _MANY = 10**9
 _DESCRIPTION = """Train a network that reads handwritten digits one after the other
 and says their alternating sum, +d1 -d2 +d3 ..., after each."""
@@ -79,12 +78,10 @@ class Optimisation:
     """Keras's compile/fit, or our own loop; both reach the same weights."""
     epochs: int | None = None
     """Passes over the training digits; by default what suits the data."""
-    batch_size: int = 64
-    """Sequences in a step."""
-    optimizer: Literal["muon", "adam"] = "muon"
-    """Muon for matrices and Adam for the rest, or Adam for everything."""
-    learning_rate: float = 0.01
-    """Peak of the one-cycle learning rate."""
+    batch_size: int | None = None
+    """Sequences in a step; by default what suits the data."""
+    learning_rate: float = 0.003
+    """Peak of Adam's one-cycle learning rate."""
     warmup: float = 0.25
     """Share of the steps in which the rate rises; it falls to 0 after."""
     weight_decay: float = 0.0
@@ -127,14 +124,36 @@ class Config:
 
     Example:
 
-    >>> Config().optimisation.batch_size
-    64
+    >>> Config().data.length
+    4
     """
 
-    data: _flat[Data] = Data()
-    model: _flat[Model] = Model()
-    optimisation: _flat[Optimisation] = Optimisation()
-    run: _flat[Run] = Run()
+    data: Data = Data()
+    model: Model = Model()
+    optimisation: Optimisation = Optimisation()
+    run: Run = Run()
+
+    def replace(self, **options: Any) -> "Config":
+        """Return a copy with these options, by name, instead of ours."""
+        groups = {}
+        for group in dataclasses.fields(self):
+            values = getattr(self, group.name)
+            ours = {k: v for k, v in options.items() if k in vars(values)}
+            groups[group.name] = dataclasses.replace(values, **ours)
+        return Config(**groups)
+
+    def settled(self, data: str) -> "Config":
+        """Return a copy in which nothing depends any more on which digits are used.
+
+        Args:
+            data: `"mnist"` or `"digits"`.
+        """
+        options = self.optimisation
+        return self.replace(
+            data=data,
+            epochs=options.epochs or EPOCHS[data],
+            batch_size=options.batch_size or BATCH_SIZES[data],
+        )
 
     def flat(self) -> dict[str, Any]:
         """Return every option by name; no name stands in two groups."""
@@ -206,8 +225,10 @@ _RANGES: tuple[tuple[str, float, float], ...] = (
     ("seed", 0, 2**31 - 1),
     ("lengths", 1, _MANY),
 )
-EPOCHS = {"mnist": 18, "digits": 60}
+EPOCHS = {"mnist": 16, "digits": 40}
 """Epochs when none are asked for, by pool."""
+BATCH_SIZES = {"mnist": 32, "digits": 16}
+"""Sequences in a step when nothing is asked for, by pool."""
 
 _KEPT_ON_RESUME = {"resume", "lengths", "images"}
 
@@ -242,6 +263,7 @@ def parse(argv: list[str] | None = None) -> Config:
                 prog="train.py",
                 description=_DESCRIPTION,
                 return_unknown_args=True,
+                config=(tyro.conf.OmitArgPrefixes,),
             )
     except SystemExit as stop:
         if not stop.code:

@@ -20,6 +20,7 @@ def steps_per_epoch(config: Config, pools: datasets.Pools) -> int:
         UsageError: a sequence or a batch is larger than the training pool.
     """
     length, batch_size = config.data.length, config.optimisation.batch_size
+    assert batch_size is not None
     try:
         return datasets.steps_per_epoch(len(pools.train), length, batch_size)
     except datasets.DataError as error:
@@ -41,7 +42,7 @@ def train(
     run repeats no batch and leaves none out.
 
     Args:
-        config: all options, with `epochs` settled.
+        config: all options, settled for the data.
         folder: gets history, checkpoints and TensorBoard logs.
         pools: the digits.
         model: compiled; new or from a checkpoint.

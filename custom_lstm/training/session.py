@@ -1,9 +1,7 @@
 """A whole run: data, model, training, scores, pictures."""
 
-import dataclasses
 import shutil
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -61,8 +59,7 @@ def go_on(asked: Config) -> int:
     used = content.get("data_used")
     if used not in EPOCHS:
         raise UserError(f"{folder.config} does not say which digits the run used")
-    config = _replace(config, "data", data=used)
-    config = _replace(config, "run", lengths=asked.run.lengths or config.run.lengths)
+    config = config.replace(data=used, lengths=asked.run.lengths or config.run.lengths)
     config, pools = _with_pools(config)
     _check_lengths(config, pools)
     model, state = load_checkpoint(folder.last)
@@ -109,8 +106,7 @@ def _with_pools(config: Config) -> tuple[Config, datasets.Pools]:
     """Load the digits, and settle what depends on which they are."""
     pools = datasets.load_pools(config.data.data, data_dir=config.data.data_dir)
     print(pools.notice, flush=True)
-    epochs = config.optimisation.epochs or EPOCHS[pools.name]
-    return _replace(config, "optimisation", epochs=epochs), pools
+    return config.settled(pools.name), pools
 
 
 def _check_lengths(config: Config, pools: datasets.Pools) -> None:
@@ -124,8 +120,3 @@ def _check_lengths(config: Config, pools: datasets.Pools) -> None:
 def _name(config: Config, pools: datasets.Pools) -> str:
     default = f"{pools.name}-length{config.data.length}-{config.model.head}"
     return config.run.name or default
-
-
-def _replace(config: Config, group: str, **values: Any) -> Config:
-    changed = dataclasses.replace(getattr(config, group), **values)
-    return dataclasses.replace(config, **{group: changed})
