@@ -77,7 +77,7 @@ class LSTMCell(GatedCell):
         recurrent_initializer: of `recurrent_kernel (units, 4·units)`.
         bias_initializer: of `bias (4·units,)`.
         unit_forget_bias: start the forget gate's bias at 1 (Jozefowicz et al. 2015),
-            whatever `bias_initializer` says.
+            whatever `bias_initializer` says, unless it is `Chrono`.
         kernel_regularizer: penalty on `kernel`.
         recurrent_regularizer: penalty on `recurrent_kernel`.
         bias_regularizer: penalty on `bias`.
@@ -139,7 +139,8 @@ class LSTMCell(GatedCell):
         self.state_size = [self.units, self.units]
 
     def _whole_bias(self, shape: tuple[int, ...], dtype: Any = None) -> Any:
-        if not self.unit_forget_bias:
+        whole = getattr(self.bias_initializer, "makes_whole_bias", False)
+        if whole or not self.unit_forget_bias:
             return self.bias_initializer(shape, dtype=dtype)
         n = self.units
         b_i = self.bias_initializer((n,), dtype=dtype)

@@ -1,0 +1,129 @@
+"""Initial weights made for gates."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+_register = keras.saving.register_keras_serializable(package="custom_lstm")
+
+
+@_register
+class GatewiseOrthogonal(keras.initializers.Initializer):
+    """Makes the recurrent matrix of every gate orthogonal by itself.
+
+    `keras.initializers.Orthogonal` makes the rows of the whole recurrent kernel
+    `(units, gates·units)` orthonormal together; then no single gate's matrix U_k is
+    orthogonal. Here each is, drawn uniformly (Mezzadri 2007,
+    https://arxiv.org/abs/math-ph/0609050), so that h·U_k is as long as h (Saxe et al.
+    2014, https://arxiv.org/abs/1312.6120).
+
+    Args:
+        gain: what each matrix is multiplied by.
+        seed: an integer, or None for a random one.
+
+    Raises:
+        ValueError: when called with a shape other than `(units, gates·units)`.
+
+    Example:
+
+    >>> U = ops.convert_to_numpy(GatewiseOrthogonal(seed=1)((3, 12)))
+    >>> U_f = U[:, 3:6]
+    >>> bool(abs(U_f @ U_f.T - ops.convert_to_numpy(ops.eye(3))).max() < 1e-5)
+    True
+    """
+
+    def __init__(self, gain: float = 1.0, seed: int | None = None):
+        self.gain = gain
+        self.seed = seed
+
+    def __call__(self, shape: Any, dtype: Any = None) -> Any:
+        """A recurrent kernel of this shape."""
+        if len(shape) != 2 or shape[1] % shape[0]:
+            raise ValueError(
+                "GatewiseOrthogonal makes recurrent kernels of shape (units, "
+                f"gates·units). Received shape: {tuple(shape)}"
+            )
+        units, width = shape
+        normal = keras.random.normal(
+            (width // units, units, units), dtype="float32", seed=self.seed
+        )
+        q, r = ops.qr(normal)
+        signs = ops.sign(ops.diagonal(r, axis1=-2, axis2=-1))
+        gates = q * ops.expand_dims(signs, 1)
+        kernel = ops.reshape(ops.transpose(gates, (1, 0, 2)), (units, width))
+        return ops.cast(self.gain * kernel, dtype or keras.config.floatx())
+
+    def get_config(self) -> dict[str, Any]:
+        """Every constructor argument."""
+        return {"gain": self.gain, "seed": self.seed}
+
+
+@_register
+class Chrono(keras.initializers.Initializer):
+    """Biases that give the units memories of all lengths up to `max_steps`.
+
+        b_f = log u,   u uniform on [1, max_steps − 1],   b_i = −b_f,   b_g = b_o = 0
+
+    A forget gate of bias b_f forgets at a rate of 1/(1 + exp b_f) per step. For a GRU
+    b_z takes the place of b_f (Tallec and Ollivier 2018,
+    https://arxiv.org/abs/1804.11188).
+
+    As `bias_initializer` of an `LSTM` it makes the whole bias, so that
+    `unit_forget_bias` has no effect.
+
+    Args:
+        max_steps: the longest dependency expected, in steps; at least 3.
+        seed: an integer, or None for a random one.
+        cell: "lstm" or "gru".
+
+    Raises:
+        ValueError: if an argument is out of range; when called with a shape that is
+            no bias of such a cell.
+
+    Example:
+
+    >>> b = ops.convert_to_numpy(Chrono(max_steps=100, seed=1)((8,)))
+    >>> b_i, b_f = b[:2], b[2:4]
+    >>> bool((b_i == -b_f).all() and (0 <= b_f).all() and (b_f <= 4.6).all())
+    True
+    """
+
+    makes_whole_bias = True
+    _SIGNS = {"lstm": (-1.0, 1.0, 0.0, 0.0), "gru": (1.0, 0.0, 0.0)}
+
+    def __init__(self, max_steps: int, seed: int | None = None, cell: str = "lstm"):
+        if max_steps < 3:
+            raise ValueError(
+                "Chrono: `max_steps` must be at least 3, so that there is a range to "
+                f"draw from. Received: max_steps={max_steps!r}"
+            )
+        if cell not in self._SIGNS:
+            raise ValueError(
+                f"Chrono: `cell` must be one of {tuple(self._SIGNS)}. Received: "
+                f"cell={cell!r}"
+            )
+        self.max_steps = max_steps
+        self.seed = seed
+        self.cell = cell
+
+    def __call__(self, shape: Any, dtype: Any = None) -> Any:
+        """A bias of this shape; of two rows, the second is 0."""
+        dtype = dtype or keras.config.floatx()
+        signs = self._SIGNS[self.cell]
+        if shape[-1] % len(signs) or len(shape) > 2:
+            raise ValueError(
+                f"Chrono(cell={self.cell!r}) makes biases of shape "
+                f"({len(signs)}·units,). Received shape: {tuple(shape)}"
+            )
+        uniform = keras.random.uniform(
+            (shape[-1] // len(signs),), 1.0, self.max_steps - 1.0, dtype, self.seed
+        )
+        bias = ops.concatenate([sign * ops.log(uniform) for sign in signs])
+        if len(shape) == 1:
+            return bias
+        return ops.stack([bias, *[ops.zeros_like(bias)] * (shape[0] - 1)])
+
+    def get_config(self) -> dict[str, Any]:
+        """Every constructor argument."""
+        return {"max_steps": self.max_steps, "seed": self.seed, "cell": self.cell}
