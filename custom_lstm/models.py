@@ -19,6 +19,7 @@ from custom_lstm.layers.time_distributed import TimeDistributed
 
 RECURRENT = ("cell", "layer", "keras")
 POOLINGS = ("flatten", "global")
+PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 
 
 def build_encoder(
@@ -27,6 +28,7 @@ def build_encoder(
     features: int = 128,
     pooling: str = "flatten",
     dropout: float = 0.0,
+    precision: str = "float32",
     image_shape: tuple[int, int, int] = (28, 28, 1),
 ) -> keras.Sequential:
     """Build the convolutional encoder of one digit.
@@ -41,6 +43,8 @@ def build_encoder(
         pooling: `"flatten"` keeps where a feature was seen, `"global"` averages
             over the image.
         dropout: share of the pooled features dropped in training, in [0, 1).
+        precision: `"float32"`, or `"bfloat16"`: weights in float32, products and
+            features in bfloat16, which some CPUs reckon twice as fast.
         image_shape: `(height, width, channels)` of one image, in 0…255.
 
     Returns:
@@ -64,29 +68,32 @@ def build_encoder(
         raise ValueError(f"`pooling` must be one of {POOLINGS}. Received: {pooling!r}")
     if not 0 <= dropout < 1:
         raise ValueError(f"`dropout` must be in [0, 1). Received: {dropout}")
-    layers = keras.layers
-    stack: list[keras.layers.Layer] = [
-        layers.Input(image_shape),
-        layers.Rescaling(1 / 255),
-    ]
+    if precision not in PRECISIONS:
+        raise ValueError(
+            f"`precision` must be one of {tuple(PRECISIONS)}. Received: {precision!r}"
+        )
+    layers, policy = keras.layers, PRECISIONS[precision]
 
-    def normalised(layer):
-        return [layer, BatchNormalization(momentum=0.9), layers.ReLU()]
+    def normalised(kind, *args, **options):
+        return [
+            kind(*args, use_bias=False, dtype=policy, **options),
+            BatchNormalization(momentum=0.9, dtype=policy),
+            layers.ReLU(dtype=policy),
+        ]
 
+    stack = [layers.Input(image_shape), layers.Rescaling(1 / 255, dtype=policy)]
     for block, width in enumerate(filters):
         size, stride = (5, 2) if block == 0 else (3, 1)
-        stack += normalised(
-            layers.Conv2D(width, size, stride, padding="same", use_bias=False)
-        )
+        stack += normalised(layers.Conv2D, width, size, strides=stride, padding="same")
         if block > 0:
-            stack.append(layers.MaxPooling2D(2, padding="same"))
-    stack.append(
-        layers.Flatten() if pooling == "flatten" else layers.GlobalAveragePooling2D()
-    )
+            stack.append(layers.MaxPooling2D(2, padding="same", dtype=policy))
+    flatten = pooling == "flatten"
+    pool = layers.Flatten if flatten else layers.GlobalAveragePooling2D
+    stack.append(pool(dtype=policy))
     if dropout:
-        stack.append(layers.Dropout(dropout))
+        stack.append(layers.Dropout(dropout, dtype=policy))
     if features:
-        stack += normalised(layers.Dense(features, use_bias=False))
+        stack += normalised(layers.Dense, features)
     return keras.Sequential(stack, name="encoder")
 
 

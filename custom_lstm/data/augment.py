@@ -6,11 +6,13 @@ import math
 from dataclasses import dataclass, fields
 from numbers import Real
 
+import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
 from custom_lstm.data.pools import SIDE, DataError
 
-_LIMITS = {"shift": SIDE, "rotate": 180.0, "zoom": 0.9, "shear": 1.0}
+_LIMITS = {"shift": SIDE, "rotate": 180.0, "zoom": 0.9, "shear": 1.0, "elastic": 10.0}
 
 
 @dataclass(frozen=True)
@@ -22,18 +24,20 @@ class Augment:
         rotate: degrees, 0 to 180.
         zoom: change of scale, 0 to 0.9, along each axis: 0.1 draws from 0.9 to 1.1.
         shear: pixels along x for each pixel along y, 0 to 1.
+        elastic: pixels, 0 to 10, by which a smooth random field bends the strokes.
 
     Raises:
         DataError: if a bound is not a number in its range.
 
     >>> Augment(shift=2, rotate=0, zoom=0, shear=0)
-    Augment(shift=2, rotate=0, zoom=0, shear=0)
+    Augment(shift=2, rotate=0, zoom=0, shear=0, elastic=0.0)
     """
 
     shift: float = 2.0
     rotate: float = 10.0
     zoom: float = 0.1
     shear: float = 0.1
+    elastic: float = 0.0
 
     def __post_init__(self):
         """Refuse what is out of range."""
@@ -47,16 +51,19 @@ class Augment:
 
 
 def augment_images(images: tf.Tensor, augment: Augment, seed: tf.Tensor) -> tf.Tensor:
-    """Warp each image about its centre by draws of its own.
+    """Warp each image by draws of its own.
 
-    The new pixel at p takes the old value at A·(p − c) + c + t, where c = (13.5, 13.5),
+    The new pixel at p takes the old value at A·(p − c) + c + t + e(p), where
+    c = (13.5, 13.5),
 
         A = [cos r, −sin r]   [1, h]   [zx,  0]
             [sin r,  cos r] · [0, 1] · [ 0, zy],        t = (tx, ty),
 
     interpolated bilinearly between old pixels, fractions cut off, zeros outside. Each
     image has six draws, in this order: tx and ty in ±`shift`, r in ±`rotate`, zx and zy
-    in 1 ± `zoom`, h in ±`shear`. They depend on `seed` and the image's index alone.
+    in 1 ± `zoom`, h in ±`shear`. The field e(p) (Simard et al., 2003) is a smooth one:
+    a uniform cubic B-spline over a grid of 6×6 normal draws an axis, 28/3 pixels apart,
+    of standard deviation `elastic`. All depend on `seed` and the image's index alone.
 
     Args:
         images: uint8 tensor `(n, 28, 28, 1)`.
@@ -87,9 +94,12 @@ def augment_images(images: tf.Tensor, augment: Augment, seed: tf.Tensor) -> tf.T
         raise DataError(
             f"seed must be integers (2,), not {seed.dtype.name} {seed.shape}"
         )
+    transforms = _transforms(tf.shape(images)[0], augment, seed)
+    if augment.elastic:
+        return _sample(images, _affine(transforms) + _field(images, augment, seed))
     return tf.raw_ops.ImageProjectiveTransformV3(
         images=images,
-        transforms=_transforms(tf.shape(images)[0], augment, seed),
+        transforms=transforms,
         output_shape=(SIDE, SIDE),
         fill_value=0.0,
         interpolation="BILINEAR",
@@ -110,3 +120,51 @@ def _transforms(count: tf.Tensor, augment: Augment, seed: tf.Tensor) -> tf.Tenso
     c, zero = (SIDE - 1) / 2, tf.zeros_like(tx)
     rows = [xx, xy, tx + c - c * (xx + xy), yx, yy, ty + c - c * (yx + yy), zero, zero]
     return tf.stack(rows, axis=1)
+
+
+def _affine(transforms: tf.Tensor) -> tf.Tensor:
+    """Where each new pixel lies in the old image: x and y, `(n, 2, 784)`."""
+    rows, columns = np.mgrid[:SIDE, :SIDE].reshape(2, -1)
+    ones = np.ones_like(rows)
+    pixels = tf.constant(np.stack([columns, rows, ones]), tf.float32)
+    return tf.matmul(tf.reshape(transforms[:, :6], (-1, 2, 3)), pixels)
+
+
+def _field(images: tf.Tensor, augment: Augment, seed: tf.Tensor) -> tf.Tensor:
+    """Draw e(p): displacements along x and y, `(n, 2, 784)`."""
+    knots = _SPLINE.shape[1]
+    shape = (tf.shape(images)[0] * 2, knots, knots)
+    other_seed = tf.cast(seed, tf.int64) + (0, 1 << 62)
+    draws = tf.random.stateless_normal(shape, other_seed, alg="philox")
+    spline = tf.constant(_SPLINE * math.sqrt(augment.elastic), tf.float32)
+    field = tf.matmul(tf.matmul(spline, draws), spline, transpose_b=True)
+    return tf.reshape(field, (-1, 2, SIDE * SIDE))
+
+
+def _spline() -> NDArray[np.float64]:
+    """Weights `(28, 6)` of the knots of a uniform cubic B-spline at each pixel."""
+    knots = 6
+    place = np.arange(SIDE)[:, None] * (knots - 3) / SIDE + 1 - np.arange(knots)
+    near, far = np.abs(place), 2 - np.abs(place)
+    inner = 2 / 3 - near**2 + near**3 / 2
+    return np.where(near < 1, inner, np.where(near < 2, far**3 / 6, 0.0))
+
+
+_SPLINE = _spline()
+
+
+def _sample(images: tf.Tensor, places: tf.Tensor) -> tf.Tensor:
+    """Interpolate the images, zero outside, at places `(n, 2, 784)` in pixels."""
+    side = SIDE + 2
+    padded = tf.reshape(tf.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0))), (-1,))
+    places = tf.clip_by_value(places + 1, 0.0, side - 1.001)
+    corner = tf.floor(places)
+    x, y = tf.unstack(places - corner, axis=1)
+    column, row = tf.unstack(tf.cast(corner, tf.int32), axis=1)
+    first = tf.range(tf.shape(images)[0])[:, None] * side**2 + row * side + column
+    a, b, c, d = (
+        tf.cast(tf.gather(padded, first + step), tf.float32)
+        for step in (0, 1, side, side + 1)
+    )
+    upper, lower = a + x * (b - a), c + x * (d - c)
+    return tf.cast(tf.reshape(upper + y * (lower - upper), tf.shape(images)), tf.uint8)

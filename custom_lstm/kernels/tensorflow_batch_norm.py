@@ -13,12 +13,13 @@ def fused_batch_norm(
         y = γ·(x − μ)/√(σ² + ε) + β        μ, σ² over every axis but the last
 
     Args:
-        x: float32 `(batch, …, channels)`.
+        x: `(batch, …, channels)`, float32, bfloat16 or float16.
         gamma, beta: float32 `(channels,)`.
         epsilon: ε.
 
     Returns:
-        `y`, the mean μ and the variance σ² (of the batch, not Bessel-corrected).
+        `y` in the dtype of `x`; the mean μ and the variance σ² (of the batch, not
+        Bessel-corrected) in float32.
 
     Source: Ioffe and Szegedy, 2015, https://arxiv.org/abs/1502.03167.
 
@@ -41,7 +42,7 @@ def fused_batch_norm(
         epsilon=epsilon,
         is_training=True,
     )
-    n = tf.cast(rows, x.dtype)
+    n = tf.cast(rows, tf.float32)
     variance = corrected * (n - 1) / n
     y = tf.ensure_shape(tf.reshape(y, shape), x.shape)
     return y, tf.stop_gradient(mean), tf.stop_gradient(variance)

@@ -6,6 +6,9 @@ import keras
 from keras import ops
 
 
+_FUSED = ("float32", "bfloat16", "float16")
+
+
 @keras.saving.register_keras_serializable(package="custom_lstm")
 class BatchNormalization(keras.layers.BatchNormalization):
     """`keras.layers.BatchNormalization` that trains through a fused kernel.
@@ -62,7 +65,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
 
         channels = (inputs.shape[-1],)
         outputs, mean, variance = fused_batch_norm(
-            ops.cast(inputs, "float32"),
+            inputs if inputs.dtype in _FUSED else ops.cast(inputs, "float32"),
             self.gamma if self.scale else ops.ones(channels),
             self.beta if self.center else ops.zeros(channels),
             self.epsilon,

@@ -34,6 +34,7 @@ def build(
         features=options.features,
         pooling=options.pooling,
         dropout=options.dropout,
+        precision=options.precision,
     )
 
 

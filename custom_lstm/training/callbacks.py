@@ -11,14 +11,15 @@ from custom_lstm.files import replacing
 from custom_lstm.training.checkpoints import TrainingState, save_checkpoint
 from custom_lstm.training.runs import RunFolder
 
-MONITOR = "val_exact"
+MONITOR = "val_loss"
 
 
 class Recorder(keras.callbacks.Callback):
     """Keep history, last and best checkpoint; stop when nothing gets better.
 
     After every epoch, and after an interrupted one, the last checkpoint is
-    written; the best one when `val_exact` is at least as good as ever before.
+    written; the best one when `val_loss` is the lowest so far (`val_exact` moves in
+    jumps).
     The history, in memory, in the checkpoint and in `history.csv`, gets a row
     for every whole epoch.
 
@@ -26,7 +27,7 @@ class Recorder(keras.callbacks.Callback):
         folder: the run folder.
         state: of a new run, or of the one that goes on.
         steps_per_epoch: steps in a whole epoch.
-        patience: epochs without a better score after which training stops; 0
+        patience: epochs without a lower loss after which training stops; 0
             never stops.
 
     Raises:
@@ -53,7 +54,7 @@ class Recorder(keras.callbacks.Callback):
         row["learning_rate"] = float(self.model.optimizer.learning_rate)
         if steps % self.steps_per_epoch == 0:
             self.state.history.append(row)
-        better = row.get(MONITOR, float("-inf")) >= self.state.best
+        better = row.get(MONITOR, float("inf")) < self.state.best
         if better:
             self.state.best, self.state.best_epoch = row[MONITOR], epoch + 1
         save_checkpoint(self.folder.last, self.model, self.state)

@@ -20,12 +20,12 @@ class TrainingState:
 
     Args:
         history: one row an epoch: epoch (from 1), loss, exact, … as logged.
-        best: best validation score so far.
+        best: lowest validation loss so far.
         best_epoch: the epoch that reached it, from 1; 0 before any.
     """
 
     history: list[dict[str, float]] = dataclasses.field(default_factory=list)
-    best: float = float("-inf")
+    best: float = float("inf")
     best_epoch: int = 0
 
 

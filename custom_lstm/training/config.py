@@ -48,6 +48,8 @@ class Data:
     """Largest change of size, as a share."""
     shear: float = 0.1
     """Largest shear, as a share."""
+    elastic: float = 0.0
+    """Pixels by which a smooth random field bends the strokes."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,6 +64,8 @@ class Model:
     """How the last feature map becomes a vector."""
     dropout: float = 0.0
     """Share of the pooled features dropped in training."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Numbers in the encoder; bfloat16 is faster on CPUs made for it."""
     recurrent: Literal["cell", "layer", "keras"] = "cell"
     """Keras's RNN around our LSTMCell, our LSTM layer, or Keras's LSTM."""
     units: int = 256
@@ -89,7 +93,7 @@ class Optimisation:
     clip_norm: float = 1.0
     """Largest norm of all gradients together; 0 switches clipping off."""
     patience: int = 0
-    """Stop after so many epochs without a better validation score; 0 never."""
+    """Stop after so many epochs without a lower validation loss; 0 never."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -211,6 +215,7 @@ _RANGES: tuple[tuple[str, float, float], ...] = (
     ("rotate", 0, 180),
     ("zoom", 0, 0.9),
     ("shear", 0, 1),
+    ("elastic", 0, 10),
     ("filters", 1, _MANY),
     ("features", 0, _MANY),
     ("dropout", 0, 0.99),

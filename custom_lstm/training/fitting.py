@@ -1,5 +1,7 @@
 """The training of a run, by either loop, from wherever it stands."""
 
+import dataclasses
+
 import keras
 
 from custom_lstm import data as datasets
@@ -105,4 +107,5 @@ def _augment(config: Config) -> datasets.Augment | None:
     data = config.data
     if not data.augment:
         return None
-    return datasets.Augment(data.shift, data.rotate, data.zoom, data.shear)
+    names = [field.name for field in dataclasses.fields(datasets.Augment)]
+    return datasets.Augment(**{name: getattr(data, name) for name in names})

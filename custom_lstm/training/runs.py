@@ -91,7 +91,7 @@ class RunFolder:
 
     @property
     def model(self) -> Path:
-        """The finished model: the epoch with the best validation score."""
+        """The finished model: the epoch with the lowest validation loss."""
         return self.path / "model.keras"
 
     @property
@@ -101,7 +101,7 @@ class RunFolder:
 
     @property
     def best(self) -> Path:
-        """Checkpoint of the best validation score so far."""
+        """Checkpoint of the lowest validation loss so far."""
         return self.path / "checkpoints" / "best.keras"
 
     @property

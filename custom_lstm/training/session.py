@@ -69,7 +69,8 @@ def go_on(asked: Config) -> int:
 def _train_and_finish(config, folder, pools, model, state) -> int:
     interrupted = train(config, folder, pools, model, state)
     with replacing(folder.model) as temporary:
-        shutil.copyfile(folder.best, temporary)
+        found = folder.best if folder.best.is_file() else folder.last
+        shutil.copyfile(found, temporary)
     model = for_any_length(config, load_model(folder.model))
     results = score_lengths(config, model, pools)
     write_json(folder.scores, results)

@@ -3,11 +3,11 @@ import math
 import numpy as np
 import pytest
 import tensorflow as tf
-from scipy import ndimage
+from scipy import interpolate, ndimage
 
 from custom_lstm.data import Augment, DataError, augment_images, load_pools
 
-STILL = {"shift": 0.0, "rotate": 0.0, "zoom": 0.0, "shear": 0.0}
+STILL = {"shift": 0.0, "rotate": 0.0, "zoom": 0.0, "shear": 0.0, "elastic": 0.0}
 SEED = (3, 4)
 
 
@@ -19,8 +19,14 @@ def images():
 def warp_by_scipy(images, augment, seed):
     """Warp as the docstring says, in float64, with scipy's interpolation."""
     draws = tf.random.stateless_uniform((len(images), 6), seed, -1, 1, alg="philox")
+    pixels = np.mgrid[:28, :28][::-1].reshape(2, -1)  # x and y of every pixel
     warped = []
-    for image, draw in zip(images[..., 0], draws.numpy().astype(float), strict=True):
+    for image, draw, field in zip(
+        images[..., 0],
+        draws.numpy().astype(float),
+        field_by_scipy(len(images), augment, seed),
+        strict=True,
+    ):
         tx, ty = augment.shift * draw[:2]
         r = math.radians(augment.rotate) * draw[2]
         zx, zy = 1 + augment.zoom * draw[3:5]
@@ -28,17 +34,22 @@ def warp_by_scipy(images, augment, seed):
         turn = np.array([[math.cos(r), -math.sin(r)], [math.sin(r), math.cos(r)]])
         matrix = turn @ [[1, h], [0, 1]] @ np.diag([zx, zy])
         offset = 13.5 + np.array([tx, ty]) - matrix @ [13.5, 13.5]
-        swapped = matrix[::-1, ::-1]  # scipy's points are (row, column) = (y, x)
-        warped.append(
-            ndimage.affine_transform(
-                image.astype(float),
-                swapped,
-                offset[::-1],
-                order=1,
-                mode="grid-constant",
-            )
-        )
+        x, y = matrix @ pixels + offset[:, None] + field
+        values = image.astype(float)
+        new = ndimage.map_coordinates(values, [y, x], order=1, mode="grid-constant")
+        warped.append(new.reshape(28, 28))
     return np.stack(warped)[..., None]
+
+
+def field_by_scipy(count, augment, seed):
+    """Sum scipy's cubic B-splines, one about each knot, weighted by the draws."""
+    seed = tf.constant([seed[0], seed[1] + (1 << 62)], tf.int64)
+    draws = tf.random.stateless_normal((count, 2, 6, 6), seed, alg="philox").numpy()
+    bump = interpolate.BSpline.basis_element(np.arange(-2, 3), extrapolate=False)
+    knots = (np.arange(6) - 1) * 28 / 3
+    weights = np.nan_to_num(bump((np.arange(28)[:, None] - knots) * 3 / 28))
+    field = np.einsum("yi,ncij,xj->ncyx", weights, draws, weights)
+    return augment.elastic * field.reshape(count, 2, -1)
 
 
 @pytest.mark.parametrize(
@@ -49,6 +60,8 @@ def warp_by_scipy(images, augment, seed):
         {"zoom": 0.4},
         {"shear": 0.5},
         {"shift": 2.0, "rotate": 10.0, "zoom": 0.1, "shear": 0.1},
+        {"elastic": 3.0},
+        {"shift": 2.0, "rotate": 10.0, "zoom": 0.1, "shear": 0.1, "elastic": 2.0},
     ],
     ids=lambda bounds: "+".join(bounds),
 )
