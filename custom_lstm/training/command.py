@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Iterator
 
 from custom_lstm.errors import UserError
-from custom_lstm.training.config import parse
+from custom_lstm.training.command_line import parse
 from custom_lstm.training.runs import RunFolder
 
 

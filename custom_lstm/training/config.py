@@ -1,28 +1,13 @@
-"""Every option of the main job, once: the command line is made from this.
+"""Every option of the main job, once: the command line is made from this."""
 
-This module imports neither Keras nor TensorFlow, so that `train.py --help` and
-mistyped options answer at once.
-"""
-
-import argparse
-import contextlib
 import dataclasses
-import difflib
-import io
-import itertools
-import re
-import sys
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
-import tyro
-
 from custom_lstm.errors import UsageError
+from custom_lstm.training.machine import reckons_bfloat16
 
 _MANY = 10**9
-_DESCRIPTION = """Train a network that reads handwritten digits one after the other
-and says their alternating sum, +d1 -d2 +d3 ..., after each."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,8 +49,9 @@ class Model:
     """How the last feature map becomes a vector."""
     dropout: float = 0.0
     """Share of the pooled features dropped in training."""
-    precision: Literal["float32", "bfloat16"] = "float32"
-    """Numbers in the encoder; bfloat16 is faster on CPUs made for it."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Numbers in the encoder; auto is bfloat16 on CPUs that have it, where it is
+    faster."""
     recurrent: Literal["cell", "layer", "keras"] = "cell"
     """Keras's RNN around our LSTMCell, our LSTM layer, or Keras's LSTM."""
     units: int = 256
@@ -147,7 +133,7 @@ class Config:
         return Config(**groups)
 
     def settled(self, data: str) -> "Config":
-        """Return a copy in which nothing depends any more on which digits are used.
+        """Return a copy that depends no more on the digits used or the machine.
 
         Args:
             data: `"mnist"` or `"digits"`.
@@ -157,6 +143,9 @@ class Config:
             data=data,
             epochs=options.epochs or EPOCHS[data],
             batch_size=options.batch_size or BATCH_SIZES[data],
+            precision=_PRECISION[reckons_bfloat16()]
+            if self.model.precision == "auto"
+            else self.model.precision,
         )
 
     def flat(self) -> dict[str, Any]:
@@ -173,18 +162,6 @@ class Config:
             return str(value) if isinstance(value, Path) else value
 
         return {name: plain(value) for name, value in self.flat().items()}
-
-    @classmethod
-    def from_json(cls, options: dict[str, Any]) -> "Config":
-        """Rebuild what `to_json` gave.
-
-        Raises:
-            UsageError: an option is missing, unknown or out of range.
-        """
-        lacking = set(Config().flat()) - set(options)
-        if lacking:
-            raise UsageError(f"options are missing: {', '.join(sorted(lacking))}")
-        return parse([word for item in options.items() for word in _as_words(*item)])
 
     def check(self) -> None:
         """Check every value's range.
@@ -235,102 +212,4 @@ EPOCHS = {"mnist": 16, "digits": 40}
 BATCH_SIZES = {"mnist": 32, "digits": 16}
 """Sequences in a step when nothing is asked for, by pool."""
 
-_KEPT_ON_RESUME = {"resume", "lengths", "images"}
-
-
-def parse(argv: list[str] | None = None) -> Config:
-    """Read the command line.
-
-    Args:
-        argv: the words after the program's name; by default `sys.argv[1:]`.
-
-    Returns:
-        The checked options.
-
-    Raises:
-        UsageError: an option or a value is unknown, mistyped or out of range.
-        SystemExit: `--help` was asked for.
-
-    Example:
-
-    >>> parse(["--length", "6"]).data.length
-    6
-    """
-    argv = list(sys.argv[1:] if argv is None else argv)
-    preset = _preset(argv)
-    complaint = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(complaint):
-            config, unknown = tyro.cli(
-                Config,
-                args=argv,
-                default=PRESETS[preset],
-                prog="train.py",
-                description=_DESCRIPTION,
-                return_unknown_args=True,
-                config=(tyro.conf.OmitArgPrefixes,),
-            )
-    except SystemExit as stop:
-        if not stop.code:
-            raise
-        raise UsageError(_one_line(complaint.getvalue())) from None
-    for word in unknown:
-        raise UsageError(f"unknown option {word}{_nearest(word, _option_names())}")
-    config.check()
-    if config.run.resume is not None:
-        _check_resume(config, PRESETS[preset])
-    return config
-
-
-def _as_words(name: str, value: Any) -> list[str]:
-    """Write one option as the command line would have it."""
-    option = name.replace("_", "-")
-    if isinstance(value, bool):
-        return [f"--{option}" if value else f"--no-{option}"]
-    if isinstance(value, list | tuple):
-        return [f"--{option}", *map(str, value)]
-    return [f"--{option}={value}"]
-
-
-def _preset(argv: list[str]) -> str:
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument("--preset", default="default")
-    try:
-        name = parser.parse_known_args(argv)[0].preset
-    except SystemExit:
-        raise UsageError(f"--preset needs one of {', '.join(PRESETS)}") from None
-    if name not in PRESETS:
-        raise UsageError(
-            f"--preset must be one of {', '.join(PRESETS)}, not {name}"
-            f"{_nearest(name, PRESETS)}"
-        )
-    return name
-
-
-def _check_resume(config: Config, default: Config) -> None:
-    ours, theirs = config.flat(), default.flat()
-    for name in ours:
-        if name not in _KEPT_ON_RESUME and ours[name] != theirs[name]:
-            raise UsageError(
-                f"--{name.replace('_', '-')} cannot change on --resume: the run's own "
-                "options hold; only --lengths and --images may be given"
-            )
-
-
-def _option_names() -> list[str]:
-    return [f"--{name.replace('_', '-')}" for name in Config().flat()]
-
-
-def _nearest(word: str, valid: Iterable[str]) -> str:
-    match = difflib.get_close_matches(word, list(valid), n=1)
-    return f"; did you mean {match[0]}?" if match else ""
-
-
-def _one_line(panel: str) -> str:
-    """Return the sentence inside tyro's framed complaint, with a suggestion."""
-    lines = [line.strip(" │╭╮╰╯─\n") for line in panel.splitlines()[1:]]
-    sentence = " ".join(itertools.takewhile(bool, lines))
-    choice = re.search(r"invalid choice '(.*?)'.*?Expected one of \((.*)\)", sentence)
-    if choice:
-        sentence += _nearest(choice[1], re.findall(r"'([^']*)'", choice[2]))
-    return sentence
+_PRECISION = {False: "float32", True: "bfloat16"}

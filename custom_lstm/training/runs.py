@@ -16,6 +16,7 @@ from typing import Any
 
 from custom_lstm.errors import UserError
 from custom_lstm.files import replacing
+from custom_lstm.training.command_line import from_json
 from custom_lstm.training.config import Config
 
 
@@ -128,7 +129,7 @@ class RunFolder:
         if not isinstance(options, dict):
             raise UserError(f"{self.config} holds no options: this is no run")
         try:
-            return Config.from_json(options), content
+            return from_json(options), content
         except UserError as error:
             raise UserError(f"{self.config} cannot be used: {error}") from error
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from custom_lstm.errors import UsageError
-from custom_lstm.training.config import PRESETS, Config, parse
+from custom_lstm.training.command_line import from_json, parse
+from custom_lstm.training.config import PRESETS, Config
 
 TRAIN = Path(__file__).parents[2] / "train.py"
 
@@ -21,7 +22,7 @@ def test_no_words_give_the_defaults():
 def test_options_survive_json(preset):
     words = ["--preset", preset, "--lengths", "4", "8", "--name=-odd name"]
     config = parse([*words, "--no-augment", "--filters", "8"])
-    restored = Config.from_json(json.loads(json.dumps(config.to_json())))
+    restored = from_json(json.loads(json.dumps(config.to_json())))
     assert restored == config
 
 
@@ -72,14 +73,14 @@ def test_mistakes_get_one_line_that_names_the_remedy(words, said):
 )
 def test_foreign_json_is_refused(change, said):
     with pytest.raises(UsageError, match=said):
-        Config.from_json(Config().to_json() | change)
+        from_json(Config().to_json() | change)
 
 
 def test_incomplete_json_is_refused():
     options = Config().to_json()
     del options["units"]
     with pytest.raises(UsageError, match="missing: units"):
-        Config.from_json(options)
+        from_json(options)
 
 
 def _train(*words):

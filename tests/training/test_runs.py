@@ -6,7 +6,8 @@ import os
 import pytest
 
 from custom_lstm.errors import UserError
-from custom_lstm.training.config import Config, parse
+from custom_lstm.training.command_line import parse
+from custom_lstm.training.config import Config
 from custom_lstm.training.runs import RunFolder, read_json, write_json
 
 
