@@ -22,12 +22,13 @@ IMAGES = np.random.default_rng(0).integers(0, 256, (2, 3, 28, 28, 1), np.uint8)
 
 
 def test_default_size_is_pinned():
-    encoder = 5 * 5 * 32 + 3 * 3 * 32 * 64 + 3 * 3 * 64 * 64 + 4 * 4 * 64 * 128
-    normalisation = 4 * (32 + 64 + 64 + 128)
+    convolutions = 5**2 * 16 + 3**2 * (16 * 64 + 64 * 96 + 96 * 128)
+    dense = 2 * 2 * 128 * 128
+    normalisation = 4 * (16 + 64 + 96 + 128 + 128)
     lstm = 4 * (128 * 256 + 256 * 256 + 256)
     head = 256 * 37 + 37
-    model = build(Config())
-    assert model.count_params() == encoder + normalisation + lstm + head
+    total = convolutions + dense + normalisation + lstm + head
+    assert build(Config()).count_params() == total == 646_517
 
 
 def test_summary_is_complete_before_training():

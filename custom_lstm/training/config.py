@@ -25,15 +25,15 @@ class Data:
     """Sign of the first digit; signs alternate from there."""
     augment: bool = True
     """Warp the training digits a little, anew each epoch."""
-    shift: float = 2.0
+    shift: float = 1.5
     """Largest shift in pixels."""
-    rotate: float = 10.0
+    rotate: float = 8.0
     """Largest rotation in degrees."""
-    zoom: float = 0.1
+    zoom: float = 0.08
     """Largest change of size, as a share."""
-    shear: float = 0.1
+    shear: float = 0.08
     """Largest shear, as a share."""
-    elastic: float = 0.0
+    elastic: float = 2.5
     """Pixels by which a smooth random field bends the strokes."""
 
 
@@ -41,7 +41,7 @@ class Data:
 class Model:
     """Encoder, recurrent core and head."""
 
-    filters: tuple[int, ...] = (32, 64, 64)
+    filters: tuple[int, ...] = (16, 64, 96, 128)
     """Filters of each convolution block."""
     features: int = 128
     """Width of the encoder's dense layer; 0 leaves it out."""
@@ -70,7 +70,7 @@ class Optimisation:
     """Passes over the training digits; by default what suits the data."""
     batch_size: int | None = None
     """Sequences in a step; by default what suits the data."""
-    learning_rate: float = 0.003
+    learning_rate: float = 0.004
     """Peak of Adam's one-cycle learning rate."""
     warmup: float = 0.25
     """Share of the steps in which the rate rises; it falls to 0 after."""
@@ -207,9 +207,9 @@ _RANGES: tuple[tuple[str, float, float], ...] = (
     ("seed", 0, 2**31 - 1),
     ("lengths", 1, _MANY),
 )
-EPOCHS = {"mnist": 16, "digits": 40}
+EPOCHS = {"mnist": 18, "digits": 40}
 """Epochs when none are asked for, by pool."""
-BATCH_SIZES = {"mnist": 32, "digits": 16}
+BATCH_SIZES = {"mnist": 64, "digits": 16}
 """Sequences in a step when nothing is asked for, by pool."""
 
 _PRECISION = {False: "float32", True: "bfloat16"}
