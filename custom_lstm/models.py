@@ -23,7 +23,7 @@ PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 
 
 def build_encoder(
-    filters: Sequence[int] = (16, 64, 96, 128),
+    filters: Sequence[int] = (16, 48, 64, 96),
     *,
     features: int = 128,
     pooling: str = "flatten",

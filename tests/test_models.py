@@ -17,23 +17,24 @@ from custom_lstm.models import (
 from custom_lstm.training.build import build, head_of
 from custom_lstm.training.config import Config
 
+CONFIG = Config().settled("mnist")
 SMALL = {"units": 6, "filters": (3, 4), "features": 5}
 IMAGES = np.random.default_rng(0).integers(0, 256, (2, 3, 28, 28, 1), np.uint8)
 
 
 def test_default_size_is_pinned():
-    convolutions = 5**2 * 16 + 3**2 * (16 * 64 + 64 * 96 + 96 * 128)
-    dense = 2 * 2 * 128 * 128
-    normalisation = 4 * (16 + 64 + 96 + 128 + 128)
+    convolutions = 5**2 * 16 + 3**2 * (16 * 48 + 48 * 64 + 64 * 96)
+    dense = 2 * 2 * 96 * 128
+    normalisation = 4 * (16 + 48 + 64 + 96 + 128)
     lstm = 4 * (128 * 256 + 256 * 256 + 256)
     head = 256 * 37 + 37
     total = convolutions + dense + normalisation + lstm + head
-    assert build(Config()).count_params() == total == 646_517
+    assert build(CONFIG).count_params() == total == 544_565
 
 
 def test_summary_is_complete_before_training():
     lines: list[str] = []
-    summarise(build(Config()), lines.append)
+    summarise(build(CONFIG), lines.append)
     text = "\n".join(lines)
     assert "?" not in text
     assert "unbuilt" not in text

@@ -63,7 +63,7 @@ def load_pools(
             f"There are {', '.join(NAMES)}."
         )
     if name == "digits":
-        return _embedded("For MNIST choose data: mnist.")
+        return _embedded("For MNIST: --data mnist.")
     try:
         root = data_root(data_dir)
         arrays = load_mnist(root, cache_dir)
@@ -85,7 +85,7 @@ def _mnist(arrays: list[np.ndarray], source: str) -> Pools:
     notice = _notice(
         f"MNIST from {source}",
         (train, validation, test),
-        "For scikit-learn's embedded digits choose data: digits.",
+        "For scikit-learn's embedded digits: --data digits.",
     )
     return Pools("mnist", train, validation, test, notice)
 

@@ -82,7 +82,8 @@ def _train_and_finish(config, folder, pools, model, state) -> int:
         return 130
     print(
         f"\nThe run, with its pictures, is in {folder.path}. Try next:\n"
-        f"  python train.py --resume {folder.path} --lengths 4 8 20"
+        f"  python train.py --resume {folder.path} --lengths "
+        f"{config.data.length} {2 * config.data.length} 20"
     )
     return 0
 
