@@ -1,14 +1,14 @@
 """What a recurrent cell is: one time step, written in two halves."""
 
-import contextlib
 import functools
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import keras
 from keras import ops
 
+from custom_lstm.cells.hooks import CellHooks
 from custom_lstm.cells.protocol import (
     batch_size_of,
     check_states,
@@ -20,7 +20,7 @@ from custom_lstm.cells.protocol import (
 )
 
 
-class AbstractRNNCell(keras.layers.Layer):
+class AbstractRNNCell(CellHooks, keras.layers.Layer):
     """Base class of recurrent cells: what happens in one time step.
 
     A cell says how large its states are and how one step goes. The step is best
@@ -77,9 +77,6 @@ class AbstractRNNCell(keras.layers.Layer):
     """What `custom_lstm.trace` calls the states. By default "h" if there is one."""
 
     step: Callable[..., Any]
-    _inputs_are_projected = False
-    _in_sequence = False
-    _observer: Callable[[dict[str, Any]], None] | None = None
 
     def __init__(self, **kwargs: Any):
         cls = type(self)
@@ -188,14 +185,21 @@ class AbstractRNNCell(keras.layers.Layer):
         return self.step(inputs, states, **_training(type(self).step, training))
 
     def __call__(self, inputs: Any, states: Any, *args: Any, **kwargs: Any) -> Any:
-        """`call`, with what goes in and what comes out held to the contract."""
+        """`call`, with what goes in and what comes out held to the contract.
+
+        The new states come back in the nest in which the states were given: as a
+        list, a tuple, or bare, if it is one.
+        """
         first = keras.tree.flatten(inputs)[0]
         batch = first.shape[0] if getattr(first, "shape", ()) else None
         owner = type(self).__name__
         check_states(owner, "the states", states, self.state_size, batch)
-        result = super().__call__(inputs, states, *args, **kwargs)
+        listed = states if keras.tree.is_nested(states) else [states]
+        result = super().__call__(inputs, listed, *args, **kwargs)
         check_step(self, result, batch)
-        return result
+        output, new_states = result
+        flat = keras.tree.flatten(new_states)
+        return output, keras.tree.pack_sequence_as(states, flat)
 
     @property
     def splits(self) -> bool:
@@ -226,59 +230,6 @@ class AbstractRNNCell(keras.layers.Layer):
                 f"{tuple(sequences.shape)} and returned {shape or type(projected)}."
             )
         return projected
-
-    @contextlib.contextmanager
-    def projected(self) -> Iterator[None]:
-        """While it lasts, `call` takes what `project` returned for `inputs`."""
-        self._inputs_are_projected = True
-        try:
-            yield
-        finally:
-            self._inputs_are_projected = False
-
-    def begin_sequence(self, batch_size: Any, training: Any = True) -> None:
-        """Hook: draw here what must stay the same over the steps of a sequence.
-
-        `custom_lstm.RNN` calls it before every loop. `keras.layers.RNN` tells a cell
-        of a new sequence only by asking for its initial state, so that
-        `get_initial_state` calls it too, not knowing whether it is for training.
-
-        Args:
-            batch_size: number of sequences.
-            training: False if the sequence is certainly not for training.
-        """
-
-    def end_sequence(self) -> None:
-        """Hook: forget here what `begin_sequence` drew."""
-
-    @contextlib.contextmanager
-    def sequence(self, batch_size: Any, training: Any) -> Iterator[None]:
-        """Brackets the steps of one sequence with `begin_` and `end_sequence`."""
-        self.begin_sequence(batch_size, training)
-        self._in_sequence = True
-        try:
-            yield
-        finally:
-            self._in_sequence = False
-            self.end_sequence()
-
-    def observe(self, **values: Any) -> None:
-        """Shows tensors of this step, by name, to `custom_lstm.trace` if it looks.
-
-        Args:
-            **values: tensors `(batch, width)`; the same names in every step.
-        """
-        if self._observer is not None:
-            self._observer(values)
-
-    @contextlib.contextmanager
-    def observed(self, observer: Callable[[dict[str, Any]], None]) -> Iterator[None]:
-        """While it lasts, `observer` is called with what the steps `observe`."""
-        self._observer = observer
-        try:
-            yield
-        finally:
-            self._observer = None
 
 
 @functools.cache

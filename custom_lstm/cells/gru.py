@@ -144,24 +144,24 @@ class GRUCell(GatedCell):
 
     def step(
         self, projected: Any, states: Any, training: Any = False
-    ) -> tuple[Any, Any]:
+    ) -> tuple[Any, list[Any]]:
         """What needs the state: `gru_step`.
 
         Args:
             projected: `x·W + b`, `(batch, 3·units)`.
-            states: `[h]`, or h, `(batch, units)`.
+            states: `[h]`, `(batch, units)`.
             training: whether recurrent dropout is on.
 
         Returns:
-            h', and `[h']` or h', as the state came.
+            h', and `[h']`.
         """
-        h = states[0] if keras.tree.is_nested(states) else states
+        (h,) = states
         hU, recall = self._products(h, self.recurrent_masks(training))
         h, gates = gru_step(
             projected, hU, h, recall, self.activation, self.recurrent_activation
         )
         self.observe(**gates._asdict())
-        return h, [h] if keras.tree.is_nested(states) else h
+        return h, [h]
 
     def _products(self, h: Any, masks: Any) -> tuple[Any, Callable[[Any], Any]]:
         """`h·U` of the gates, and `recall`: see `gru_step`."""

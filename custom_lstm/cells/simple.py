@@ -72,18 +72,18 @@ class SimpleRNNCell(GatedCell):
 
     def step(
         self, projected: Any, states: Any, training: Any = False
-    ) -> tuple[Any, Any]:
+    ) -> tuple[Any, list[Any]]:
         """What needs the state: `tanh(projected + h·U)`.
 
         Args:
             projected: `x·W + b`, `(batch, units)`.
-            states: `[h]`, or h, `(batch, units)`.
+            states: `[h]`, `(batch, units)`.
             training: whether recurrent dropout is on.
 
         Returns:
-            h', and `[h']` or h', as the state came.
+            h', and `[h']`.
         """
-        h = states[0] if keras.tree.is_nested(states) else states
+        (h,) = states
         hU = gatewise_matmul(h, self.recurrent_kernel, self.recurrent_masks(training))
         h = self.activation(projected + hU)
-        return h, [h] if keras.tree.is_nested(states) else h
+        return h, [h]

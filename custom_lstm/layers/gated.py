@@ -23,6 +23,7 @@ class GatedRNN(RNN):
     """
 
     cell_class: type[GatedCell]
+    use_cudnn: bool | str | None = None
 
     def __init_subclass__(cls, **kwargs: Any):
         """Lets every argument of the cell be read as an attribute of the layer."""
@@ -31,37 +32,36 @@ class GatedRNN(RNN):
             setattr(cls, name, property(attrgetter(f"cell.{name}")))
 
     def __init__(self, options: dict[str, Any], **kwargs: Any):
-        names = _cell_arguments(type(self))
-        use_cudnn = options.pop("use_cudnn", False)
-        if use_cudnn not in ("auto", False):
+        use_cudnn = options.pop("use_cudnn", None)
+        if use_cudnn not in ("auto", False, None):
             raise ValueError(
                 f"{type(self).__name__}: `use_cudnn` must be 'auto' or False, as no "
                 f"cuDNN kernel stands behind it. Received: use_cudnn={use_cudnn!r}"
             )
-        self.use_cudnn = use_cudnn
+        of_cell = {name: options.pop(name) for name in _cell_arguments(type(self))}
         cell = self.cell_class(
-            **{name: options[name] for name in names},
+            **of_cell,
             dtype=kwargs.get("dtype"),
             trainable=kwargs.get("trainable", True),
         )
-        others = {name: value for name, value in options.items() if name not in names}
-        super().__init__(cell, **others, **kwargs)
+        super().__init__(cell, **options, **kwargs)
+        self.use_cudnn = use_cudnn
         self.input_spec = keras.layers.InputSpec(ndim=3)
 
     def get_config(self) -> dict[str, Any]:
         """Every constructor argument."""
         config = super().get_config()
         del config["cell"]
-        cell_config = self.cell.get_config()
-        return {**config, **{name: cell_config[name] for name in self._cell_names()}}
+        of_cell = self.cell.get_config()
+        config.update({name: of_cell[name] for name in _cell_arguments(type(self))})
+        if self.use_cudnn is not None:
+            config["use_cudnn"] = self.use_cudnn
+        return config
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:
         """The layer whose `get_config` this is."""
         return cls(**config)
-
-    def _cell_names(self) -> list[str]:
-        return _cell_arguments(type(self))
 
 
 def _cell_arguments(layer_class: type[GatedRNN]) -> list[str]:

@@ -104,10 +104,9 @@ class RNN(keras.layers.RNN):
             **super().get_config(),
             "learn_initial_state": self.learn_initial_state,
         }
-        if self.activity_regularizer is not None:
-            config["activity_regularizer"] = keras.regularizers.serialize(
-                self.activity_regularizer
-            )
+        config["activity_regularizer"] = keras.regularizers.serialize(
+            self.activity_regularizer
+        )
         return config
 
     def build(self, sequences_shape: Any, initial_state_shape: Any = None) -> None:
