@@ -5,7 +5,6 @@ from typing import Any
 import keras
 from keras import ops
 
-
 _FUSED = ("float32", "bfloat16", "float16")
 
 
