@@ -4,7 +4,17 @@ import importlib
 from types import ModuleType
 
 from custom_lstm import heads as heads  # registers the classes of the heads
-from custom_lstm.cells import AbstractRNNCell, GRUCell, LSTMCell, SimpleRNNCell
+from custom_lstm.cells import (
+    AbstractRNNCell,
+    CoupledLSTMCell,
+    GRUCell,
+    LayerNormLSTMCell,
+    LSTMCell,
+    PeepholeLSTMCell,
+    ProjectedLSTMCell,
+    SimpleRNNCell,
+    ZoneoutLSTMCell,
+)
 from custom_lstm.layers import GRU, LSTM, RNN, SimpleRNN, TimeDistributed
 from custom_lstm.tracing import trace
 
@@ -15,11 +25,16 @@ __all__ = [
     "LSTM",
     "RNN",
     "AbstractRNNCell",
+    "CoupledLSTMCell",
     "GRUCell",
     "LSTMCell",
+    "LayerNormLSTMCell",
+    "PeepholeLSTMCell",
+    "ProjectedLSTMCell",
     "SimpleRNN",
     "SimpleRNNCell",
     "TimeDistributed",
+    "ZoneoutLSTMCell",
     "__version__",
     "trace",
 ]

@@ -5,12 +5,24 @@ from custom_lstm.cells.gru import GRUCell
 from custom_lstm.cells.initializers import Chrono, GatewiseOrthogonal
 from custom_lstm.cells.lstm import LSTMCell
 from custom_lstm.cells.simple import SimpleRNNCell
+from custom_lstm.cells.variants import (
+    CoupledLSTMCell,
+    LayerNormLSTMCell,
+    PeepholeLSTMCell,
+    ProjectedLSTMCell,
+    ZoneoutLSTMCell,
+)
 
 __all__ = [
     "AbstractRNNCell",
     "Chrono",
+    "CoupledLSTMCell",
     "GRUCell",
     "GatewiseOrthogonal",
     "LSTMCell",
+    "LayerNormLSTMCell",
+    "PeepholeLSTMCell",
+    "ProjectedLSTMCell",
     "SimpleRNNCell",
+    "ZoneoutLSTMCell",
 ]
