@@ -166,22 +166,21 @@ def test_ctrl_c_saves_scores_and_can_go_on(tmp_path):
     """Interrupt a real process after its first epoch; go on to the same end."""
     words = [*SMALL, "--epochs", "4", "--runs"]
     whole = _run(tmp_path / "whole", "--epochs", "4")
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, TRAIN, *words, str(tmp_path / "cut")],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        bufsize=0,
         env=os.environ | {"PYTHONUNBUFFERED": "1"},
-    )
-    said = ""
-    while "Epoch 2/4" not in said:
-        character = process.stdout.read(1)
-        assert character, said
-        said += character
-    process.send_signal(signal.SIGINT)
-    said += process.stdout.read()
-    assert process.wait() == 130, said
+    ) as process:
+        said = ""
+        while "Epoch 2/4" not in said:
+            character = process.stdout.read(1)
+            assert character, said
+            said += character
+        process.send_signal(signal.SIGINT)
+        said += process.stdout.read()
+    assert process.returncode == 130, said
     assert "Traceback" not in said
     (path,) = (tmp_path / "cut").iterdir()
     cut = RunFolder(path)
