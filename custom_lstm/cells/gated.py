@@ -80,6 +80,7 @@ class GatedCell(AbstractRNNCell):
     units: int
     activation: Callable[[Any], Any]
     use_bias: bool
+    bias: Any
     bias_initializer: Any
     dropout: float
     recurrent_dropout: float
@@ -197,7 +198,7 @@ class GatedCell(AbstractRNNCell):
         )
 
     def _sequence_masks(self, which: str) -> Masks:
-        masks = self._masks and getattr(self._masks, which)
+        masks: Masks | None = getattr(self._masks, which, None)
         if masks is None:
             raise RuntimeError(
                 f"{type(self).__name__}: dropout masks belong to a sequence, and none "

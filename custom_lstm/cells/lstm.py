@@ -104,7 +104,7 @@ class LSTMCell(GatedCell):
     (2, 4)
     """
 
-    gates = LSTMGates._fields
+    gates: tuple[str, ...] = LSTMGates._fields
     state_names = ("h", "c")
     recurrent_activation: Activation
     output_activation: Activation | None
