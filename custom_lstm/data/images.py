@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ImageError", "read_digit_images"]
 
-FORMATS = ("PNG", "JPEG", "MPO", "BMP", "GIF", "WEBP")  # MPO: what many phones write
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP")
 LARGEST = 64_000_000  # pixels: more are not decoded
 _WORKING = 640  # pixels: the longer side on which ink is looked for
 _COLOURFUL = 1.5  # times the contrast of grey: then a single colour shows ink better
@@ -85,6 +85,7 @@ def _pixels(path: Path) -> Floats:
         raise ImageError(f"{path} is a folder, not an image file")
     if not path.exists():
         raise ImageError(f"there is no file {path}")
+    Image.init()  # without it Pillow knows no WebP
     try:
         with (
             warnings.catch_warnings(action="ignore"),  # Pillow's, of odd files
@@ -96,7 +97,7 @@ def _pixels(path: Path) -> Floats:
     except Image.DecompressionBombError as error:
         raise _too_large(path) from error
     except UnidentifiedImageError as error:
-        known = ", ".join(name for name in FORMATS if name != "MPO")
+        known = ", ".join(FORMATS)
         raise ImageError(f"{path} is no image of a known kind ({known})") from error
     except PermissionError as error:
         raise ImageError(f"{path} may not be read") from error
@@ -106,8 +107,7 @@ def _pixels(path: Path) -> Floats:
 
 
 # What Pillow lets through when a file is cut short or its bytes are wrong.
-_DAMAGE = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError)
-_DAMAGE += (TypeError, OverflowError, struct.error, zlib.error)
+_DAMAGE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error)
 
 
 def _too_large(path: Path) -> ImageError:

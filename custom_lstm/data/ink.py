@@ -13,6 +13,8 @@ _THINNEST = 2.0  # pixels: the stroke of MNIST's thinnest digits
 _FAINTEST = 0.06  # less contrast than this share of white is no ink
 _NOISE = 6.0  # times the paper's own spread: less than this is no ink
 _MINOR = 0.08  # of the largest stroke's ink: less is a speck
+_STROKE = 0.08  # of the picture's longer side: as long may be a stroke
+_EDGE = 0.25  # of the picture's longer side: as long on the border may be an edge
 
 Floats = NDArray[np.float64]
 
@@ -35,7 +37,7 @@ def centre_digit(grey: NDArray) -> NDArray[np.uint8] | None:
         >>> paper = np.full((60, 90), 0.9)
         >>> paper[10:50, 70:76] = 0.2
         >>> digit = centre_digit(paper)
-        >>> digit.shape, digit.max(), int((digit.max(axis=1) > 0).sum())
+        >>> digit.shape, int(digit.max()), int((digit.max(axis=1) > 0).sum())
         ((28, 28), 255, 20)
     """
     ink = _ink(np.asarray(grey, float))
@@ -48,24 +50,28 @@ def centre_digit(grey: NDArray) -> NDArray[np.uint8] | None:
 
 def _ink(grey: Floats) -> Floats | None:
     """How much ink there is at each pixel, 0 to 1."""
-    contrast = grey - _paper(grey)
+    paper, spread = _paper(grey)
+    contrast = grey - paper
+    bare = np.abs(contrast) < spread
     contrast *= np.sign((contrast**3).sum()) or 1.0
     contrast = ndimage.gaussian_filter(contrast, max(grey.shape) / 400)
-    noise = 1.4826 * float(np.median(np.abs(contrast)))
+    noise = 1.4826 * float(np.median(np.abs(contrast[bare])))
     highest = float(np.sort(contrast, axis=None)[-max(3, contrast.size // 2000) :][0])
     if highest < max(_FAINTEST, _NOISE * noise):
         return None
     full = float(np.median(contrast[contrast > 0.5 * highest]))
     least = max(0.1 * full, 3 * noise)
     ink = np.clip((contrast - least) / (full - least), 0, 1)
-    return ink * _digit(ink)
+    ink *= _digit(ink)
+    return ink / ink.max()
 
 
-def _paper(grey: Floats) -> Floats:
-    """The paper alone: a quadratic surface, fitted to the border and then to all of it.
+def _paper(grey: Floats) -> tuple[Floats, float]:
+    """The paper alone, and how far from it a pixel of paper may lie.
 
-    The first fit takes least absolute deviations, which ink on less than half of the
-    border does not sway; the later ones leave out what lies too far from the last.
+    The first fit is to the border, by least absolute deviations, which ink on less
+    than half of it does not sway: one level, or a quadratic surface if that fits far
+    better. The later fits are to all that lies near the last.
     """
     y, x = (np.linspace(-1, 1, side) for side in grey.shape)
     y, x = np.meshgrid(y, x, indexing="ij")
@@ -73,64 +79,76 @@ def _paper(grey: Floats) -> Floats:
     thin = (slice(None, None, max(1, max(grey.shape) // 100)),) * 2
     terms, values = basis[thin].reshape(-1, 6), grey[thin].ravel()
     border = np.abs(terms[:, 1:3]).max(axis=1) > 0.92
-    weights = border.astype(float)
+    fit = np.array([np.median(values[border]), 0, 0, 0, 0, 0])
+    away = level = np.abs(values - fit[0])
     for _ in range(12):
-        away = np.abs(values - terms @ _fit(terms, values, weights))
         weights = border / np.maximum(away, 0.01)
-    near = 3 * 1.4826 * np.median(away[border]) + 0.02
+        surface = _fit(terms, values, weights)
+        away = np.abs(values - terms @ surface)
+    if np.median(away[border]) < 0.5 * np.median(level[border]):
+        fit = surface
+    else:
+        away = level
+    spread = 3 * 1.4826 * float(np.median(away[border])) + 0.02
     for _ in range(4):
-        fit = _fit(terms, values, (away < near).astype(float))
+        fit = _fit(terms, values, (away < spread).astype(float))
         away = np.abs(values - terms @ fit)
-    return basis @ fit
+    return basis @ fit, spread
 
 
 def _fit(terms: Floats, values: Floats, weights: Floats) -> Floats:
     root = np.sqrt(weights)
-    return np.linalg.lstsq(terms * root[:, None], values * root, rcond=None)[0]
+    fit, *_ = np.linalg.lstsq(terms * root[:, None], values * root, rcond=None)
+    return fit.astype(np.float64)
 
 
 def _digit(ink: Floats) -> NDArray[np.bool_]:
-    """Where the digit is: its strokes without specks, shadows and the paper's edge."""
-    gap = max(1, max(ink.shape) // 100)
+    """Where the digit is: its strokes, without specks and without the paper's edge.
+
+    An edge, a table's or a shadow's, runs along the border; it is left out if there is
+    a stroke apart from the border to be read instead.
+    """
     square = np.ones((3, 3), bool)
+    gap = max(1, max(ink.shape) // 100)
     near = ndimage.binary_dilation(ink > 0.35, square, iterations=gap)
     labels, count = ndimage.label(near, square)
-    numbers = np.arange(1, count + 1)
-    mass = ndimage.sum_labels(ink, labels, numbers)
-    low, high = np.array(
-        [
-            [(side.start, side.stop) for side in box]
-            for box in ndimage.find_objects(labels)
-        ]
-    ).transpose(2, 0, 1)
-    inner = ((low > 0) & (high < ink.shape)).all(axis=1)
-    long = (high - low).max(axis=1)
-    apart = inner & (long > 0.2 * max(ink.shape))
-    if apart.any():  # then what touches the border is not the digit
-        mass = np.where(inner, mass, 0)
-    return np.isin(labels, numbers[mass >= _MINOR * mass.max()])
+    mass = ndimage.sum_labels(ink, labels, range(count + 1))
+    mass[0] = 0
+    sides = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
+    along = np.bincount(sides, minlength=count + 1)
+    boxes = [(slice(0, 0),) * 2, *ndimage.find_objects(labels)]
+    long = np.array([max(side.stop - side.start for side in box) for box in boxes])
+    if ((along == 0) & (long > _STROKE * max(ink.shape))).any():
+        mass[along > _EDGE * max(ink.shape)] = 0
+    return np.isin(labels, np.flatnonzero(mass > _MINOR * mass.max()))
 
 
 def _scaled(ink: Floats) -> Floats:
     """The ink with a longer side of 20 pixels and strokes no thinner than MNIST's."""
     from PIL import Image
 
-    scale = LENGTH / max(ink.shape)
-    inside = ndimage.distance_transform_edt(np.pad(ink > 0.5, 1))[1:-1, 1:-1]
-    width = 4 * (inside[inside > 0].mean() - 0.25) * scale
-    if width < _THINNEST:
-        more = (_THINNEST - width) / 2 / scale
-        pad = int(np.ceil(more))
-        ink = np.pad(ink, pad)
-        outside = ndimage.distance_transform_edt(ink < 0.5)
-        ink = np.maximum(ink, np.clip(more + 0.5 - outside, 0, 1))
-        scale = LENGTH / max(ink.shape)
-    height, width = (max(1, round(scale * side)) for side in ink.shape)
+    lacking = _THINNEST / LENGTH * max(ink.shape) - _stroke(ink)
+    if lacking > 0:
+        ink = _thickened(ink, lacking / 2)
+    height, width = (max(1, round(LENGTH * n / max(ink.shape))) for n in ink.shape)
     small = Image.fromarray(ink.astype(np.float32)).resize(
         (width, height), Image.Resampling.BICUBIC
     )
     scaled = np.clip(np.asarray(small, float), 0, None)
     return np.clip(scaled / np.quantile(scaled[scaled > 0.1], 0.9), 0, 1)
+
+
+def _stroke(ink: Floats) -> float:
+    """The mean width of the strokes: a bar's is four times its mean depth."""
+    depth = ndimage.distance_transform_edt(np.pad(ink > 0.5, 1))
+    return 4 * float(depth[depth > 0].mean() - 0.25)
+
+
+def _thickened(ink: Floats, more: float) -> Floats:
+    """The strokes grown by so many pixels on every side."""
+    ink = np.pad(ink, int(np.ceil(more)))
+    away = ndimage.distance_transform_edt(ink < 0.5)
+    return np.maximum(ink, np.clip(more + 0.5 - away, 0, 1))
 
 
 def _centred(ink: Floats) -> NDArray[np.uint8]:
