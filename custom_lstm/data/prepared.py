@@ -18,8 +18,8 @@ VERSION = "3.0.1"
 SIZES = {"train": 60_000, "test": 10_000}
 
 WAYS_OUT = (
-    "Point TFDS_DATA_DIR or the data-dir option at a folder where `tfds build mnist` "
-    "has run, or choose the embedded digits (data: digits)."
+    "Point TFDS_DATA_DIR or --data-dir at a folder where `tfds build mnist` "
+    "has run, or choose the embedded digits (--data digits)."
 )
 
 

@@ -116,7 +116,7 @@ def test_unknown_name_is_answered_with_the_nearest(name, nearest):
 
 def test_notice_is_one_line_that_names_the_other(pools):
     assert "NOT MNIST" in pools.notice
-    assert "data: mnist" in pools.notice
+    assert "--data mnist" in pools.notice
     assert "1,197 to train" in pools.notice
     assert "\n" not in pools.notice
 
@@ -142,7 +142,7 @@ def test_mnist_is_cut_where_it_should_be(fake_mnist, tmp_path, monkeypatch):
         np.testing.assert_array_equal(pool.labels, fake_mnist[whole + 1][part])
     assert pools.name == "mnist"
     assert str(tmp_path) in pools.notice
-    assert "data: digits" in pools.notice
+    assert "--data digits" in pools.notice
 
 
 def closed_port(monkeypatch):
@@ -154,7 +154,7 @@ def test_off_line_mnist_says_what_to_do(tmp_path, monkeypatch):
     with pytest.raises(DataError) as caught:
         load_pools("mnist", data_dir=tmp_path / "none", cache_dir=tmp_path)
     text = str(caught.value)
-    for part in (str(tmp_path / "none"), "127.0.0.1", "TFDS_DATA_DIR", "data: digits"):
+    for part in (str(tmp_path / "none"), "127.0.0.1", "TFDS_DATA_DIR", "--data digits"):
         assert part in text
     assert not list(tmp_path.iterdir())
 
