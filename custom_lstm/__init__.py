@@ -15,6 +15,7 @@ from custom_lstm.cells import (
     SimpleRNNCell,
     ZoneoutLSTMCell,
 )
+from custom_lstm.checking import cell_checks, check_cell
 from custom_lstm.layers import GRU, LSTM, RNN, SimpleRNN, TimeDistributed
 from custom_lstm.tracing import trace
 
@@ -36,6 +37,8 @@ __all__ = [
     "TimeDistributed",
     "ZoneoutLSTMCell",
     "__version__",
+    "cell_checks",
+    "check_cell",
     "trace",
 ]
 

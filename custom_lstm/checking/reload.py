@@ -1,0 +1,33 @@
+"""What the fresh process does to load a model; run as a script, with a folder.
+
+The folder holds `model.keras`, the inputs `x.npy`, and `classes.json`: which modules
+to import, and which classes in them the model needs. The outputs go to `y.npy`, and
+the names of classes that had to be given as `custom_objects` to `unregistered.json`.
+"""
+
+import importlib
+import json
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+
+
+def main(folder: Path) -> None:
+    """Loads, runs and writes."""
+    entries = json.loads((folder / "classes.json").read_text("utf-8"))
+    modules = [importlib.import_module(entry["module"]) for entry in entries]
+    objects = {
+        entry["class_name"]: getattr(module, entry["class_name"])
+        for entry, module in zip(entries, modules, strict=True)
+        if keras.saving.get_registered_object(entry["registered_name"]) is None
+    }
+    model = keras.models.load_model(folder / "model.keras", custom_objects=objects)
+    outputs = model(np.load(folder / "x.npy"))
+    np.save(folder / "y.npy", keras.ops.convert_to_numpy(outputs))
+    (folder / "unregistered.json").write_text(json.dumps(sorted(objects)), "utf-8")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

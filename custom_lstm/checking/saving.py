@@ -1,0 +1,125 @@
+"""The check that a model with the cell is saved, and loaded in a fresh process."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from custom_lstm.checking import reload
+from custom_lstm.checking.report import Breach
+from custom_lstm.checking.runs import agree, array
+from custom_lstm.checking.subject import Subject
+
+_PATIENCE = 600
+"""Seconds after which a fresh process is given up."""
+
+
+def saving(subject: Subject) -> str:
+    """A saved model is the same, loaded in a fresh process.
+
+    The fresh process imports the modules that define the classes in the model, as a
+    user's would. A class from a notebook, a script or the inside of a function
+    cannot be imported there: the model is then loaded in this process, and the
+    finding says so. Keras's `safe_mode` stays on.
+    """
+    inputs = keras.Input((None, subject.features))
+    rnn = keras.layers.RNN(subject.cell(), return_sequences=True)
+    model = keras.Model(inputs, rnn(inputs))
+    x = subject.inputs()
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        # Keras 3.15 saving its variables under NumPy 2
+        warnings.filterwarnings("ignore", "__array__ impl", DeprecationWarning)
+        path = Path(folder) / "model.keras"
+        model.save(path)
+        classes = list(_classes(keras.saving.serialize_keras_object(rnn.cell)))
+        away = [entry for entry in classes if not _importable(entry)]
+        if away:
+            loaded, unregistered = _here(path, x, classes, subject.cell_class)
+            names = ", ".join(entry["class_name"] for entry in away)
+            where = (
+                f"in this process only: {names} from {away[0]['module']} cannot be "
+                "imported by another; move it to a module to have that checked"
+            )
+        else:
+            loaded, unregistered = _elsewhere(path, x, classes)
+            where = "in a fresh process"
+    pairs = [("outputs", loaded, array(model(x)))]
+    seen = f"{agree('as of the model that was saved', pairs)}, {where}"
+    if unregistered:
+        names = ", ".join(unregistered)
+        seen += (
+            f"; with custom_objects, as {names} is not registered: decorate it with "
+            "keras.saving.register_keras_serializable to load without"
+        )
+    return seen
+
+
+def _classes(config: Any) -> Iterator[dict[str, str]]:
+    """Module, class and registered name of each object in a config not of Keras."""
+    if isinstance(config, dict):
+        module = config.get("module") or ""
+        foreign = module.partition(".")[0] not in ("", "keras", "builtins")
+        if "class_name" in config and foreign:
+            keys = ("module", "class_name", "registered_name")
+            yield {key: config.get(key) or config["class_name"] for key in keys}
+        config = list(config.values())
+    if isinstance(config, list | tuple):
+        for entry in config:
+            yield from _classes(entry)
+
+
+def _importable(entry: dict[str, str]) -> bool:
+    module = sys.modules.get(entry["module"])
+    return entry["module"] != "__main__" and hasattr(module, entry["class_name"])
+
+
+def _here(
+    path: Path, x: np.ndarray, classes: list[dict[str, str]], cell_class: type
+) -> tuple[np.ndarray, list[str]]:
+    known = keras.saving.get_registered_object
+    unregistered = [e for e in classes if known(e["registered_name"]) is None]
+    objects = {
+        entry["class_name"]: getattr(
+            sys.modules.get(entry["module"]), entry["class_name"], cell_class
+        )
+        for entry in unregistered
+    }
+    model = keras.models.load_model(path, custom_objects=objects)
+    return array(model(x)), list(objects)
+
+
+def _elsewhere(
+    path: Path, x: np.ndarray, classes: list[dict[str, str]]
+) -> tuple[np.ndarray, list[str]]:
+    folder = path.parent
+    np.save(folder / "x.npy", x)
+    (folder / "classes.json").write_text(json.dumps(classes), "utf-8")
+    environment = {
+        **os.environ,
+        "KERAS_BACKEND": keras.backend.backend(),
+        "PYTHONPATH": os.pathsep.join(str(Path(place).resolve()) for place in sys.path),
+    }
+    process = subprocess.run(
+        [sys.executable, "-P", reload.__file__, str(folder)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=_PATIENCE,
+        check=False,
+    )
+    if process.returncode:
+        last = process.stderr.strip().splitlines()[-1:]
+        raise Breach("a fresh process to load the model", *last or ["it died silently"])
+    unregistered = json.loads((folder / "unregistered.json").read_text("utf-8"))
+    return np.load(folder / "y.npy"), unregistered
+
+
+CHECKS = (saving,)

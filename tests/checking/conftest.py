@@ -1,0 +1,9 @@
+"""What the tests of checks share."""
+
+import keras
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def fresh_names():
+    keras.backend.clear_session()
