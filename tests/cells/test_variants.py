@@ -74,9 +74,8 @@ def test_step_matches_numpy(kind, dtype, rng, set_random_weights):
     widths = [FEATURES, *cell.state_size]
     x, *states = [rng.normal(size=(4, width)).astype(dtype) for width in widths]
     output, new_states = numpy(cell(x, states))
-    _, expected = VARIANTS[kind][1](
-        np.float64(x), list(map(np.float64, states)), weights
-    )
+    states = [np.float64(state) for state in states]
+    _, expected = VARIANTS[kind][1](np.float64(x), states, weights)
     rtol = 1e-5 if dtype == "float32" else 1e-12
     assert_close([output, *new_states], [expected[0], *expected], rtol, rtol)
 
