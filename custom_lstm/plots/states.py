@@ -1,7 +1,6 @@
 """Pictures of what happens inside a recurrent layer."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from custom_lstm.plots import marks
 from custom_lstm.plots.checks import pictures, shaped, signed
-from custom_lstm.plots.style import HEIGHT, SMALL, WIDTH, Picture, Theme, themed
+from custom_lstm.plots.page import Page
+from custom_lstm.plots.style import SMALL, Picture, Theme, themed
 
 _MAPS = {  # name: column, row, rows in that column, title, what it does
     "input": (0, 0, 4, "input gate $i$", "what enters"),
@@ -23,51 +23,6 @@ _MAPS = {  # name: column, row, rows in that column, title, what it does
     "c": (1, 0, 3, "cell state $c$", r"$c\,' = f \circ c + i \circ g$"),
     "h": (1, 1, 3, "hidden state $h$", r"$h' = o \circ \tanh(c\,')$"),
 }
-_LEFT, _BAR, _BETWEEN, _BOTTOM, _TITLE, _EDGE = 0.65, 0.95, 0.65, 0.75, 0.38, 0.15
-_STEP = 0.24  # inches, as above: the narrowest time step that still shows its digit
-
-
-@dataclass(frozen=True)
-class _Page:
-    """Two columns of panels, both over the same time steps, set out in inches."""
-
-    time: int
-
-    @property
-    def span(self) -> float:
-        """Width of a column's panels."""
-        free = WIDTH - _LEFT - _BETWEEN - 2 * _BAR
-        return max(free / 2, self.time * _STEP)
-
-    @property
-    def side(self) -> float:
-        """A digit's side."""
-        return min(self.span / self.time, 0.8)
-
-    @property
-    def top(self) -> float:
-        """Height of the digits with their signs, down to the first panel's title."""
-        return self.side + 0.36
-
-    @property
-    def size(self) -> tuple[float, float]:
-        return _LEFT + _BETWEEN + 2 * (self.span + _BAR), HEIGHT
-
-    def panel(
-        self, column: int, row: int, rows: int
-    ) -> tuple[float, float, float, float]:
-        """A panel's place in the figure; row -1 is that of the digits."""
-        left = _LEFT + column * (self.span + _BAR + _BETWEEN)
-        if row < 0:
-            return self._fractions(left, HEIGHT - _EDGE - self.top, self.top)
-        high = (HEIGHT - _EDGE - self.top - _BOTTOM) / rows
-        return self._fractions(left, _BOTTOM + (rows - 1 - row) * high, high - _TITLE)
-
-    def _fractions(
-        self, left: float, bottom: float, high: float
-    ) -> tuple[float, float, float, float]:
-        width, height = self.size
-        return left / width, bottom / height, self.span / width, high / height
 
 
 def gates(
@@ -111,7 +66,7 @@ def gates(
         'input gate $i$'
     """
     digits = pictures(images, ("time",))
-    page = _Page(len(digits))
+    page = Page(len(digits))
     before = signed(signs, page.time)
     true = shaped("true_totals", true_totals, (page.time,)).astype(float)
     said = shaped("predicted", predicted, (page.time,)).astype(float)
@@ -244,7 +199,7 @@ def _running_total(
     )
 
 
-def _steps(axes: Axes, page: _Page, last: bool) -> None:
+def _steps(axes: Axes, page: Page, last: bool) -> None:
     """Let the axes run over the time steps, numbered from 1 under the last panel."""
     axes.set_xlim(-0.5, page.time - 0.5)
     every = int(np.ceil(0.3 * page.time / page.span))
@@ -259,7 +214,7 @@ def _digits(
     axes: Axes,
     digits: NDArray[np.float64],
     before: NDArray[Any],
-    page: _Page,
+    page: Page,
     theme: Theme,
 ) -> None:
     """Draw the digits, each over its column, with its sign above it."""

@@ -92,8 +92,10 @@ def test_what_no_file_holds_is_caught_by_saving():
 
 def test_a_lost_argument_of_an_instance_shows_in_its_attributes():
     with pytest.raises(CellCheckError, match="attribute `scale` to be 0.5") as caught:
-        check_cell(wrong.ConfigOfDefaults(4, scale=0.5), verbose=False)
-    assert caught.value.report.failures[0].name == "config"
+        check_cell(
+            wrong.ConfigOfDefaults(4, scale=0.5), checks=["config"], verbose=False
+        )
+    assert "0.9" in caught.value.report["config"].seen
 
 
 def test_an_instance_that_cannot_be_copied_fails_throughout_and_says_why_once():

@@ -121,20 +121,28 @@ PAIRS = {
 }
 
 
-@pytest.mark.parametrize("name", PAIRS)
-@pytest.mark.parametrize(
-    ("dtype", "tolerance"),
-    [("mixed_bfloat16", 2e-2), ("mixed_float16", 1e-2), ("float64", 1e-6)],
-)
-def test_dtypes_equal_keras(name, dtype, tolerance, note_error):
+TOLERANCES = {"mixed_bfloat16": 2e-2, "mixed_float16": 1e-2, "float64": 1e-12}
+DTYPES = [
+    (name, dtype)
+    for name, dtype in itertools.product(PAIRS, TOLERANCES)
+    # Keras's own GRU fails in mixed precision on JAX, and only TensorFlow keeps float64
+    if not (BACKEND == "jax" and name == "GRU")
+    and (BACKEND == "tensorflow" or dtype != "float64")
+]
+
+
+@pytest.mark.parametrize(("name", "dtype"), DTYPES)
+def test_dtypes_equal_keras(name, dtype, note_error):
+    tolerance = TOLERANCES[dtype]
     results = both(*PAIRS[name], PLAIN, dtype=dtype)
     note_error(dtype, worst_error(results, rtol=tolerance, atol=tolerance))
 
 
 @pytest.mark.parametrize("name", PAIRS)
 def test_mixed_bfloat16_is_near_float32(name):
+    ours, _ = PAIRS[name]
     (low, _), (high, _) = (
-        both(*PAIRS[name], PLAIN, dtype=dtype)[1]
+        both(ours, ours, PLAIN, dtype=dtype)[1]
         for dtype in ("mixed_bfloat16", "float32")
     )
     for ours, expected in zip(low, high, strict=True):

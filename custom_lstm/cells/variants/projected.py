@@ -25,9 +25,9 @@ class ProjectedLSTMCell(LSTMVariant):
     Args:
         units: width of c.
         projection_units: width of h, and so of the output.
-        projection_initializer: of `projection_kernel (units, projection_units)`, P.
-        projection_regularizer: penalty on `projection_kernel`.
-        projection_constraint: projection of `projection_kernel` after each update.
+        projection_initializer: of `projection (units, projection_units)`, P.
+        projection_regularizer: penalty on `projection`.
+        projection_constraint: projection of `projection` after each update.
         **kwargs: the other arguments of `LSTMCell`. `recurrent_kernel` is
             `(projection_units, 4·units)`.
 
@@ -61,11 +61,9 @@ class ProjectedLSTMCell(LSTMVariant):
         self.state_size = [self.projection_units, self.units]
 
     def build(self, input_shape: Any) -> None:
-        """Makes `kernel`, `recurrent_kernel`, `bias` and `projection_kernel`."""
+        """Makes `kernel`, `recurrent_kernel`, `bias` and `projection`."""
         super().build(input_shape)
-        self.projection_kernel = self._add(
-            "projection", (self.units, self.projection_units)
-        )
+        self.projection = self._add("projection", (self.units, self.projection_units))
 
     def _add(self, kind: str, shape: tuple[int, ...]) -> Any:
         if kind == "recurrent":
@@ -98,6 +96,6 @@ class ProjectedLSTMCell(LSTMVariant):
         m, c, gates = lstm_step(
             projected, self.recur(h, training), c, *self.activations
         )
-        h = ops.matmul(m, self.projection_kernel)
+        h = ops.matmul(m, self.projection)
         self.observe(**gates._asdict())
         return h, [h, c]
