@@ -34,5 +34,5 @@ def _without_keras() -> Iterator[None]:
 
 if __name__ == "__main__":
     with _without_keras():
-        from custom_lstm.training.command import main
+        from custom_lstm.command import main
     sys.exit(main())

@@ -85,7 +85,9 @@ def build_encoder(
     for block, width in enumerate(filters):
         size = 5 if block == 0 else 3
         stack += [
-            layers.Conv2D(width, size, padding="same", **plain),
+            layers.Conv2D(
+                width, size, padding="valid" if block == 0 else "same", **plain
+            ),
             layers.MaxPooling2D(2, padding="same", dtype=policy),
             *normalised(),
         ]

@@ -33,9 +33,10 @@ def test_there_are_examples():
 
 
 def test_options_in_the_readme_exist():
+    from custom_lstm.options import flat
     from custom_lstm.training.config import Config
 
-    known = {f"--{name.replace('_', '-')}" for name in Config().flat()}
+    known = {f"--{name.replace('_', '-')}" for name in flat(Config())}
     lines = [line for line in README.splitlines() if "python train.py" in line]
     assert lines
     for line in lines:

@@ -153,6 +153,7 @@ def _spline() -> NDArray[np.float64]:
 _SPLINE = _spline()
 
 
+@tf.function(jit_compile=True)  # a quarter of the time: benchmarks/LOG.md
 def _sample(images: tf.Tensor, places: tf.Tensor) -> tf.Tensor:
     """Interpolate the images, zero outside, at places `(n, 2, 784)` in pixels."""
     side = SIDE + 2

@@ -32,6 +32,7 @@ class Page:
 
     @property
     def size(self) -> tuple[float, float]:
+        """Width and height of the figure."""
         return _LEFT + _BETWEEN + 2 * (self.span + _BAR), HEIGHT
 
     def panel(

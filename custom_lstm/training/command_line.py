@@ -1,22 +1,11 @@
-"""The command line: words to checked options, mistakes to one line.
-
-This module imports neither Keras nor TensorFlow, so that `train.py --help` and
-mistyped options answer at once.
-"""
+"""The main job's command line: words to checked options."""
 
 import argparse
-import contextlib
-import difflib
-import io
-import itertools
-import re
 import sys
-from collections.abc import Iterable
 from typing import Any
 
-import tyro
-
 from custom_lstm.errors import UsageError
+from custom_lstm.options import flat, nearest, read_words, spelled, to_words
 from custom_lstm.training.config import PRESETS, Config
 
 _KEPT_ON_RESUME = {"resume", "lengths", "images"}
@@ -43,28 +32,11 @@ def parse(argv: list[str] | None = None) -> Config:
     6
     """
     argv = list(sys.argv[1:] if argv is None else argv)
-    preset = _preset(argv)
-    complaint = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(complaint):
-            config, unknown = tyro.cli(
-                Config,
-                args=argv,
-                default=PRESETS[preset],
-                prog="train.py",
-                description=_DESCRIPTION,
-                return_unknown_args=True,
-                config=(tyro.conf.OmitArgPrefixes,),
-            )
-    except SystemExit as stop:
-        if not stop.code:
-            raise
-        raise UsageError(_one_line(complaint.getvalue())) from None
-    for word in unknown:
-        raise UsageError(f"unknown option {word}{_nearest(word, _option_names())}")
+    default = PRESETS[_preset(argv)]
+    config = read_words(argv, default, prog="train.py", description=_DESCRIPTION)
     config.check()
     if config.run.resume is not None:
-        _check_resume(config, PRESETS[preset])
+        _check_resume(config, default)
     return config
 
 
@@ -82,20 +54,7 @@ def from_json(options: dict[str, Any]) -> Config:
     >>> from_json(Config().to_json()) == Config()
     True
     """
-    lacking = set(Config().flat()) - set(options)
-    if lacking:
-        raise UsageError(f"options are missing: {', '.join(sorted(lacking))}")
-    return parse([word for item in options.items() for word in _as_words(*item)])
-
-
-def _as_words(name: str, value: Any) -> list[str]:
-    """Write one option as the command line would have it."""
-    option = name.replace("_", "-")
-    if isinstance(value, bool):
-        return [f"--{option}" if value else f"--no-{option}"]
-    if isinstance(value, list | tuple):
-        return [f"--{option}", *map(str, value)]
-    return [f"--{option}={value}"]
+    return parse(to_words(options, Config()))
 
 
 def _preset(argv: list[str]) -> str:
@@ -108,35 +67,16 @@ def _preset(argv: list[str]) -> str:
     if name not in PRESETS:
         raise UsageError(
             f"--preset must be one of {', '.join(PRESETS)}, not {name}"
-            f"{_nearest(name, PRESETS)}"
+            f"{nearest(name, PRESETS)}"
         )
     return name
 
 
 def _check_resume(config: Config, default: Config) -> None:
-    ours, theirs = config.flat(), default.flat()
+    ours, theirs = flat(config), flat(default)
     for name in ours:
         if name not in _KEPT_ON_RESUME and ours[name] != theirs[name]:
             raise UsageError(
-                f"--{name.replace('_', '-')} cannot change on --resume: the run's own "
+                f"{spelled(name)} cannot change on --resume: the run's own "
                 "options hold; only --lengths and --images may be given"
             )
-
-
-def _option_names() -> list[str]:
-    return [f"--{name.replace('_', '-')}" for name in Config().flat()]
-
-
-def _nearest(word: str, valid: Iterable[str]) -> str:
-    match = difflib.get_close_matches(word, list(valid), n=1)
-    return f"; did you mean {match[0]}?" if match else ""
-
-
-def _one_line(panel: str) -> str:
-    """Return the sentence inside tyro's framed complaint, with a suggestion."""
-    lines = [line.strip(" │╭╮╰╯─\n") for line in panel.splitlines()[1:]]
-    sentence = " ".join(itertools.takewhile(bool, lines))
-    choice = re.search(r"invalid choice '(.*?)'.*?Expected one of \((.*)\)", sentence)
-    if choice:
-        sentence += _nearest(choice[1], re.findall(r"'([^']*)'", choice[2]))
-    return sentence

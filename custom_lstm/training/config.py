@@ -4,9 +4,8 @@ import dataclasses
 from pathlib import Path
 from typing import Any, Literal
 
+from custom_lstm import options as reading
 from custom_lstm.errors import UsageError
-
-_MANY = 10**9
 
 
 @dataclasses.dataclass(frozen=True)
@@ -144,20 +143,14 @@ class Config:
             batch_size=options.batch_size or BATCH_SIZES[data],
         )
 
-    def flat(self) -> dict[str, Any]:
-        """Return every option by name; no name stands in two groups."""
-        groups = (self.data, self.model, self.optimisation, self.run)
-        return {k: v for group in groups for k, v in vars(group).items()}
+    @property
+    def resume(self) -> Path | None:
+        """The run folder to go on with, if any."""
+        return self.run.resume
 
     def to_json(self) -> dict[str, Any]:
         """Return every option by name, in JSON's types."""
-
-        def plain(value):
-            if isinstance(value, tuple):
-                return [plain(v) for v in value]
-            return str(value) if isinstance(value, Path) else value
-
-        return {name: plain(value) for name, value in self.flat().items()}
+        return reading.to_json(self)
 
     def check(self) -> None:
         """Check every value's range.
@@ -165,13 +158,7 @@ class Config:
         Raises:
             UsageError: the first option that is out of range.
         """
-        for name, low, high in _RANGES:
-            value = self.flat()[name]
-            for number in value if isinstance(value, tuple) else (value,):
-                if number is not None and not low <= number <= high:
-                    option = name.replace("_", "-")
-                    bounds = f"{low} or more" if high == _MANY else f"{low} to {high}"
-                    raise UsageError(f"--{option} must be {bounds}, not {number}")
+        reading.check_ranges(self, _RANGES)
         if not self.model.filters:
             raise UsageError("--filters needs at least one number")
         if self.run.images and self.run.resume is None:
@@ -182,27 +169,27 @@ PRESETS: dict[str, Config] = {
     "default": Config(),
     "best": Config().replace(epochs=60, filters=(32, 64, 96, 128), dropout=0.1),
 }
-_RANGES: tuple[tuple[str, float, float], ...] = (
-    ("length", 1, _MANY),
-    ("shift", 0, 14),
-    ("rotate", 0, 180),
-    ("zoom", 0, 0.9),
-    ("shear", 0, 1),
-    ("elastic", 0, 10),
-    ("filters", 1, _MANY),
-    ("features", 0, _MANY),
-    ("dropout", 0, 0.99),
-    ("units", 1, _MANY),
-    ("epochs", 1, _MANY),
-    ("batch_size", 1, _MANY),
-    ("learning_rate", 1e-9, 10),
-    ("warmup", 0, 0.9),
-    ("weight_decay", 0, 1),
-    ("clip_norm", 0, _MANY),
-    ("patience", 0, _MANY),
-    ("seed", 0, 2**31 - 1),
-    ("lengths", 1, _MANY),
-)
+_RANGES: dict[str, tuple[float, float]] = {
+    "length": (1, reading.MANY),
+    "shift": (0, 14),
+    "rotate": (0, 180),
+    "zoom": (0, 0.9),
+    "shear": (0, 1),
+    "elastic": (0, 10),
+    "filters": (1, reading.MANY),
+    "features": (0, reading.MANY),
+    "dropout": (0, 0.99),
+    "units": (1, reading.MANY),
+    "epochs": (1, reading.MANY),
+    "batch_size": (1, reading.MANY),
+    "learning_rate": (1e-9, 10),
+    "warmup": (0, 0.9),
+    "weight_decay": (0, 1),
+    "clip_norm": (0, reading.MANY),
+    "patience": (0, reading.MANY),
+    "seed": (0, 2**31 - 1),
+    "lengths": (1, reading.MANY),
+}
 EPOCHS = {"mnist": 20, "digits": 40}
 """Epochs when none are asked for, by pool."""
 BATCH_SIZES = {"mnist": 64, "digits": 16}

@@ -14,10 +14,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from custom_lstm.errors import UserError
+from custom_lstm.errors import UsageError, UserError
 from custom_lstm.files import replacing
-from custom_lstm.training.command_line import from_json
-from custom_lstm.training.config import Config
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,24 +112,32 @@ class RunFolder:
         """Return the path of picture `name`."""
         return self.path / f"{name}.png"
 
-    def write_config(self, config: Config, **facts: Any) -> None:
-        """Write the options and what the run depends on besides them."""
-        write_json(self.config, {"options": config.to_json(), **facts, **environment()})
+    def write_config(self, task: str, options: dict[str, Any], **facts: Any) -> None:
+        """Write the options and what the run depends on besides them.
 
-    def read_config(self) -> tuple[Config, dict[str, Any]]:
-        """Return the options and the whole content of config.json.
+        Args:
+            task: the job, as the command line names it.
+            options: every option by name, in JSON's types.
+            **facts: what else the run must know to go on.
+        """
+        content = {"task": task, "options": options, **facts, **environment()}
+        write_json(self.config, content)
+
+    def read_config(self, task: str) -> dict[str, Any]:
+        """Return the whole content of config.json; its `options` are an object.
 
         Raises:
-            UserError: the file is damaged or from something else.
+            UserError: the file is damaged, from something else or another task's.
         """
         content = read_json(self.config)
-        options = content.get("options")
-        if not isinstance(options, dict):
+        if not isinstance(content.get("options"), dict):
             raise UserError(f"{self.config} holds no options: this is no run")
-        try:
-            return from_json(options), content
-        except UserError as error:
-            raise UserError(f"{self.config} cannot be used: {error}") from error
+        if content.get("task") != task:
+            raise UsageError(
+                f"{self.path} is a run of the task {content.get('task')!r}, not "
+                f"{task!r}: put the task's name before the options"
+            )
+        return content
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:

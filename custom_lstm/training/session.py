@@ -13,10 +13,14 @@ from custom_lstm.models import summarise
 from custom_lstm.training import pictures, scores
 from custom_lstm.training.build import build_compiled, head_of
 from custom_lstm.training.checkpoints import TrainingState, load_checkpoint, load_model
+from custom_lstm.training.command_line import from_json
 from custom_lstm.training.config import EPOCHS, Config
 from custom_lstm.training.fitting import steps_per_epoch, train
 from custom_lstm.training.runs import RunFolder, write_json
 from custom_lstm.training.scoring import answer, for_any_length, score_lengths
+
+TASK = "digits"
+"""This job's name in a run folder."""
 
 
 def start(config: Config) -> int:
@@ -33,7 +37,7 @@ def start(config: Config) -> int:
     steps = steps_per_epoch(config, pools)
     _check_lengths(config, pools)
     folder = RunFolder.create(config.run.runs, _name(config, pools))
-    folder.write_config(config, data_used=pools.name)
+    folder.write_config(TASK, config.to_json(), data_used=pools.name)
     model = build_compiled(config, steps)
     summarise(model)
     return _train_and_finish(config, folder, pools, model, TrainingState())
@@ -53,7 +57,11 @@ def go_on(asked: Config) -> int:
     """
     assert asked.run.resume is not None
     folder = RunFolder.open(asked.run.resume)
-    config, content = folder.read_config()
+    content = folder.read_config(TASK)
+    try:
+        config = from_json(content["options"])
+    except UserError as error:
+        raise UserError(f"{folder.config} cannot be used: {error}") from error
     if asked.run.images:
         return _read_images(config, folder, asked.run.images)
     used = content.get("data_used")

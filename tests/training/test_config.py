@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from custom_lstm.errors import UsageError
+from custom_lstm.options import flat
 from custom_lstm.training.command_line import from_json, parse
 from custom_lstm.training.config import PRESETS, Config
 
@@ -108,5 +109,5 @@ def test_help_and_mistakes_answer_without_importing_keras(words, code):
 
 def test_help_shows_every_option():
     text = _train("--help").stdout
-    for name in Config().flat():
+    for name in flat(Config()):
         assert f"--{name.replace('_', '-')}" in text

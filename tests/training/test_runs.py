@@ -6,17 +6,16 @@ import os
 import pytest
 
 from custom_lstm.errors import UserError
-from custom_lstm.training.command_line import parse
-from custom_lstm.training.config import Config
+from custom_lstm.training.command_line import from_json, parse
 from custom_lstm.training.runs import RunFolder, read_json, write_json
 
 
 def test_config_survives_the_folder(tmp_path):
     folder = RunFolder.create(tmp_path / "runs", "a name/with slash")
     config = parse(["--units", "5", "--lengths", "2", "3"])
-    folder.write_config(config, data_used="digits")
-    restored, content = RunFolder.open(folder.path).read_config()
-    assert restored == config
+    folder.write_config("digits", config.to_json(), data_used="digits")
+    content = RunFolder.open(folder.path).read_config("digits")
+    assert from_json(content["options"]) == config
     assert content["data_used"] == "digits"
     assert content["backend"]
     assert content["versions"]["keras"]
@@ -48,15 +47,17 @@ def test_read_only_folder_is_said(tmp_path):
         ("{", "cannot be read"),
         ("[]", "no JSON object"),
         ("{}", "no options"),
-        (json.dumps({"options": {"units": 3}}), "missing"),
-        (json.dumps({"options": Config().to_json() | {"units": 0}}), "--units"),
+        (
+            json.dumps({"task": "showers", "options": {}}),
+            "task 'showers', not 'digits'",
+        ),
     ],
 )
 def test_foreign_folders_are_refused(tmp_path, content, said):
     if content is not None:
         (tmp_path / "config.json").write_text(content)
     with pytest.raises(UserError, match=said):
-        RunFolder.open(tmp_path).read_config()
+        RunFolder.open(tmp_path).read_config("digits")
 
 
 def test_missing_folder_is_refused(tmp_path):

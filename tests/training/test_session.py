@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from custom_lstm.command import main
 from custom_lstm.data import load_pools
-from custom_lstm.training.command import main
 from custom_lstm.training.runs import RunFolder
 
 TRAIN = Path(__file__).parents[2] / "train.py"

@@ -1,18 +1,41 @@
 """The command: from the words typed to an exit code."""
 
 import contextlib
+import importlib
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
-from custom_lstm.errors import UserError
-from custom_lstm.training.command_line import parse
+from custom_lstm.errors import UsageError, UserError
+from custom_lstm.options import nearest
+from custom_lstm.training import command_line
 from custom_lstm.training.runs import RunFolder
 
 
+class Task(NamedTuple):
+    """What the command can do.
+
+    Args:
+        parse: reads options from words, without Keras; their `resume` is a run
+            folder or None.
+        session: module that does the work and returns the exit code, by
+            `start(options)`, or `go_on(options)` where `resume` is set.
+    """
+
+    parse: Callable[[list[str]], Any]
+    session: str
+
+
+_DIGITS = Task(command_line.parse, "custom_lstm.training.session")
+TASKS: dict[str, Task] = {}
+"""Tasks besides the main job, by the word that asks for them."""
+
+
 def main(argv: list[str] | None = None) -> int:
-    """Run the main job as the command line asks.
+    """Run what the command line asks: a task if its first word names one, or the main
+    job.
 
     Mistakes that can be seen without Keras are answered before it is imported.
 
@@ -28,14 +51,15 @@ def main(argv: list[str] | None = None) -> int:
     >>> main(["--length", "0"])
     2
     """
+    words = list(sys.argv[1:] if argv is None else argv)
     try:
-        config = parse(argv)
-        if config.run.resume is not None:
-            RunFolder.open(config.run.resume)
+        task = _task(words)
+        options = task.parse(words)
+        if options.resume is not None:
+            RunFolder.open(options.resume)
         with _hushed():
-            from custom_lstm.training import session
-
-        return (session.start if config.run.resume is None else session.go_on)(config)
+            session = importlib.import_module(task.session)
+        return (session.start if options.resume is None else session.go_on)(options)
     except UserError as error:
         print(f"train.py: {error}", file=sys.stderr)
         return error.exit_code
@@ -45,6 +69,16 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("train.py: interrupted", file=sys.stderr)
         return 130
+
+
+def _task(words: list[str]) -> Task:
+    """Take the task's name off the words and return the task."""
+    if not words or words[0].startswith("-"):
+        return _DIGITS
+    name = words.pop(0)
+    if name not in TASKS:
+        raise UsageError(f"unknown task {name}{nearest(name, TASKS)}")
+    return TASKS[name]
 
 
 @contextlib.contextmanager

@@ -1,0 +1,170 @@
+"""Options of a command: one frozen dataclass, from words and JSON and back.
+
+A field of the dataclass is an option, its docstring the help; a field that is itself
+a frozen dataclass is a group of options. No name stands in two groups. This module
+imports neither Keras nor TensorFlow, so that `--help` and mistyped options answer at
+once.
+"""
+
+import contextlib
+import dataclasses
+import difflib
+import io
+import itertools
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import tyro
+
+from custom_lstm.errors import UsageError
+
+Options = TypeVar("Options")
+MANY = 10**9
+"""The upper end of a range that has none."""
+
+
+def read_words(
+    words: Sequence[str], default: Options, *, prog: str, description: str
+) -> Options:
+    """Read options from the words of a command line.
+
+    Args:
+        words: what was typed behind the program's name.
+        default: what holds where nothing was typed; of the dataclass to return.
+        prog: the program's name, for its help.
+        description: what it does, for its help.
+
+    Returns:
+        A copy of `default` with what was typed in place.
+
+    Raises:
+        UsageError: an option or value is unknown or mistyped.
+        SystemExit: `--help` was asked for.
+
+    Example:
+
+    >>> @dataclasses.dataclass(frozen=True)
+    ... class Walk:
+    ...     steps: int = 3
+    >>> read_words(["--steps", "5"], Walk(), prog="walk", description="")
+    Walk(steps=5)
+    """
+    complaint = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(complaint):
+            options, unknown = tyro.cli(
+                type(default),
+                args=list(words),
+                default=default,
+                prog=prog,
+                description=description,
+                return_unknown_args=True,
+                config=(tyro.conf.OmitArgPrefixes,),
+            )
+    except SystemExit as stop:
+        if not stop.code:
+            raise
+        raise UsageError(_one_line(complaint.getvalue())) from None
+    for word in unknown:
+        raise UsageError(
+            f"unknown option {word}{nearest(word, map(spelled, flat(default)))}"
+        )
+    return options
+
+
+def flat(options: Any) -> dict[str, Any]:
+    """Return every option by name, whichever group it stands in.
+
+    Example:
+
+    >>> from custom_lstm.training.config import Config
+    >>> flat(Config())["units"]
+    256
+    """
+    found: dict[str, Any] = {}
+    for field in dataclasses.fields(options):
+        value = getattr(options, field.name)
+        found |= flat(value) if dataclasses.is_dataclass(value) else {field.name: value}
+    return found
+
+
+def to_json(options: Any) -> dict[str, Any]:
+    """Return every option by name, in JSON's types."""
+
+    def plain(value):
+        if isinstance(value, tuple):
+            return [plain(v) for v in value]
+        return str(value) if isinstance(value, Path) else value
+
+    return {name: plain(value) for name, value in flat(options).items()}
+
+
+def to_words(content: Mapping[str, Any], default: Any) -> list[str]:
+    """Return the command line that asks for what `to_json` wrote.
+
+    Args:
+        content: every option by name.
+        default: options whose names `content` must have.
+
+    Raises:
+        UsageError: an option is missing.
+
+    Example:
+
+    >>> to_words({"steps": 5, "loud": False}, None)
+    ['--steps=5', '--no-loud']
+    """
+    lacking = set(flat(default) if default else ()) - set(content)
+    if lacking:
+        raise UsageError(f"options are missing: {', '.join(sorted(lacking))}")
+    return [word for item in content.items() for word in _as_words(*item)]
+
+
+def check_ranges(options: Any, ranges: Mapping[str, tuple[float, float]]) -> None:
+    """Check every number's range; None is in all of them.
+
+    Args:
+        options: the options.
+        ranges: least and largest value by name; for a tuple, of each member.
+
+    Raises:
+        UsageError: names the first option that is out of range.
+    """
+    values = flat(options)
+    for name, (low, high) in ranges.items():
+        value = values[name]
+        for number in value if isinstance(value, tuple) else (value,):
+            if number is not None and not low <= number <= high:
+                bounds = f"{low} or more" if high == MANY else f"{low} to {high}"
+                raise UsageError(f"{spelled(name)} must be {bounds}, not {number}")
+
+
+def spelled(name: str) -> str:
+    """Return an option's name as one types it."""
+    return f"--{name.replace('_', '-')}"
+
+
+def nearest(word: str, valid: Iterable[str]) -> str:
+    """Return a question for the valid word that `word` may have meant, or nothing."""
+    match = difflib.get_close_matches(word, list(valid), n=1)
+    return f"; did you mean {match[0]}?" if match else ""
+
+
+def _as_words(name: str, value: Any) -> list[str]:
+    if isinstance(value, bool):
+        return [spelled(name if value else f"no_{name}")]
+    if isinstance(value, list | tuple):
+        return [spelled(name), *map(str, value)]
+    return [f"{spelled(name)}={value}"]
+
+
+def _one_line(panel: str) -> str:
+    """Return the sentence inside tyro's framed complaint, with a suggestion."""
+    lines = [line.strip(" │╭╮╰╯─\n") for line in panel.splitlines()[1:]]
+    sentence = " ".join(itertools.takewhile(bool, lines))
+    choice = re.search(r"invalid choice '(.*?)'.*?Expected one of \((.*)\)", sentence)
+    if choice:
+        sentence += nearest(choice[1], re.findall(r"'([^']*)'", choice[2]))
+    return sentence

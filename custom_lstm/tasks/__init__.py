@@ -1,0 +1,1 @@
+"""Jobs besides the main one, each run by `train.py <task>`."""
