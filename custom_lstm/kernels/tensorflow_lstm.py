@@ -63,8 +63,9 @@ def lstm_sequence(
         outputs, saved = forward(x, h, c, W, U, b, mask, unroll, shards)
 
         def gradient(*above):
-            found = backward(saved, W, U, *above, unroll)
-            return _differentiated_once(*found, *inputs)
+            dhs, dh, dc = (tf.stop_gradient(tensor) for tensor in above)
+            found = backward(saved, W, U, dhs, dh, dc, unroll)
+            return _differentiated_once(*found, *inputs, *above)
 
         return outputs, gradient
 
@@ -253,9 +254,8 @@ def _cut(tensor: Any, shards: int, axis: int = 0) -> list[Any]:
 
 
 @tf.custom_gradient
-def _differentiated_once(*gradients_and_inputs: Any) -> Any:
-    """The gradients of the inputs, which say so if they are differentiated again."""
-    count = len(gradients_and_inputs) // 2
+def _differentiated_once(*gradients_and_sources: Any) -> Any:
+    """Six gradients, which say so if they are differentiated by what they rest on."""
 
     def gradient(*_):
         raise LookupError(
@@ -263,4 +263,4 @@ def _differentiated_once(*gradients_and_inputs: Any) -> Any:
             "written by hand. For second ones, use LSTM(..., kernel='reference')."
         )
 
-    return tuple(tf.identity(g) for g in gradients_and_inputs[:count]), gradient
+    return tuple(tf.identity(g) for g in gradients_and_sources[:6]), gradient

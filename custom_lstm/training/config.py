@@ -72,7 +72,7 @@ class Optimisation:
     """Peak of Adam's one-cycle learning rate."""
     warmup: float = 0.25
     """Share of the steps in which the rate rises; it falls to 0 after."""
-    weight_decay: float = 0.0
+    weight_decay: float = 0.05
     """Decoupled weight decay."""
     clip_norm: float = 0.0
     """Largest norm of all gradients together; 0 leaves them as they are."""
@@ -190,7 +190,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "seed": (0, 2**31 - 1),
     "lengths": (1, reading.MANY),
 }
-EPOCHS = {"mnist": 20, "digits": 40}
+EPOCHS = {"mnist": 28, "digits": 40}
 """Epochs when none are asked for, by pool."""
 BATCH_SIZES = {"mnist": 64, "digits": 16}
 """Sequences in a step when nothing is asked for, by pool."""
