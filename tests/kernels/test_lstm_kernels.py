@@ -135,9 +135,8 @@ def test_hand_derived_step_equals_central_differences():
     _, c, gates = forward(z, c_before)
     dz, dc = lstm_step_backward(
         *(ops.convert_to_tensor(v.astype("float32")) for v in (h_above, c_above)),
-        LSTMGates(*(v.astype("float32") for v in gates)),
-        c_before.astype("float32"),
-        c.astype("float32"),
+        LSTMGates(*(ops.convert_to_tensor(v.astype("float32")) for v in gates)),
+        *(ops.convert_to_tensor(v.astype("float32")) for v in (c_before, c)),
     )
     step = 1e-6
     for found, at, other in ((dz, z, c_before), (dc, c_before, z)):
@@ -252,6 +251,36 @@ def test_second_derivatives_are_refused_and_not_wrong(kernel):
         for run in (twice, tf.function(twice, autograph=False)):
             with pytest.raises(LookupError, match="kernel='reference'"):
                 run(fast, form)
+
+
+@pytest.mark.skipif(BACKEND != "jax", reason="about JAX's kernel")
+def test_second_derivatives_on_jax_are_the_cells():
+    import jax
+
+    def twice(layer, x):
+        def form(x):
+            weights = [w.value for w in layer.trainable_variables]
+            fixed = [w.value for w in layer.non_trainable_variables]
+            return layer.stateless_call(weights, fixed, x)[0].sum()
+
+        return jax.grad(lambda x: (jax.grad(form)(x) ** 2).sum())(x)
+
+    fast, slow = (twice(layer, sequences()) for layer in layers_alike("scan"))
+    np.testing.assert_allclose(fast, slow, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.skipif(BACKEND != "torch", reason="about PyTorch's kernel")
+def test_second_derivatives_on_torch_are_the_cells():
+    import torch
+
+    def twice(layer):
+        x = torch.tensor(sequences(), requires_grad=True)
+        (first,) = torch.autograd.grad(layer(x).sum(), x, create_graph=True)
+        (second,) = torch.autograd.grad((first**2).sum(), x)
+        return second.numpy()
+
+    fast, slow = map(twice, layers_alike("torch"))
+    np.testing.assert_allclose(fast, slow, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("kernel", FAST)
