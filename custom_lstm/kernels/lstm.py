@@ -15,6 +15,8 @@ import keras
 
 LONGEST_UNROLLED = 64
 """Steps up to which the loop is written out when nobody asks for it."""
+SMALL_STEP = 1024
+"""Numbers in h up to which starting a step takes longer than doing it."""
 ROWS_TO_SHARE = 32
 """Sequences from which on the steps are shared between two cores."""
 STANDARD = (
@@ -120,7 +122,8 @@ def _worth(request: Request) -> set[str]:
     time, batch = request.time, request.batch
     if request.unroll or (time is not None and time <= LONGEST_UNROLLED):
         worth.add("unrolled")
-    if None not in (time, batch) and batch * request.units <= 1024 and time >= 16:
+    small = batch is not None and batch * request.units <= SMALL_STEP
+    if small and time is not None and time >= 16:
         worth.add("xla")
     return worth
 

@@ -112,8 +112,9 @@ def _forward_part(loop, xW, h, c, keep, U):
         if keep is not None:
             kept = keep.read(t)
             new_h, new_c = tf.where(kept, new_h, h), tf.where(kept, new_c, c)
-        gates = (a.write(t, gate) for a, gate in zip(gates, new_gates, strict=True))
-        return new_h, new_c, hs.write(t + 1, new_h), cs.write(t + 1, new_c), *gates
+        pairs = zip(gates, new_gates, strict=True)
+        written = [array.write(t, gate) for array, gate in pairs]
+        return new_h, new_c, hs.write(t + 1, new_h), cs.write(t + 1, new_c), *written
 
     h, c, hs, cs, *gates = loop(body, h, c, hs, cs, *(loop.array() for _ in range(4)))
     return (h, c), hs, _Part(LSTMGates(*gates), cs, keep)

@@ -142,8 +142,11 @@ class LSTM(GatedRNN):
         cell = self.cell
         own_masks = cell.implementation == 1 or cell.recurrent_dropout
         drops = training and (cell.dropout or cell.recurrent_dropout)
+        batch, time, features = sequences.shape
         return kernels.Request(
-            *sequences.shape,
+            batch=batch,
+            time=time,
+            features=features,
             units=cell.units,
             dtype=self.compute_dtype,
             masked=mask is not None,
