@@ -80,7 +80,7 @@ def _fit(config, pools, model, callbacks, first, last_epoch, steps):
         epochs=last_epoch,
         seed=config.run.seed,
         start=data.start,
-        augment=_augment(config),
+        augment=augment_of(config),
         first_epoch=epoch,
         first_step=step,
     )
@@ -103,7 +103,8 @@ def _fit(config, pools, model, callbacks, first, last_epoch, steps):
         model.fit(batches, shuffle=False, **common)
 
 
-def _augment(config: Config) -> datasets.Augment | None:
+def augment_of(config: Config) -> datasets.Augment | None:
+    """Return the bounds of the warps that the options ask for."""
     data = config.data
     if not data.augment:
         return None
