@@ -95,6 +95,16 @@ def test_config_of_keras_makes_our_layer(ours, theirs):
     assert layer.activation is keras.activations.relu
 
 
+@pytest.mark.parametrize(("ours", "theirs"), PAIRS[:3], ids=NAMES[:3])
+def test_weights_stand_on_the_paths_of_keras(ours, theirs):
+    found = []
+    for make in (theirs, ours):
+        layer = make(2, name="recurrent")
+        layer.build(X.shape)
+        found.append([weight.path for weight in layer.weights])
+    assert found[0] == found[1]
+
+
 def test_stateful_survives_get_config():
     assert RNN.from_config(RNN(LSTMCell(2), stateful=True).get_config()).stateful
 
@@ -246,7 +256,8 @@ BAD_CALLS = {
         lambda: LSTM(2, stateful=True, learn_initial_state=True),
         "`stateful` and `learn_initial_state`",
     ),
-    "cudnn": (lambda: LSTM(2, use_cudnn=True), "use_cudnn=True"),
+    "cudnn": (lambda: LSTM(2, use_cudnn=True)(X), "use_cudnn=True"),
+    "cudnn, a word": (lambda: GRU(2, use_cudnn="yes"), "use_cudnn='yes'"),
     "units": (lambda: GRU(-1), "units=-1"),
     "dropout": (lambda: SimpleRNN(2, dropout=2), "dropout=2"),
     "unknown": (lambda: LSTM(2, return_sequence=True), "return_sequence"),
