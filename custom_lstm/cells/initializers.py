@@ -5,6 +5,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from custom_lstm.cells.arguments import check_choice, check_positive
+
 _register = keras.saving.register_keras_serializable(package="custom_lstm")
 
 
@@ -19,11 +21,12 @@ class GatewiseOrthogonal(keras.initializers.Initializer):
     2014, https://arxiv.org/abs/1312.6120).
 
     Args:
-        gain: what each matrix is multiplied by.
+        gain: what each matrix is multiplied by, above 0.
         seed: an integer, or None for a random one.
 
     Raises:
-        ValueError: when called with a shape other than `(units, gates·units)`.
+        ValueError: if `gain` is out of range; when called with a shape other than
+            `(units, gates·units)`.
 
     Example:
 
@@ -34,7 +37,7 @@ class GatewiseOrthogonal(keras.initializers.Initializer):
     """
 
     def __init__(self, gain: float = 1.0, seed: int | None = None):
-        self.gain = gain
+        self.gain = check_positive("GatewiseOrthogonal", "gain", gain)
         self.seed = seed
 
     def __call__(self, shape: Any, dtype: Any = None) -> Any:
@@ -93,16 +96,12 @@ class Chrono(keras.initializers.Initializer):
     _SIGNS = {"lstm": (-1.0, 1.0, 0.0, 0.0), "gru": (1.0, 0.0, 0.0)}
 
     def __init__(self, max_steps: int, seed: int | None = None, cell: str = "lstm"):
-        if max_steps < 3:
+        if not hasattr(max_steps, "__float__") or not max_steps >= 3:
             raise ValueError(
                 "Chrono: `max_steps` must be at least 3, so that there is a range to "
                 f"draw from. Received: max_steps={max_steps!r}"
             )
-        if cell not in self._SIGNS:
-            raise ValueError(
-                f"Chrono: `cell` must be one of {tuple(self._SIGNS)}. Received: "
-                f"cell={cell!r}"
-            )
+        check_choice("Chrono", "cell", cell, tuple(self._SIGNS))
         self.max_steps = max_steps
         self.seed = seed
         self.cell = cell
