@@ -99,10 +99,10 @@ class RecurrentBlock(keras.layers.Layer):
         self.seed, self.unroll = seed, unroll
         self.encode = TimeDistributed(encoder, name="encode")
         layers = per_layer(
-            hidden_size=hidden_sizes,
-            output_size=output_sizes,
+            hidden_sizes=hidden_sizes,
+            output_sizes=output_sizes,
             cell=cell,
-            activation=output_activation,
+            output_activation=output_activation,
             dropout=dropout,
             layer_norm=layer_norm,
         )

@@ -19,8 +19,8 @@ class Stage(keras.layers.Layer):
     """Dropout, a recurrent layer, a norm, a projection and an activation, in a row.
 
     Args:
-        hidden_size, output_size, cell, activation, dropout, layer_norm: one layer's
-            arguments of `RecurrentBlock`.
+        hidden_sizes, output_sizes, cell, output_activation, dropout, layer_norm: those
+            of `RecurrentBlock`, one layer's value each.
         seed: of dropout.
         return_sequences: whether to return the outputs of all steps.
         unroll: whether to write the loop out.
@@ -35,10 +35,10 @@ class Stage(keras.layers.Layer):
 
     def __init__(
         self,
-        hidden_size: Any,
-        output_size: Any,
+        hidden_sizes: Any,
+        output_sizes: Any,
         cell: Any,
-        activation: Any,
+        output_activation: Any,
         dropout: Any,
         layer_norm: Any,
         seed: int | None = None,
@@ -50,23 +50,23 @@ class Stage(keras.layers.Layer):
         own = {"dtype": self.dtype_policy}
         self.recurrent = _recurrent(
             cell,
-            hidden_size,
+            hidden_sizes,
             return_sequences=return_sequences,
             unroll=unroll,
             name=f"{self.name}_recurrent",
             **own,
         )
         self.kind = cell if isinstance(cell, str) else None
-        self.hidden_size = hidden_size if self.kind else None
+        self.hidden_size = hidden_sizes if self.kind else None
         rate = check_rate(OWNER, "dropout", dropout)
         self.dropout = keras.layers.SpatialDropout1D(rate, seed=seed, **own)
         check_choice(OWNER, "layer_norm", layer_norm, (True, False))
         self.norm = keras.layers.LayerNormalization(**own) if layer_norm else None
-        self.output_size, self.projection = output_size, None
-        if output_size is not None:
-            check_positive(OWNER, "output_sizes", output_size, whole=True)
-            self.projection = keras.layers.Dense(output_size, **own)
-        self.activation = _activation(activation)
+        self.output_size, self.projection = output_sizes, None
+        if output_sizes is not None:
+            check_positive(OWNER, "output_sizes", output_sizes, whole=True)
+            self.projection = keras.layers.Dense(output_sizes, **own)
+        self.activation = _activation(output_activation)
         self.supports_masking = True
 
     @property

@@ -152,14 +152,14 @@ def parse(records: tf.Tensor) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
         records: strings, `(batch,)`.
 
     Returns:
-        Images, uint16 `(batch, x, y, layers)`, and the truth by name: `energy`, `x`,
-        `y`, `z` and `kind`, float32 `(batch, 1)`.
+        Images, counts as float32 `(batch, x, y, layers)`, and the truth by name:
+        `energy`, `x`, `y`, `z` and `kind`, float32 `(batch, 1)` each.
 
     Raises:
         tf.errors.InvalidArgumentError: a record is something else.
     """
     read = tf.io.parse_example(records, _FEATURES)
-    images = tf.io.decode_raw(read.pop("image"), tf.uint16)
+    images = tf.cast(tf.io.decode_raw(read.pop("image"), tf.uint16), tf.float32)
     images = tf.reshape(images, (tf.shape(records)[0], *IMAGE_SHAPE))
     return images, {name: tf.cast(read[name], tf.float32) for name in TARGETS}
 

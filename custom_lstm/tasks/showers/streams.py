@@ -72,9 +72,13 @@ def training_batches(
             num_parallel_calls=tf.data.AUTOTUNE,
             deterministic=True,
         )
-        windows = records.batch(WINDOW).enumerate(1).map(
-            lambda k, window: tf.random.experimental.stateless_shuffle(
-                window, _key(seed, epoch, k)
+        windows = (
+            records.batch(WINDOW)
+            .enumerate(1)
+            .map(
+                lambda k, window: tf.random.experimental.stateless_shuffle(
+                    window, _key(seed, epoch, k)
+                )
             )
         )
         batches = windows.unbatch().batch(batch_size, drop_remainder=True)
@@ -84,8 +88,10 @@ def training_batches(
 
     def read(number, batch):
         images, truth = parse(batch)
-        return mirrored(images, truth, _key(seed, number, -1)) if mirror else (
-            images, truth
+        return (
+            mirrored(images, truth, _key(seed, number, -1))
+            if mirror
+            else (images, truth)
         )
 
     left = max(0, (epochs - first_epoch) * steps - first_step)
@@ -100,9 +106,14 @@ def training_batches(
 
 def evaluation_batches(shards: Sequence[Shard]) -> tf.data.Dataset:
     """Stream all showers in their own order, as `records.parse` gives them."""
-    paths = [str(shard.path) for shard in shards]
-    records = tf.data.TFRecordDataset(paths, "ZLIB")
-    return records.batch(EVALUATED_AT_ONCE).map(parse).prefetch(2)
+    batches = -(-sum(shard.count for shard in shards) // EVALUATED_AT_ONCE)
+    records = tf.data.TFRecordDataset([str(shard.path) for shard in shards], "ZLIB")
+    return (
+        records.batch(EVALUATED_AT_ONCE)
+        .map(parse)
+        .apply(tf.data.experimental.assert_cardinality(batches))
+        .prefetch(2)
+    )
 
 
 def mirrored(
@@ -133,8 +144,7 @@ def mirrored(
 
 def _key(seed: int, first: tf.Tensor, second: tf.Tensor) -> tf.Tensor:
     """A seed for TensorFlow's stateless functions, `(2,)`, made of three numbers."""
-    parts = tf.random.experimental.stateless_fold_in(
+    return tf.random.experimental.stateless_fold_in(
         tf.stack([tf.cast(seed, tf.int64), tf.cast(first, tf.int64)]),
         tf.cast(second, tf.int64),
     )
-    return parts
