@@ -1,5 +1,6 @@
 """One layer of a `RecurrentBlock`, and the arguments that say what it is."""
 
+import inspect
 from typing import Any
 
 import keras
@@ -149,7 +150,7 @@ def _recurrent(cell: Any, hidden_size: Any, **options: Any) -> RNN:
         check_positive(OWNER, "hidden_sizes", hidden_size, whole=True)
         if isinstance(cell, str):
             return KINDS[cell](hidden_size, **options)
-        return RNN(cell(hidden_size, dtype=options["dtype"]), **options)
+        return RNN(_made(cell, hidden_size, dtype=options["dtype"]), **options)
     for name in ("state_size", "output_size", "call"):
         if isinstance(cell, type) or not hasattr(cell, name):
             raise ValueError(
@@ -163,6 +164,18 @@ def _recurrent(cell: Any, hidden_size: Any, **options: Any) -> RNN:
             f"{hidden_size!r}"
         )
     return RNN(cell, **options)
+
+
+def _made(cell_class: type, *args: Any, **kwargs: Any) -> Any:
+    """A cell of this class, if its width is all that it needs."""
+    try:
+        inspect.signature(cell_class).bind(*args, **kwargs)
+    except TypeError as error:
+        raise ValueError(
+            f"{OWNER}: a {cell_class.__name__} cannot be made from its width alone "
+            f"({error}). Give an instance instead of the class."
+        ) from error
+    return cell_class(*args, **kwargs)
 
 
 def _is_layer_class(cell: Any) -> bool:

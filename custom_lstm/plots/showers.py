@@ -81,7 +81,8 @@ def showers(
         for side, front in grid:
             side.set_ylabel("$x$, cm", size=SMALL)
             front.set_ylabel("$y$, cm", size=SMALL)
-        grid[0, 0].legend(loc="upper right", ncols=2, fontsize=SMALL)
+        handles, labels = grid[0, 0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=2)
     return figure
 
 
@@ -213,9 +214,18 @@ def _marks(
         mfc="none",
         mec=theme.muted,
         mew=2.5,
+        clip_on=False,
         label="true",
     )
-    axes.plot(said[across], said[up], "o", ms=8, color=theme.model, label="predicted")
+    axes.plot(
+        said[across],
+        said[up],
+        "o",
+        ms=8,
+        color=theme.model,
+        clip_on=False,
+        label="predicted",
+    )
 
 
 def _words(

@@ -136,11 +136,12 @@ def test_channels_reach_the_encoder():
 )
 def test_every_cell_comes_back_from_a_file(cell, output, tmp_path):
     inputs = keras.Input(IMAGES.shape[1:])
+    needs_more = cell is custom_lstm.ProjectedLSTMCell
     block = RecurrentBlock(
         encoder(),
-        [6, 6],
+        None if needs_more else 6,
         [None, 2],
-        cell=[cell, cell],
+        cell=[cell(6, 4), cell(6, 4)] if needs_more else cell,
         output=output,
         output_activation="tanh",
         layer_norm=True,
@@ -311,6 +312,7 @@ def test_gates_can_be_traced():
         ({"cell": "lstmm"}, r"`cell` must be one of \('simple', 'gru', 'lstm'\)"),
         ({"cell": 3}, "`cell` must be a recurrent cell"),
         ({"cell": int}, "`cell` must be a recurrent cell"),
+        ({"cell": custom_lstm.ProjectedLSTMCell}, "Give an instance instead"),
         ({"cell": LSTMCell(5)}, r"state size \[5, 5\].*hidden_sizes=4"),
         ({"cell": LSTMCell(4), "hidden_sizes": [4, 4]}, "2 layers need as many cells"),
         ({"output_activation": "rleu"}, "`output_activation` must be 'relu'"),

@@ -34,16 +34,24 @@ def saliency(
     for images, truth in evaluation_batches(shards).take(batches):
         kinds.append(truth["kind"].numpy()[:, 0])
         found["deposit"].append(tf.reduce_sum(images, (1, 2)).numpy())
-        for name, steepness in _steepness(model, images).items():
-            found[name].append(tf.reduce_sum(steepness, (1, 2)).numpy())
+        for name, steep in steepness(model, images).items():
+            found[name].append(tf.reduce_sum(steep, (1, 2)).numpy())
     of_kind = np.eye(len(KINDS))[np.concatenate(kinds).astype(int)].T
     counts = np.maximum(of_kind.sum(1, keepdims=True), 1)
     return {name: of_kind @ np.concatenate(found[name]) / counts for name in names}
 
 
 @tf.function(reduce_retracing=True)
-def _steepness(model: keras.Model, images: tf.Tensor) -> dict[str, tf.Tensor]:
-    """Return |∂a/∂I| of every output, each shower's own: `(batch, x, y, layers)`."""
+def steepness(model: keras.Model, images: tf.Tensor) -> dict[str, tf.Tensor]:
+    """Return |∂a/∂I| of each answer.
+
+    Args:
+        model: made by `build_network`.
+        images: counts I, `(batch, x, y, layers)`.
+
+    Returns:
+        By name of the answer a, each shower's own, a tensor like `images`.
+    """
     with tf.GradientTape(persistent=True) as tape:
         tape.watch(images)
         said = model(images, training=False)

@@ -96,7 +96,7 @@ def _go(options: Options, folder: RunFolder, sets: Sets) -> int:
 
 def _train(name: str, options: Options, part: RunFolder, sets: Sets) -> bool:
     """Train one network; put its best weights and its curves into its folder."""
-    if part.last.is_file():
+    if part.last.is_file() or part.model.is_file():
         model, state = load_checkpoint(part.last)
     else:
         steps = steps_per_epoch(options.data.showers, options.optimisation.batch_size)
