@@ -8,6 +8,8 @@ tell apart, and no picture says anything by colour alone.
     curves          a training history, epoch by epoch
     positions       exact match per position between ceiling and baselines
     predictions     sequences of digits with true and predicted totals
+    showers         showers in a calorimeter, with truth and answers
+    saliency        what a network looks at in them, slice by slice
     gates           what every gate and state did while it saw one sequence
     save            writes a figure as PNG, whole or not at all
 
@@ -18,7 +20,16 @@ None needs a display, and none leaves anything open behind it.
 from custom_lstm.plots.history import curves
 from custom_lstm.plots.scores import positions
 from custom_lstm.plots.sequences import predictions
+from custom_lstm.plots.showers import saliency, showers
 from custom_lstm.plots.states import gates
 from custom_lstm.plots.style import save
 
-__all__ = ["curves", "gates", "positions", "predictions", "save"]
+__all__ = [
+    "curves",
+    "gates",
+    "positions",
+    "predictions",
+    "saliency",
+    "save",
+    "showers",
+]
