@@ -17,6 +17,7 @@ from custom_lstm.cells import (
 )
 from custom_lstm.checking import cell_checks, check_cell
 from custom_lstm.layers import GRU, LSTM, RNN, SimpleRNN, TimeDistributed
+from custom_lstm.streaming import Stream
 from custom_lstm.tracing import trace
 
 __version__ = "0.1.0"
@@ -34,6 +35,7 @@ __all__ = [
     "ProjectedLSTMCell",
     "SimpleRNN",
     "SimpleRNNCell",
+    "Stream",
     "TimeDistributed",
     "ZoneoutLSTMCell",
     "__version__",
