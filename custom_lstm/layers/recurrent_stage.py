@@ -5,8 +5,7 @@ from typing import Any
 
 import keras
 
-from custom_lstm.cells.arguments import check_choice, check_rate
-from custom_lstm.cells.variants.variant import check_positive
+from custom_lstm.cells.arguments import check_choice, check_positive, check_rate
 from custom_lstm.layers.gru import GRU
 from custom_lstm.layers.lstm import LSTM
 from custom_lstm.layers.rnn import RNN
