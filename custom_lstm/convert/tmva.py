@@ -31,7 +31,8 @@ Columns of the second child tell: F now, u before. Where F = u nothing in the fi
 and the caller has to.
 
 The equations are Keras's, with one bias per gate. A file says nothing of activations:
-they are taken to be tanh, and σ in the gates.
+they are taken to be tanh, and σ in the gates. A GRU without ResetGateAfter is refused:
+in some versions of before that attribute, z and 1 − z had changed places.
 
 All of this was checked against the format as described here, not against a running
 ROOT.

@@ -106,44 +106,48 @@ def from_element(where: str, element: Element, interleaved: bool | None) -> TMVA
     """
     tag, attributes, matrices = element
     form = FORMS[tag]
+    if interleaved is None:
+        interleaved = _alternates(where, element)
+    _check_sizes(where, element, interleaved)
+    W, U = _parted(form.weights, interleaved)
+    kernel, recurrent_kernel, bias = (
+        np.concatenate([matrices[names[k]].T for k in form.order], axis=1)
+        for names in (W, U, form.biases)
+    )
+    reset_after = bool(attributes.get("ResetGateAfter", True))
+    if tag == "GRULayer" and reset_after:
+        bias = np.concatenate([bias, np.zeros_like(bias)])
+    else:
+        [bias] = bias
+    return TMVALayer(
+        [kernel, recurrent_kernel, bias],
+        time_steps=attributes["TimeSteps"],
+        remember_state=bool(attributes["RememberState"]),
+        return_sequence=bool(attributes["ReturnSequence"]),
+        reset_after=reset_after,
+    )
+
+
+def _check_sizes(where: str, element: Element, interleaved: bool) -> None:
+    """Raises unless W are (u, F), U are (u, u), b are (u, 1), in their places."""
+    tag, attributes, matrices = element
     units, features = attributes["StateSize"], attributes["InputSize"]
     if attributes.get("CellSize", units) != units:
         raise ValueError(
             f"{where}: CellSize must be StateSize={units}. "
             f"Received: {attributes['CellSize']}"
         )
-    if interleaved is None:
-        interleaved = _alternates(where, element, units, features)
+    W, U = _parted(FORMS[tag].weights, interleaved)
     order = "interleaved" if interleaved else "every W before any U"
-    W, U = _parted(form.weights, interleaved)
-    shapes = [(name, units, features) for name in W]
-    shapes += [(name, units, units) for name in U]
-    shapes += [(name, units, 1) for name in form.biases]
-    for name, rows, columns in shapes:
+    columns = dict.fromkeys(W, features) | dict.fromkeys(U, units)
+    for name, width in (columns | dict.fromkeys(FORMS[tag].biases, 1)).items():
         received = matrices[name].shape
-        if received != (rows, columns):
+        if received != (units, width):
             raise ValueError(
-                f"{where}: <{name}> must have Rows={rows} and Columns={columns} "
+                f"{where}: <{name}> must have Rows={units} and Columns={width} "
                 f"with StateSize={units}, InputSize={features} and {order}. "
                 f"Received: Rows={received[0]} and Columns={received[1]}"
             )
-    kernel, recurrent_kernel, bias = (
-        np.concatenate([matrices[names[k]].T for k in form.order], axis=1)
-        for names in (W, U, form.biases)
-    )
-    reset_after = bool(attributes.get("ResetGateAfter", True))
-    two_rows = tag == "GRULayer" and reset_after
-    return TMVALayer(
-        [
-            kernel,
-            recurrent_kernel,
-            np.concatenate([bias, 0 * bias]) if two_rows else bias[0],
-        ],
-        time_steps=attributes["TimeSteps"],
-        remember_state=bool(attributes["RememberState"]),
-        return_sequence=bool(attributes["ReturnSequence"]),
-        reset_after=reset_after,
-    )
 
 
 def to_element(where: str, layer: TMVALayer, interleaved: bool) -> Element:
@@ -155,7 +159,7 @@ def to_element(where: str, layer: TMVALayer, interleaved: bool) -> Element:
     cell, form = layer._cell, FORMS[layer.tag]
     W, U = _parted(form.weights, interleaved)
     arrays = (cell.kernel, cell.recurrent_kernel, _one_bias(where, cell)[None])
-    matrices = {}
+    matrices: dict[str, np.ndarray] = {}
     for names, array in zip((W, U, form.biases), arrays, strict=True):
         array = array.astype(np.result_type(array, np.float32))
         blocks = np.split(reorder(array, form.order), len(form.order), axis=1)
@@ -191,9 +195,10 @@ def _one_bias(where: str, cell: CellWeights) -> np.ndarray:
     return cell.bias[0] + cell.bias[1]
 
 
-def _alternates(where: str, element: Element, units: int, features: int) -> bool:
+def _alternates(where: str, element: Element) -> bool:
     """Whether W and U alternate, as far as the second matrix tells."""
     names = FORMS[element.tag].weights
+    units, features = (element.attributes[n] for n in ("StateSize", "InputSize"))
     if len(names) == 2:
         return False
     if units == features:

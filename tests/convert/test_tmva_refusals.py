@@ -196,17 +196,26 @@ NAMES = [
     "Rows",
 ]
 TEXTS = st.sampled_from(["", "1", "3", "0", "1.0e+00 2 3", "nan", "x", "1" * 20])
+ATTRIBUTES = st.dictionaries(
+    st.sampled_from([*files.ATTRIBUTES["LSTMLayer"], "Rows", "Columns"]), TEXTS
+)
 
 
-@st.composite
-def trees(draw, depth=3):
-    """Well-formed XML of TMVA's names, put together at random."""
-    tag = draw(st.sampled_from(NAMES))
-    names = [*files.ATTRIBUTES["LSTMLayer"], "Rows", "Columns"]
-    attributes = draw(st.dictionaries(st.sampled_from(names), TEXTS))
-    inner = draw(st.lists(trees(depth - 1), max_size=4)) if depth else []
+def joined(tag, attributes, inner):
     text = "".join(f' {name}="{value}"' for name, value in attributes.items())
-    return f"<{tag}{text}>{draw(TEXTS)}{''.join(inner)}</{tag}>"
+    return f"<{tag}{text}>{inner}</{tag}>"
+
+
+def trees():
+    """Well-formed XML of TMVA's names, put together at random."""
+    tags = st.sampled_from(NAMES)
+    return st.recursive(
+        st.builds(joined, tags, ATTRIBUTES, TEXTS),
+        lambda inner: st.builds(
+            joined, tags, ATTRIBUTES, st.lists(inner, max_size=3).map("".join)
+        ),
+        max_leaves=6,
+    )
 
 
 @FUZZ

@@ -1,5 +1,6 @@
 """The two tasks of TMVA's tests, learned by the reference kernels."""
 
+import keras
 import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
@@ -69,9 +70,10 @@ def test_the_area_is_that_of_scikit_learn():
     assert area_under_curve(scores, classes) == pytest.approx(expected, abs=1e-12)
 
 
+@pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="needs float64 variables"
+)
 def test_adam_matches_keras():
-    import keras
-
     rng = np.random.default_rng(0)
     w = rng.normal(size=(3, 4))
     variable = keras.Variable(w, dtype="float64")
@@ -81,7 +83,8 @@ def test_adam_matches_keras():
         gradient = rng.normal(size=w.shape)
         theirs.apply([keras.ops.convert_to_tensor(gradient, "float64")], [variable])
         ours.step([gradient])
-    np.testing.assert_allclose(w, keras.ops.convert_to_numpy(variable), rtol=1e-5)
+    expected = keras.ops.convert_to_numpy(variable)  # its powers of β are float32
+    np.testing.assert_allclose(w, expected, rtol=0, atol=5e-6)
 
 
 def test_an_unknown_kind_is_refused():

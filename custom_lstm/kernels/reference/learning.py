@@ -3,8 +3,9 @@
 A network of the reference kernels, all of it in NumPy: a recurrent layer, dense layers
 on top, 50 steps of Adam on one batch. It also shows how to train with these kernels.
 
-TMVA takes plain gradient descent at a rate of 0.1, with which an LSTM passes its first
-task for few seeds; with Adam every kind passes both tasks for each of 100 seeds.
+TMVA takes plain gradient descent at a rate of 0.1, with which an LSTM learns the first
+task for few seeds only. With Adam, of the seeds 0 to 199, `learn_identity` ends above
+0.05 for 4 (simple), 3 (lstm) and 1 (gru), `learn_class_means` below 0.95 for 1, 0, 0.
 
 Example:
 
