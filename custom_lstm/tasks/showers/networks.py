@@ -96,8 +96,8 @@ def build_network(name: str, options: Model) -> keras.Model:
 
     Example:
 
-    >>> sorted(build_network("cnn", Model()).output_shape)
-    ['energy', 'kind', 'x', 'y', 'z']
+    >>> build_network("cnn", Model()).output_names
+    ['energy', 'x', 'y', 'z', 'kind']
     """
     images = keras.Input(IMAGE_SHAPE, name="images")
     found = _plain(images) if name == "cnn" else build_block(name, options)(images)
