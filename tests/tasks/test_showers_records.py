@@ -72,7 +72,7 @@ def test_only_what_is_missing_is_made_anew(shards):
 
 def test_larger_sets_share_the_files_of_smaller_ones(tmp_path, small):
     less, more = (records.shards_of("test", n, 0, tmp_path) for n in (45, 70))
-    assert [shard.count for shard in less] == [20, 20, 5]
+    assert [shard.showers for shard in less] == [20, 20, 5]
     assert less[:2] == more[:2]
     paths = {
         shard.path

@@ -157,7 +157,8 @@ def _count(
     inside &= layer < shape[3]
     index = ((owner * shape[1] + column) * shape[2] + row) * shape[3] + layer
     index = index[inside].astype(np.intp)
-    return np.bincount(index, minlength=np.prod(shape)).reshape(shape)
+    hits = np.bincount(index, minlength=np.prod(shape)).reshape(shape)
+    return hits.astype(np.float64)
 
 
 def _read_out(rng: np.random.Generator, cells: Floats) -> npt.NDArray[np.uint16]:

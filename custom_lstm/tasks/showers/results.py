@@ -1,5 +1,6 @@
 """What is made of trained networks: scores, arrays and pictures."""
 
+import keras
 import numpy as np
 
 from custom_lstm import plots
@@ -31,7 +32,7 @@ def finish(options: Options, folder: RunFolder, sets: Sets) -> None:
     """
     truth, sums = scoring.look(sets["test"])
     training = scoring.look(sets["train"])
-    models = {
+    models: dict[str, keras.Model] = {
         name: load_model(folder.path / name / folder.model.name)
         for name in options.model.models
         if (folder.path / name / folder.model.name).is_file()
@@ -56,7 +57,7 @@ def _save(folder: RunFolder, parts: dict[str, Values]) -> None:
             for name, part in parts.items()
             for key, values in part.items()
         }
-        np.savez_compressed(f, **arrays)
+        np.savez_compressed(f, **arrays)  # type: ignore[arg-type]
 
 
 def _draw(

@@ -123,8 +123,8 @@ def score(said: Mapping[str, npt.ArrayLike], truth: Values) -> dict[str, Any]:
             of_kind = error[truth["kind"] == number]
             scores[f"energy_{kind}"] = float(of_kind.mean()) if len(of_kind) else None
     for axis in [axis for axis in "xyz" if axis in said]:
-        error = float(np.abs(np.asarray(said[axis]) - truth[axis]).mean())
-        scores[axis], scores[f"{axis}_cm"] = 100 * error / SIZES[axis], error
+        away = float(np.abs(np.asarray(said[axis]) - truth[axis]).mean())
+        scores[axis], scores[f"{axis}_cm"] = 100 * away / SIZES[axis], away
     if "kind" in said:
         right = (np.asarray(said["kind"]) > 0.5) == (truth["kind"] == 1)
         scores["kind"] = float(100 * right.mean())

@@ -61,7 +61,7 @@ def training_batches(
     Returns:
         Batches of images and truth as `records.parse` gives them.
     """
-    steps = steps_per_epoch(sum(shard.count for shard in shards), batch_size)
+    steps = steps_per_epoch(sum(shard.showers for shard in shards), batch_size)
     paths = tf.constant([str(shard.path) for shard in shards])
 
     def batches_of(epoch):
@@ -106,7 +106,7 @@ def training_batches(
 
 def evaluation_batches(shards: Sequence[Shard]) -> tf.data.Dataset:
     """Stream all showers in their own order, as `records.parse` gives them."""
-    batches = -(-sum(shard.count for shard in shards) // EVALUATED_AT_ONCE)
+    batches = -(-sum(shard.showers for shard in shards) // EVALUATED_AT_ONCE)
     records = tf.data.TFRecordDataset([str(shard.path) for shard in shards], "ZLIB")
     return (
         records.batch(EVALUATED_AT_ONCE)
