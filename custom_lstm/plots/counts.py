@@ -56,7 +56,9 @@ def counts(
         for axes in (errors, strings):
             axes.set_xlabel("ones in the string")
             axes.set_xlim(-0.8, len(columns["strings"]) - 0.2)
-            axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
+            axes.xaxis.set_major_locator(
+                MaxNLocator("auto", steps=(1, 2, 5, 10), integer=True)
+            )
         handles = [axes.get_legend_handles_labels() for axes in (errors, strings)]
         lines = [line for drawn, _ in handles for line in drawn]
         labels = [label for _, names in handles for label in names]
@@ -100,8 +102,8 @@ def _strings(axes: Axes, columns: dict[str, NDArray[np.float64]], theme: Theme) 
     total, wrong = columns["strings"], columns["wrong"]
     ones = np.arange(len(total))
     axes.bar(ones, total, color=theme.muted, label="strings")
-    some = wrong > 0
-    axes.bar(ones[some], wrong[some], 0.5, color=theme.wrong, label=f"{CROSS} wrong")
+    some = np.where(wrong > 0, wrong, np.nan)
+    axes.bar(ones, some, 0.5, color=theme.wrong, label=f"{CROSS} wrong")
     axes.set_yscale("log")
     axes.set_ylim(0.5, 3 * max(2, total.max()))
     axes.set_title(f"{wrong.sum():,.0f} of {total.sum():,.0f} counted wrong")
