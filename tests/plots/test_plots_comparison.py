@@ -1,0 +1,72 @@
+"""The picture of several runs' learning curves."""
+
+import numpy as np
+import pytest
+
+from custom_lstm import plots
+
+EPOCHS = np.arange(12)
+RUNS = {
+    "ours": {
+        "loss": 3 * np.exp(-0.6 * EPOCHS) + 0.03,
+        "val_exact": 0.98 - 0.8 * np.exp(-0.5 * EPOCHS),
+    },
+    "theirs": {
+        "loss": 3 * np.exp(-0.4 * EPOCHS) + 0.03,
+        "val_exact": 0.97 - 0.8 * np.exp(-0.4 * EPOCHS),
+    },
+    "ours, cut short": {"loss": [3.0, 1.7], "val_exact": [0.1, np.nan]},
+}
+
+
+@pytest.mark.parametrize("quantity", ["loss", "val_exact"])
+@pytest.mark.parametrize("title", [None, "Three runs"])
+def test_is_whole(quantity, title, style, whole):
+    whole(plots.learning_curves(RUNS, quantity, title, style=style))
+
+
+@pytest.mark.parametrize(("runs", "epochs"), [(1, 1), (8, 300)])
+def test_is_whole_at_other_sizes(runs, epochs, style, whole):
+    loss = np.geomspace(5, 0.01, epochs)
+    histories = {f"run {k}": {"loss": loss * (1 + k / 10)} for k in range(runs)}
+    whole(plots.learning_curves(histories, "loss", style=style))
+
+
+def test_every_line_holds_its_run_from_epoch_1():
+    (axes,) = plots.learning_curves(RUNS, "loss").axes
+    for line, history in zip(axes.lines, RUNS.values(), strict=True):
+        np.testing.assert_array_equal(line.get_ydata(), history["loss"])
+        np.testing.assert_array_equal(
+            line.get_xdata(), 1 + np.arange(len(history["loss"]))
+        )
+    low, high = axes.get_xlim()
+    assert low < 1 and high > 12
+
+
+def test_the_legend_gives_the_last_values_known():
+    (axes,) = plots.learning_curves(RUNS, "val_exact").axes
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == [
+        "ours: 97.67 %",
+        "theirs: 96.02 %",
+        "ours, cut short: 10.00 %",
+    ]
+
+
+def test_runs_differ_in_more_than_colour():
+    lines = plots.learning_curves(RUNS, "loss").axes[0].lines
+    looks = {(line.get_marker(), line.get_linestyle()) for line in lines}
+    assert len(looks) == len(RUNS)
+
+
+@pytest.mark.parametrize(
+    ("runs", "message"),
+    [
+        ({}, "at least one history, got none"),
+        ({"a": {"loss": [1.0]}}, "run 'a' must hold 'val_exact'; got 'loss'"),
+        ({"a": {"val_exact": [98.0]}}, "must lie between 0 and 1, got 98.0"),
+        ({"a": {"val_exact": []}}, r"of run 'a' must have shape \(epochs,\)"),
+    ],
+)
+def test_bad_histories_are_named(runs, message):
+    with pytest.raises(ValueError, match=message):
+        plots.learning_curves(runs)
