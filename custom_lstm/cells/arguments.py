@@ -3,6 +3,7 @@
 from typing import Any
 
 import keras
+import numpy as np
 
 _MODULES: dict[str, Any] = {
     "activation": keras.activations,
@@ -36,16 +37,27 @@ def own_arguments(scope: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def read_argument(name: str, value: Any) -> Any:
+def read_argument(owner: str, name: str, value: Any) -> Any:
     """The object that `value` stands for; the last word of `name` says which kind.
+
+    Raises:
+        ValueError: if it stands for none of that kind.
 
     Example:
 
-    >>> type(read_argument("bias_initializer", "zeros")).__name__
+    >>> type(read_argument("LSTMCell", "bias_initializer", "zeros")).__name__
     'Zeros'
     """
-    module = _MODULES.get(name.rpartition("_")[2])
-    return module.get(value) if module else value
+    kind = name.rpartition("_")[2]
+    if kind not in _MODULES:
+        return value
+    try:
+        return _MODULES[kind].get(value)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"{owner}: `{name}` must be something that `keras.{kind}s.get` takes, such "
+            f"as a name or an object of that kind. Received: {name}={value!r}"
+        ) from error
 
 
 def write_argument(name: str, value: Any) -> Any:
@@ -69,6 +81,23 @@ def check_units(owner: str, units: Any) -> int:
     return int(units)
 
 
+def check_positive(owner: str, name: str, value: Any, whole: bool = False) -> Any:
+    """`value` as a number above 0, an integer if `whole`; or a `ValueError`.
+
+    Example:
+
+    >>> check_positive("Cell", "epsilon", 1)
+    1.0
+    """
+    convert = getattr(value, "__index__" if whole else "__float__", None)
+    if isinstance(value, bool) or convert is None or not 0 < convert() < float("inf"):
+        raise ValueError(
+            f"{owner}: `{name}` must be a positive {'integer' if whole else 'number'}. "
+            f"Received: {name}={value!r}"
+        )
+    return convert()
+
+
 def check_rate(owner: str, name: str, rate: Any) -> float:
     """A dropout rate as a float, or a `ValueError` that says what came instead."""
     if isinstance(rate, bool) or not hasattr(rate, "__float__") or not 0 <= rate < 1:
@@ -77,6 +106,32 @@ def check_rate(owner: str, name: str, rate: Any) -> float:
             f"fraction to drop. Received: {name}={rate!r}"
         )
     return float(rate)
+
+
+def check_flag(owner: str, name: str, value: Any) -> bool:
+    """`value` if it is true or false, else a `ValueError` that says what came instead.
+
+    Example:
+
+    >>> check_flag("LSTM", "unroll", 1)
+    True
+    """
+    if isinstance(value, bool | np.bool_) or (type(value) is int and value in (0, 1)):
+        return bool(value)
+    raise ValueError(
+        f"{owner}: `{name}` must be True or False. Received: {name}={value!r}"
+    )
+
+
+def check_seed(owner: str, seed: Any) -> int | None:
+    """`seed` as an int or None, or a `ValueError` that says what came instead."""
+    if seed is None:
+        return None
+    if isinstance(seed, bool) or not hasattr(seed, "__index__"):
+        raise ValueError(
+            f"{owner}: `seed` must be an integer or None. Received: seed={seed!r}"
+        )
+    return int(seed)
 
 
 def check_choice(owner: str, name: str, value: Any, choices: tuple[Any, ...]) -> Any:

@@ -9,12 +9,15 @@ from keras import ops
 
 from custom_lstm.cells.arguments import (
     check_choice,
+    check_flag,
     check_rate,
+    check_seed,
     check_units,
     read_argument,
     write_argument,
 )
 from custom_lstm.cells.contract import AbstractRNNCell
+from custom_lstm.cells.protocol import check_numbers
 
 Masks = tuple[Any, ...]
 
@@ -89,15 +92,11 @@ class GatedCell(AbstractRNNCell):
 
     def __init__(self, options: dict[str, Any], **kwargs: Any):
         owner = type(self).__name__
-        options["units"] = check_units(owner, options["units"])
-        for name in ("dropout", "recurrent_dropout"):
-            options[name] = check_rate(owner, name, options[name])
-        if "implementation" in options:
-            check_choice(owner, "implementation", options["implementation"], (0, 1, 2))
+        _check_options(owner, options)
         super().__init__(**kwargs)
         self._option_names = tuple(options)
         for name, value in options.items():
-            setattr(self, name, read_argument(name, value))
+            setattr(self, name, read_argument(owner, name, value))
             if name == "seed":
                 self.seed_generator = keras.random.SeedGenerator(value)
         self.state_size = self.units
@@ -202,6 +201,16 @@ class GatedCell(AbstractRNNCell):
             for _ in range(len(self.gates) if own_masks else 1)
         )
 
+    def __call__(self, inputs: Any, states: Any, *args: Any, **kwargs: Any) -> Any:
+        """`call`, held to the contract; inputs are numbers, `(batch, features)`."""
+        check_numbers(type(self).__name__, "inputs", inputs)
+        if len(inputs.shape) != 2:
+            raise ValueError(
+                f"{type(self).__name__}: inputs of one step must have the axes (batch, "
+                f"features). Received shape: {tuple(inputs.shape)}"
+            )
+        return super().__call__(inputs, states, *args, **kwargs)
+
     def _sequence_masks(self, which: str) -> Masks:
         masks: Masks | None = getattr(self._masks, which, None)
         if masks is None:
@@ -211,3 +220,20 @@ class GatedCell(AbstractRNNCell):
                 "`keras.layers.RNN`, it begins with `get_initial_state`, after `build`."
             )
         return masks
+
+
+def _check_options(owner: str, options: dict[str, Any]) -> None:
+    """Raises if an option is out of range; makes plain numbers of the others."""
+    options["units"] = check_units(owner, options["units"])
+    options["seed"] = check_seed(owner, options["seed"])
+    for name in ("dropout", "recurrent_dropout"):
+        options[name] = check_rate(owner, name, options[name])
+    for name in {"use_bias", "unit_forget_bias", "reset_after"} & options.keys():
+        options[name] = check_flag(owner, name, options[name])
+    if "implementation" in options:
+        check_choice(owner, "implementation", options["implementation"], (0, 1, 2))
+    if options["bias_initializer"] is None:
+        raise ValueError(
+            f"{owner}: `bias_initializer` must be an initializer, or its name. "
+            "Received: bias_initializer=None"
+        )

@@ -140,6 +140,50 @@ def shapes_text(tensors: Sequence[Any]) -> str:
     return ", ".join(shapes) or "none"
 
 
+def check_numbers(owner: str, what: str, tensor: Any) -> None:
+    """Raises unless `tensor` holds real numbers.
+
+    Example:
+
+    >>> check_numbers("LSTM", "inputs", ops.ones((2, 3)))
+    """
+    dtype = getattr(tensor, "dtype", None)
+    name = str(getattr(dtype, "name", dtype)).removeprefix("torch.")
+    if not name.startswith(("float", "bfloat", "int", "uint", "bool")):
+        raise ValueError(
+            f"{owner}: {what} must be a tensor of real numbers. Received: "
+            f"{type(tensor).__name__} of dtype {name} and shape {shapes_text([tensor])}"
+        )
+
+
+def check_sequences(owner: str, shape: Any, mask: Any = None) -> None:
+    """Raises unless inputs are `(batch, time, …)`, and masks `(batch, time)`.
+
+    Args:
+        owner: who was called, for the error.
+        shape: of the inputs.
+        mask: None, a boolean tensor, or a list of them.
+
+    Raises:
+        ValueError: names the shapes, expected and received.
+    """
+    several = len(shape) > 0 and keras.tree.is_nested(shape[0])
+    if several or len(shape) < 3 or shape[1] == 0:
+        raise ValueError(
+            f"{owner}: inputs must be one tensor with the axes (batch, time, features) "
+            f"and at least one step. Received shape: {tuple(shape)}"
+        )
+    for tensor in keras.tree.flatten(mask):
+        if tensor is None:
+            continue
+        expected = (*shape[:2], 1) if len(tensor.shape) == 3 else shape[:2]
+        if not fits(tensor.shape, expected):
+            raise ValueError(
+                f"{owner}: `mask` must have the axes (batch, time) of the inputs, "
+                f"{tuple(shape)}. Received shape: {tuple(tensor.shape)}"
+            )
+
+
 def check_states(owner: str, what: str, states: Any, sizes: Sizes, batch: Any) -> None:
     """Raises unless `states` are what `state_size` promises.
 
@@ -157,7 +201,7 @@ def check_states(owner: str, what: str, states: Any, sizes: Sizes, batch: Any) -
     tensors = keras.tree.flatten(states)
     expected = [(batch, width) for width in widths]
     if len(tensors) == len(widths) and all(
-        fits(tensor.shape, shape)
+        fits(getattr(tensor, "shape", ()), shape)
         for tensor, shape in zip(tensors, expected, strict=True)
     ):
         return

@@ -41,7 +41,8 @@ class GRU(GatedRNN):
         unroll: write the loop out.
         reset_after: whether the reset gate acts after the product with the recurrent
             kernel, and not before.
-        use_cudnn: `"auto"` or False. There is no cuDNN here, so True is an error.
+        use_cudnn: `"auto"` or False. There is no cuDNN here: with True, as in Keras
+            where cuDNN cannot run, the layer is made but not built.
         implementation: 1 gives every gate dropout masks of its own.
         learn_initial_state: whether to learn the state before the first step.
         **kwargs: `zero_output_for_mask`, `name`, `dtype`, `trainable`.
@@ -56,6 +57,7 @@ class GRU(GatedRNN):
     """
 
     cell_class = GRUCell
+    cell_name = "gru_cell"
 
     def __init__(
         self,

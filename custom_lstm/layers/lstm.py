@@ -42,7 +42,8 @@ class LSTM(GatedRNN):
         go_backwards: begin at the last step.
         stateful: go on from the batch before.
         unroll: write the loop out.
-        use_cudnn: `"auto"` or False. There is no cuDNN here, so True is an error.
+        use_cudnn: `"auto"` or False. There is no cuDNN here: with True, as in Keras
+            where cuDNN cannot run, the layer is made but not built.
         implementation: 1 gives every gate dropout masks of its own.
         output_activation: tanh of c' in h'. By default the same as `activation`.
         learn_initial_state: whether to learn the state before the first step.
@@ -66,6 +67,7 @@ class LSTM(GatedRNN):
     """
 
     cell_class = LSTMCell
+    cell_name = "lstm_cell"
     kernel_used: str | None = None
 
     def __init__(

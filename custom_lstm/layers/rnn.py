@@ -6,8 +6,14 @@ from typing import Any
 import keras
 from keras import ops
 
+from custom_lstm.cells.arguments import check_flag, read_argument
 from custom_lstm.cells.contract import AbstractRNNCell
-from custom_lstm.cells.protocol import check_states, fits, names_of_states
+from custom_lstm.cells.protocol import (
+    check_numbers,
+    check_sequences,
+    check_states,
+    names_of_states,
+)
 
 
 @keras.saving.register_keras_serializable(package="custom_lstm")
@@ -74,29 +80,35 @@ class RNN(keras.layers.RNN):
         learn_initial_state: bool = False,
         **kwargs: Any,
     ):
-        if isinstance(cell, type):
+        owner = type(self).__name__
+        _check_cell(cell)
+        flags = {
+            "return_sequences": return_sequences,
+            "return_state": return_state,
+            "go_backwards": go_backwards,
+            "stateful": stateful,
+            "unroll": unroll,
+            "zero_output_for_mask": zero_output_for_mask,
+        }
+        flags = {name: check_flag(owner, name, flag) for name, flag in flags.items()}
+        learns = check_flag(owner, "learn_initial_state", learn_initial_state)
+        if stateful and learns:
             raise ValueError(
-                f"RNN: `cell` must be a cell, not a class. Received: {cell.__name__}; "
-                f"write RNN({cell.__name__}(...))."
+                f"{owner}: `stateful` and `learn_initial_state` exclude each other: "
+                "either a batch goes on from the last one's states, or from those "
+                "learned."
             )
-        if stateful and learn_initial_state:
-            raise ValueError(
-                "RNN: `stateful` and `learn_initial_state` exclude each other: either "
-                "a batch goes on from the last one's states, or from those learned."
-            )
-        super().__init__(
-            cell,
-            return_sequences=return_sequences,
-            return_state=return_state,
-            go_backwards=go_backwards,
-            stateful=stateful,
-            unroll=unroll,
-            zero_output_for_mask=zero_output_for_mask,
-            **kwargs,
-        )
-        self.learn_initial_state = learn_initial_state
+        name = "activity_regularizer"
+        if name in kwargs:
+            kwargs[name] = read_argument(owner, name, kwargs[name])
+        super().__init__(cell, **flags, **kwargs)
+        self.learn_initial_state = learns
         self.learned_state: list[Any] = []
         self.supports_masking = True
+
+    @property
+    def _who(self) -> str:
+        return f"{type(self).__name__} {self.name!r}"
 
     def get_config(self) -> dict[str, Any]:
         """Every constructor argument."""
@@ -111,7 +123,7 @@ class RNN(keras.layers.RNN):
 
     def build(self, sequences_shape: Any, initial_state_shape: Any = None) -> None:
         """Builds the cell, and the initial state if it is learned."""
-        self._check_inputs(sequences_shape)
+        check_sequences(self._who, sequences_shape)
         super().build(sequences_shape, initial_state_shape)
         if self.learn_initial_state:
             names = names_of_states(self.cell)
@@ -158,10 +170,11 @@ class RNN(keras.layers.RNN):
         training: Any = False,
     ) -> Any:
         """Runs the cell over all steps."""
-        self._check_inputs(sequences.shape, mask)
+        check_numbers(self._who, "inputs", sequences)
+        check_sequences(self._who, sequences.shape, mask)
         if initial_state is not None:
             check_states(
-                f"{type(self).__name__} {self.name!r}",
+                self._who,
                 "`initial_state`",
                 initial_state,
                 self.state_size,
@@ -200,19 +213,18 @@ class RNN(keras.layers.RNN):
         with cell.projected():
             return super().inner_loop(projected, initial_state, mask, training)
 
-    def _check_inputs(self, shape: Any, mask: Any = None) -> None:
-        who = f"{type(self).__name__} {self.name!r}"
-        if len(shape) < 3 or shape[1] == 0:
+
+def _check_cell(cell: Any) -> None:
+    """Raises if `cell`, or one of a list, is a class, or if the list is empty."""
+    several = isinstance(cell, list | tuple)
+    if several and not cell:
+        raise ValueError(f"RNN: `cell` must hold at least one cell. Received: {cell}")
+    for one in cell if several else [cell]:
+        if isinstance(one, type):
             raise ValueError(
-                f"{who}: inputs must have the axes (batch, time, features), and at "
-                f"least one step. Received shape: {tuple(shape)}"
+                f"RNN: `cell` must be a cell, not a class. Received: {one.__name__}; "
+                f"write RNN({one.__name__}(...))."
             )
-        for tensor in keras.tree.flatten(mask):
-            if tensor is not None and not fits(tensor.shape[:2], shape[:2]):
-                raise ValueError(
-                    f"{who}: `mask` must have the axes (batch, time) of the inputs, "
-                    f"{tuple(shape)}. Received shape: {tuple(tensor.shape)}"
-                )
 
 
 def contract_cells(cell: Any) -> list[AbstractRNNCell]:

@@ -51,6 +51,7 @@ class SimpleRNN(GatedRNN):
     """
 
     cell_class = SimpleRNNCell
+    cell_name = "simple_rnn_cell"
 
     def __init__(
         self,

@@ -79,6 +79,7 @@ class TimeDistributed(keras.layers.TimeDistributed):
         self, inputs: Any, training: Any = None, mask: Any = None
     ) -> Any:
         """Shape and dtype of the outputs, from those of the layer's."""
+        _check_axes(inputs)
         steps = keras.tree.map_structure(
             lambda x: keras.KerasTensor(_fold_shape(x.shape), x.dtype), inputs
         )
@@ -91,7 +92,7 @@ class TimeDistributed(keras.layers.TimeDistributed):
     def call(self, inputs: Any, training: Any = None, mask: Any = None) -> Any:
         """All steps through the layer at once."""
         first = keras.tree.flatten(inputs)[0]
-        _fold_shape(first.shape)
+        _check_axes(inputs)
         kwargs = {"training": training}
         masks = [m for m in keras.tree.flatten(mask) if m is not None]
         for tensor in masks:
@@ -115,6 +116,18 @@ def _fold_shape(shape: Any) -> tuple[Any, ...]:
             f"three. Received shape: {tuple(shape)}"
         )
     return (None, *shape[2:])
+
+
+def _check_axes(inputs: Any) -> None:
+    """Raises unless all inputs have the same first two axes, batch and time."""
+    shapes = [tuple(x.shape) for x in keras.tree.flatten(inputs)]
+    for shape in shapes:
+        _fold_shape(shape)
+        if not fits(shape[:2], shapes[0][:2]):
+            raise ValueError(
+                "TimeDistributed: all inputs must have the same first axes (batch, "
+                f"time). Received shapes: {', '.join(map(str, shapes))}"
+            )
 
 
 def _fold(x: Any) -> Any:

@@ -73,6 +73,19 @@ class RunFolder:
             raise UserError(f"{path} is not a run folder: it holds no config.json")
         return cls(path)
 
+    def part(self, name: str) -> "RunFolder":
+        """Return the folder, made if need be, of one of several models of this run.
+
+        Raises:
+            UserError: it cannot be made.
+        """
+        path = self.path / name
+        try:
+            (path / "checkpoints").mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"cannot make {path}: {error.strerror}") from error
+        return RunFolder(path)
+
     @property
     def config(self) -> Path:
         """Every option, the seed, versions, backend and commit."""

@@ -31,4 +31,4 @@ def set_random_weights(rng):
 
 @pytest.fixture(autouse=True)
 def fresh_names():
-    keras.backend.clear_session()
+    keras.backend.clear_session(free_memory=False)

@@ -6,4 +6,4 @@ import pytest
 
 @pytest.fixture(autouse=True)
 def fresh_names():
-    keras.backend.clear_session()
+    keras.backend.clear_session(free_memory=False)

@@ -40,4 +40,4 @@ def rng():
 
 @pytest.fixture(autouse=True)
 def fresh_names():
-    keras.backend.clear_session()
+    keras.backend.clear_session(free_memory=False)

@@ -1,7 +1,9 @@
 """Our layers against Keras's, weights copied: outputs, states, all gradients.
 
-The grid is a fixed random sample of every combination of options. Its size is
-CUSTOM_LSTM_PARITY; 1,000 take some minutes.
+On TensorFlow an LSTM runs with every combination of `OPTIONS`, 512 of them; the `REST`
+goes through its eight combinations from one to the next. CUSTOM_LSTM_PARITY=8 takes all
+eight each time, 4,096 configurations of the LSTM and as many times more of the others.
+Other layers, and other backends, take a fixed random share.
 """
 
 import itertools
@@ -16,7 +18,8 @@ from keras import layers
 import custom_lstm
 
 BACKEND = keras.backend.backend()
-SIZE = int(os.environ.get("CUSTOM_LSTM_PARITY", 96 if BACKEND == "tensorflow" else 24))
+SHARE = 1 if BACKEND == "tensorflow" else 16
+TURNS = int(os.environ.get("CUSTOM_LSTM_PARITY", 1))
 UNITS, FEATURES = 5, 4
 OPTIONS = {
     "use_bias": (True, False),
@@ -25,24 +28,31 @@ OPTIONS = {
     "go_backwards": (False, True),
     "stateful": (False, True),
     "unroll": (False, True),
-    "zero_output_for_mask": (False, True),
     "mask": ("none", "right", "left", "interior"),
     "initial_state": (False, True),
-    "batch": (3, 1),
-    "time": (6, 1),
 }
+REST = {"zero_output_for_mask": (False, True), "batch": (3, 1), "time": (4, 1)}
 
 
-def grid(size, seed=0, **more):
-    """A sample of all combinations of `OPTIONS` and `more`, as dicts with ids."""
+def grid(share, **more):
+    """One in `share` of all combinations of `OPTIONS` and `more`, with ids.
+
+    Each has `TURNS` combinations of `REST`, every one of which is as frequent.
+    """
     options = {**OPTIONS, **more}
     every = list(itertools.product(*options.values()))
-    chosen = np.random.default_rng(seed).permutation(len(every))
-    cases = (dict(zip(options, every[k], strict=True)) for k in chosen)
-    cases = filter(keras_can, cases)
+    rest = list(itertools.product(*REST.values()))
+    rng = np.random.default_rng(0)
+    order, first = rng.permutation(len(every)), rng.permutation(len(every))
+    names = [*options, *REST]
+    cases = (
+        dict(zip(names, every[k] + rest[(n + turn) % len(rest)], strict=True))
+        for k, n in zip(order[::share], first[::share], strict=True)
+        for turn in range(TURNS)
+    )
     return [
         pytest.param(case, id="-".join(str(value) for value in case.values()))
-        for case in itertools.islice(cases, size)
+        for case in filter(keras_can, cases)
     ]
 
 
@@ -97,24 +107,23 @@ def worst_error(results, rtol=1.3e-6, atol=1e-5):
     return worst
 
 
-@pytest.mark.parametrize("case", grid(SIZE, unit_forget_bias=(True, False)))
+@pytest.mark.parametrize("case", grid(SHARE))
 def test_lstm_equals_keras(case, note_error):
     results = both(custom_lstm.LSTM, layers.LSTM, case)
     note_error("LSTM", worst_error(results))
 
 
-@pytest.mark.parametrize("case", grid(SIZE // 4, reset_after=(True, False)))
+@pytest.mark.parametrize("case", grid(8 * SHARE, reset_after=(True, False)))
 def test_gru_equals_keras(case, note_error):
     note_error("GRU", worst_error(both(custom_lstm.GRU, layers.GRU, case)))
 
 
-@pytest.mark.parametrize("case", grid(SIZE // 8))
+@pytest.mark.parametrize("case", grid(8 * SHARE))
 def test_simple_rnn_equals_keras(case, note_error):
     results = both(custom_lstm.SimpleRNN, layers.SimpleRNN, case)
     note_error("SimpleRNN", worst_error(results))
 
 
-PLAIN = {name: values[0] for name, values in OPTIONS.items()}
 PAIRS = {
     name: (getattr(custom_lstm, name), getattr(layers, name))
     for name in ("LSTM", "GRU", "SimpleRNN")
@@ -132,21 +141,11 @@ DTYPES = [
 
 
 @pytest.mark.parametrize(("name", "dtype"), DTYPES)
-def test_dtypes_equal_keras(name, dtype, note_error):
+@pytest.mark.parametrize("case", grid(128))
+def test_dtypes_equal_keras(name, dtype, case, note_error):
     tolerance = TOLERANCES[dtype]
-    results = both(*PAIRS[name], PLAIN, dtype=dtype)
+    results = both(*PAIRS[name], case, dtype=dtype)
     note_error(dtype, worst_error(results, rtol=tolerance, atol=tolerance))
-
-
-@pytest.mark.parametrize("name", PAIRS)
-def test_mixed_bfloat16_is_near_float32(name):
-    ours, _ = PAIRS[name]
-    (low, _), (high, _) = (
-        both(ours, ours, PLAIN, dtype=dtype)[1]
-        for dtype in ("mixed_bfloat16", "float32")
-    )
-    for ours, expected in zip(low, high, strict=True):
-        np.testing.assert_allclose(ours, expected, atol=2e-2)
 
 
 @pytest.mark.parametrize("name", PAIRS)
@@ -198,14 +197,3 @@ def test_dropout_is_off_at_inference(name):
     layer.set_weights(plain.get_weights())
     results = [layer_gradients.run(it, x, training=False) for it in (plain, layer)]
     assert worst_error(results, rtol=0, atol=1e-6) < 1e-6
-
-
-@pytest.mark.parametrize("name", ["LSTM", "GRU"])
-@pytest.mark.parametrize("size", [1e4, 1e30])
-def test_huge_inputs_over_1000_steps_stay_finite(name, size):
-    make, _ = PAIRS[name]
-    layer = make(2, return_sequences=True)
-    x = size * np.random.default_rng(3).normal(size=(1, 1000, 2)).astype("float32")
-    layer.build(x.shape)
-    outputs, gradients = layer_gradients.run(layer, x)
-    assert all(np.isfinite(array).all() for array in outputs + gradients)

@@ -95,6 +95,16 @@ def test_config_of_keras_makes_our_layer(ours, theirs):
     assert layer.activation is keras.activations.relu
 
 
+@pytest.mark.parametrize(("ours", "theirs"), PAIRS[:3], ids=NAMES[:3])
+def test_weights_stand_on_the_paths_of_keras(ours, theirs):
+    found = []
+    for make in (theirs, ours):
+        layer = make(2, name="recurrent")
+        layer.build(X.shape)
+        found.append([weight.path for weight in layer.weights])
+    assert found[0] == found[1]
+
+
 def test_stateful_survives_get_config():
     assert RNN.from_config(RNN(LSTMCell(2), stateful=True).get_config()).stateful
 
@@ -218,50 +228,3 @@ def test_mask_goes_on_to_the_outputs_of_all_steps_only():
     assert every.compute_mask(X, mask)[0] is mask
     assert LSTM(2).compute_mask(X, mask) is None
     assert LSTM(2).supports_masking
-
-
-BAD_CALLS = {
-    "no time axis": (lambda: LSTM(2)(X[:, 0]), r"ndim=3.*\(3, 4\)"),
-    "no steps": (lambda: LSTM(2)(X[:, :0]), r"one step.*\(3, 0, 4\)"),
-    "flat, generic": (lambda: RNN(LSTMCell(2))(X[:, 0]), r"\(3, 4\)"),
-    "one state": (
-        lambda: LSTM(2)(X, initial_state=[np.ones((3, 2))]),
-        r"initial_state.*2 tensor.*\(3, 2\), \(3, 2\).*Received 1: \(3, 2\)",
-    ),
-    "width of state": (
-        lambda: GRU(2)(X, initial_state=[np.ones((3, 4))]),
-        r"initial_state.*\(3, 2\).*\(3, 4\)",
-    ),
-    "batch of state": (
-        lambda: GRU(2)(X, initial_state=np.ones((5, 2))),
-        r"initial_state.*\(3, 2\).*\(5, 2\)",
-    ),
-    "mask": (
-        lambda: LSTM(2)(X, mask=np.ones((3, 5), bool)),
-        r"mask.*\(3, 6, 4\).*\(3, 5\)",
-    ),
-    "class": (lambda: RNN(LSTMCell), r"RNN\(LSTMCell\(...\)\)"),
-    "no cell": (lambda: RNN("lstm"), "cell"),
-    "learned and stateful": (
-        lambda: LSTM(2, stateful=True, learn_initial_state=True),
-        "`stateful` and `learn_initial_state`",
-    ),
-    "cudnn": (lambda: LSTM(2, use_cudnn=True), "use_cudnn=True"),
-    "units": (lambda: GRU(-1), "units=-1"),
-    "dropout": (lambda: SimpleRNN(2, dropout=2), "dropout=2"),
-    "unknown": (lambda: LSTM(2, return_sequence=True), "return_sequence"),
-}
-
-
-@pytest.mark.parametrize("case", BAD_CALLS)
-def test_bad_input_is_named(case):
-    call, message = BAD_CALLS[case]
-    with pytest.raises(ValueError, match=message):
-        call()
-
-
-def test_other_features_than_built_for_are_named():
-    layer = LSTM(2)
-    layer(X)
-    with pytest.raises(ValueError, match=r"4 features.*\(3, 6, 3\)"):
-        layer(X[..., :3])

@@ -1,29 +1,47 @@
-"""A saved model comes back, in another process too."""
+"""A saved or exported model comes back, in another process too."""
 
 import subprocess
 import sys
 
 import keras
 import numpy as np
+import pytest
 from keras import layers
 
 import custom_lstm
 from custom_lstm.cells import Chrono, GatewiseOrthogonal
+from custom_lstm.layers import BatchNormalization
 
+ON_TENSORFLOW = keras.backend.backend() == "tensorflow"
 LOAD = """
 import sys
 import numpy as np
 import custom_lstm
 import keras
-model = keras.saving.load_model(sys.argv[1])
+model = keras.saving.load_model(sys.argv[1], safe_mode=True)
 np.save(sys.argv[2], model.predict(np.load(sys.argv[3]), verbose=0))
+"""
+SERVE = """
+import sys
+import numpy as np
+import tensorflow as tf
+serve = tf.saved_model.load(sys.argv[1]).serve
+assert "custom_lstm" not in sys.modules
+np.save(sys.argv[2], serve(np.load(sys.argv[3])))
 """
 
 
 def everything():
     """A model with every layer, cell and initialiser of the package's core."""
-    image = keras.Sequential([layers.Flatten(), layers.Dense(5)])
+    image = keras.Sequential([layers.Flatten(), layers.Dense(5), BatchNormalization()])
     stack = [custom_lstm.LSTMCell(3), custom_lstm.GRUCell(4, reset_after=False)]
+    variants = [
+        custom_lstm.CoupledLSTMCell(3),
+        custom_lstm.LayerNormLSTMCell(3),
+        custom_lstm.PeepholeLSTMCell(3),
+        custom_lstm.ProjectedLSTMCell(4, 2),
+        custom_lstm.ZoneoutLSTMCell(3),
+    ]
     every_step = {"return_sequences": True}
     return keras.Sequential(
         [
@@ -39,21 +57,77 @@ def everything():
             ),
             layers.Bidirectional(custom_lstm.GRU(4, **every_step)),
             custom_lstm.RNN(stack, learn_initial_state=True, **every_step),
+            custom_lstm.RNN(variants, **every_step),
+            BatchNormalization(),
             layers.RNN(custom_lstm.SimpleRNNCell(3), **every_step),
             custom_lstm.SimpleRNN(2),
         ]
     )
 
 
-def test_loads_in_fresh_process(tmp_path):
+@pytest.fixture(scope="module")
+def model():
+    """`everything`, with random weights, and with moving averages as if trained."""
     model = everything()
     rng = np.random.default_rng(0)
-    model.set_weights([rng.normal(size=w.shape) for w in model.get_weights()])
-    x = rng.normal(size=(2, 5, 2, 3)).astype("float32")
-    np.save(tmp_path / "x.npy", x)
-    model.save(tmp_path / "model.keras")
-    arguments = [tmp_path / name for name in ("model.keras", "y.npy", "x.npy")]
-    subprocess.run([sys.executable, "-c", LOAD, *map(str, arguments)], check=True)
+    model.set_weights([rng.uniform(0.1, 1, w.shape) for w in model.get_weights()])
+    return model
+
+
+@pytest.fixture
+def x():
+    return np.random.default_rng(1).normal(size=(2, 5, 2, 3)).astype("float32")
+
+
+def in_fresh_process(program, path, x):
+    """What the model at `path` makes of x, loaded by a program run on its own."""
+    np.save(path.parent / "x.npy", x)
+    arguments = [path, path.parent / "y.npy", path.parent / "x.npy"]
+    subprocess.run([sys.executable, "-c", program, *map(str, arguments)], check=True)
+    return np.load(path.parent / "y.npy")
+
+
+def test_loads_in_fresh_process(model, x, tmp_path):
+    path = tmp_path / "model.keras"
+    model.save(path)
     np.testing.assert_allclose(
-        np.load(tmp_path / "y.npy"), model.predict(x, verbose=0), rtol=1e-6, atol=1e-7
+        in_fresh_process(LOAD, path, x),
+        model.predict(x, verbose=0),
+        rtol=1e-6,
+        atol=1e-7,
     )
+
+
+@pytest.mark.skipif(not ON_TENSORFLOW, reason="a SavedModel is TensorFlow's")
+def test_exported_model_serves_in_a_fresh_process_without_this_package(
+    model, x, tmp_path
+):
+    model.export(tmp_path / "saved", verbose=False)
+    for sequences in (x, x[:1, :3]):
+        np.testing.assert_allclose(
+            in_fresh_process(SERVE, tmp_path / "saved", sequences),
+            model.predict(sequences, verbose=0),
+            rtol=1e-5,
+            atol=1e-6,
+        )
+
+
+@pytest.mark.skipif(not ON_TENSORFLOW, reason="a SavedModel is TensorFlow's")
+def test_saved_model_of_tensorflow_keeps_masks_training_and_states(x, tmp_path):
+    import tensorflow as tf
+
+    lstm = custom_lstm.LSTM(4, dropout=0.5, stateful=True)
+    inputs = x.reshape(2, 5, 6)
+    lstm.build(inputs.shape)
+    archive = keras.export.ExportArchive()
+    archive.track(lstm)
+    shapes = [tf.TensorSpec(inputs.shape), tf.TensorSpec(inputs.shape[:2], tf.bool)]
+    archive.add_endpoint("step", lambda x, mask: lstm(x, mask=mask), shapes)
+    archive.add_endpoint("train", lambda x: lstm(x, training=True), shapes[:1])
+    archive.write_out(tmp_path / "saved", verbose=False)
+    saved = tf.saved_model.load(tmp_path / "saved")
+    mask = np.arange(5) < np.array([[5], [2]])
+    for _ in range(2):
+        np.testing.assert_allclose(saved.step(inputs, mask), lstm(inputs, mask=mask))
+    drawn = [saved.train(inputs).numpy() for _ in range(2)]
+    assert not np.allclose(*drawn)

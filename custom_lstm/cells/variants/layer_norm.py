@@ -5,9 +5,9 @@ from typing import Any
 import keras
 from keras import ops
 
-from custom_lstm.cells.arguments import own_arguments
+from custom_lstm.cells.arguments import check_positive, own_arguments
 from custom_lstm.cells.lstm import lstm_step
-from custom_lstm.cells.variants.variant import LSTMVariant, check_positive
+from custom_lstm.cells.variants.variant import LSTMVariant
 
 
 @keras.saving.register_keras_serializable(package="custom_lstm")

@@ -20,7 +20,7 @@ class LSTMVariant(LSTMCell):
         super().__init__(options.pop("units"), **kwargs)
         self._option_names += tuple(options)
         for name, value in options.items():
-            setattr(self, name, read_argument(name, value))
+            setattr(self, name, read_argument(type(self).__name__, name, value))
 
     @property
     def activations(self) -> tuple[Activation, Activation, Activation]:
@@ -32,20 +32,3 @@ class LSTMVariant(LSTMCell):
         """`h·U`, h dropped out if it is to be."""
         masks = self.recurrent_masks(training)
         return gatewise_matmul(h, self.recurrent_kernel, masks)
-
-
-def check_positive(owner: str, name: str, value: Any, whole: bool = False) -> Any:
-    """`value` as a number above 0, an integer if `whole`; or a `ValueError`.
-
-    Example:
-
-    >>> check_positive("Cell", "epsilon", 1)
-    1.0
-    """
-    convert = getattr(value, "__index__" if whole else "__float__", None)
-    if isinstance(value, bool) or convert is None or not 0 < convert() < float("inf"):
-        raise ValueError(
-            f"{owner}: `{name}` must be a positive {'integer' if whole else 'number'}. "
-            f"Received: {name}={value!r}"
-        )
-    return convert()
