@@ -12,6 +12,7 @@ tell apart, and no picture says anything by colour alone.
     showers         showers in a calorimeter, with truth and answers
     saliency        what a network looks at in them, slice by slice
     gates           what every gate and state did while it saw one sequence
+    gradient_norms  how far back a loss's gradient reaches, layer by layer
     readout         the running total, read from the cell state by one linear function
     confusion       which digits were taken for which, by sign
     shapes          what one sample becomes, layer by layer
@@ -23,7 +24,7 @@ Each takes `style="light"` or `style="dark"`, after the background it will stand
 None needs a display, and none leaves anything open behind it.
 """
 
-from custom_lstm.plots.comparison import learning_curves
+from custom_lstm.plots.comparison import gradient_norms, learning_curves
 from custom_lstm.plots.confusion import confusion
 from custom_lstm.plots.counts import counts
 from custom_lstm.plots.following import followed
@@ -42,6 +43,7 @@ __all__ = [
     "curves",
     "followed",
     "gates",
+    "gradient_norms",
     "learning_curves",
     "positions",
     "predictions",

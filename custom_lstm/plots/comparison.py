@@ -1,4 +1,4 @@
-"""The picture of several runs' learning curves."""
+"""Pictures that set several runs, or several layers, side by side."""
 
 from collections.abc import Mapping
 from itertools import cycle
@@ -54,16 +54,72 @@ def learning_curves(
     with themed(style) as theme:
         figure = Picture(theme, (WIDTH, 5.6), layout="constrained")
         axes = figure.subplots()
-        looks = zip(cycle(theme.series), cycle(_MARKERS), cycle(_STROKES), strict=False)
-        for (run, values), look in zip(series.items(), looks, strict=False):
-            colour, marker, stroke = look
-            line(axes, values, _labelled(run, name, values), colour, stroke, marker)
-        _finish(axes, name, list(series.values()), theme)
+        _lines(axes, {_ended(*run, name): run[1] for run in series.items()}, theme)
+        values = np.concatenate(list(series.values()))
+        scale(axes, name, values[np.isfinite(values)])
+        axes.set_xlabel("epoch")
+        axes.legend(loc="best", title="last value of each run", alignment="left")
+        axes.get_legend().get_title().set_color(theme.muted)
         heading = TITLES.get(name, name)
         if quantity.startswith("val_"):
             heading = f"{heading}, validation"
         axes.set_title(title or heading)
     return figure
+
+
+def gradient_norms(
+    norms: Mapping[str, ArrayLike], title: str | None = None, *, style: str = "light"
+) -> Figure:
+    """Draw how large a loss's gradient is by the state after each step.
+
+    The loss is that of the last step: read the picture from right to left, as the
+    gradient runs. The axis is logarithmic; a norm of 0 is not drawn.
+
+    Args:
+        norms: for each layer its name and ‖∂L/∂h_t‖, t = 1 … T, `(time,)`.
+        title: stands over the picture.
+        style: "light" or "dark".
+
+    Returns:
+        A figure.
+
+    Raises:
+        ValueError: if there is no layer, or a norm is negative.
+
+    Source: Hochreiter, Bengio, Frasconi and Schmidhuber, 2001, Gradient flow in
+    recurrent nets: the difficulty of learning long-term dependencies.
+
+    Example:
+        >>> figure = gradient_norms({"simple": 0.5 ** np.arange(9, -1, -1)})
+        >>> figure.axes[0].get_yscale()
+        'log'
+    """
+    if not norms:
+        raise ValueError("norms must hold at least one layer's, got none")
+    series = {}
+    for name, values in norms.items():
+        known = _numbers(f"norms of {name!r}", values, "time")
+        if (known < 0).any():
+            raise ValueError(f"norms of {name!r} must not be negative")
+        series[name] = np.where(known > 0, known, np.nan)
+    with themed(style) as theme:
+        figure = Picture(theme, (WIDTH, 5.6), layout="constrained")
+        axes = figure.subplots()
+        _lines(axes, series, theme)
+        axes.set_yscale("log")
+        axes.set_xlabel("time step $t$ (the loss is that of the last)")
+        axes.set_title(title or r"$\|\partial L\,/\,\partial h_t\|$")
+        axes.legend(loc="best")
+    return figure
+
+
+def _lines(axes: Axes, series: Mapping[str, NDArray[np.float64]], theme: Theme) -> None:
+    """Draw each of them, told apart by colour, marker and stroke."""
+    looks = zip(cycle(theme.series), cycle(_MARKERS), cycle(_STROKES), strict=False)
+    for (label, values), look in zip(series.items(), looks, strict=False):
+        colour, marker, stroke = look
+        line(axes, values, label, colour, stroke, marker)
+    axes.set_xlim(0.5, max(map(len, series.values())) + 0.5)
 
 
 def _series(
@@ -87,22 +143,10 @@ def _numbers(name: str, values: ArrayLike, length: str) -> NDArray[np.float64]:
     return shaped(name, values, (length,)).astype(float)
 
 
-def _labelled(run: str, name: str, values: NDArray[np.float64]) -> str:
+def _ended(run: str, values: NDArray[np.float64], name: str) -> str:
     """The run's name and its last value that is known."""
     known = values[np.isfinite(values)]
     if not known.size:
         return run
     last = f"{100 * known[-1]:.2f} %" if name == "exact" else f"{known[-1]:.3g}"
     return f"{run}: {last}"
-
-
-def _finish(
-    axes: Axes, name: str, series: list[NDArray[np.float64]], theme: Theme
-) -> None:
-    """Scale the axes for all runs together and name them."""
-    values = np.concatenate(series)
-    scale(axes, name, values[np.isfinite(values)])
-    axes.set_xlim(0.5, max(map(len, series)) + 0.5)
-    axes.set_xlabel("epoch")
-    axes.legend(loc="best", title="last value of each run", alignment="left")
-    axes.get_legend().get_title().set_color(theme.muted)

@@ -1,4 +1,4 @@
-"""The picture of several runs' learning curves."""
+"""Several runs' learning curves, several layers' gradients."""
 
 import numpy as np
 import pytest
@@ -70,3 +70,37 @@ def test_runs_differ_in_more_than_colour():
 def test_bad_histories_are_named(runs, message):
     with pytest.raises(ValueError, match=message):
         plots.learning_curves(runs)
+
+
+NORMS = {
+    "simple": 0.7 ** np.arange(49.0, -1, -1),
+    "GRU": 0.9 ** np.arange(49.0, -1, -1),
+    "LSTM": np.append(0.0, 0.99 ** np.arange(48.0, -1, -1)),
+}
+
+
+@pytest.mark.parametrize("title", [None, "Before training"])
+def test_norms_are_whole(title, style, whole):
+    whole(plots.gradient_norms(NORMS, title, style=style))
+
+
+def test_norms_stand_at_their_steps_and_zeros_are_left_out():
+    (axes,) = plots.gradient_norms(NORMS).axes
+    for line, (name, values) in zip(axes.lines, NORMS.items(), strict=True):
+        drawn = np.where(values > 0, values, np.nan)
+        assert line.get_label() == name
+        np.testing.assert_array_equal(line.get_ydata(), drawn)
+        np.testing.assert_array_equal(line.get_xdata(), np.arange(1, 51))
+
+
+@pytest.mark.parametrize(
+    ("norms", "message"),
+    [
+        ({}, "at least one layer's, got none"),
+        ({"a": [1.0, -1.0]}, "norms of 'a' must not be negative"),
+        ({"a": [[1.0]]}, r"norms of 'a' must have shape \(time,\)"),
+    ],
+)
+def test_bad_norms_are_named(norms, message):
+    with pytest.raises(ValueError, match=message):
+        plots.gradient_norms(norms)
