@@ -97,6 +97,7 @@ def _matrix(axes: Axes, counts: NDArray[np.int_], theme: Theme) -> None:
         if slip:
             corner = (column - 0.5, row - 0.5)
             axes.add_patch(_frame(corner, theme))
+    axes.axvline(_OTHER - 0.5, color=theme.muted, linestyle=":")
     axes.grid(False)
     axes.set_xticks(range(11), [*range(10), "no\ndigit"])
     axes.set_yticks(range(10))

@@ -12,6 +12,7 @@ from custom_lstm.plots.style import SMALL, TEXT, TITLE, WIDTH, Picture, Theme, t
 # Everything is laid out in inches on one axes that fills the figure.
 _HEIGHT, _MARGIN, _MIDDLE = 4.2, 0.35, 2.0
 _LARGEST, _BAR = 1.9, 0.22  # side of the largest map, width of a vector
+_ROOMY = 1.3  # width of a stage from which on its words are large
 _SHEETS, _OFFSET = 6, 0.07  # sheets drawn of a stack of maps at most, and their step
 
 
@@ -67,7 +68,8 @@ def shapes(
         for number, (name, shape) in enumerate(stages):
             centre = _MARGIN + (number + 0.5) * slot
             half = _stage(axes, centre, shape, scale, theme)
-            _words(axes, centre, name, "×".join(map(str, shape)), theme)
+            size = TEXT if slot > _ROOMY else SMALL
+            _words(axes, centre, name, "×".join(map(str, shape)), size, theme)
             if number + 1 < len(stages):
                 _arrow(axes, centre + half + 0.08, centre + slot, theme)
     return figure
@@ -98,11 +100,14 @@ def _sheet(
     )
 
 
-def _words(axes: Axes, x: float, name: str, size: str, theme: Theme) -> None:
-    top = _MIDDLE + _LARGEST / 2 + 0.35
-    axes.text(x, top, name, ha="center", size=SMALL, color=theme.ink)
-    bottom = _MIDDLE - _LARGEST / 2 - 0.45
-    axes.text(x, bottom, size, ha="center", size=TEXT, color=theme.model, weight="bold")
+def _words(
+    axes: Axes, x: float, name: str, shape: str, size: float, theme: Theme
+) -> None:
+    """Write a stage's name above it and its shape below."""
+    top, bottom = _MIDDLE + _LARGEST / 2 + 0.35, _MIDDLE - _LARGEST / 2 - 0.45
+    axes.text(x, top, name, ha="center", size=size)
+    look = {"size": size, "color": theme.model, "weight": "bold"}
+    axes.text(x, bottom, shape, ha="center", **look)
 
 
 def _arrow(axes: Axes, begin: float, next_centre: float, theme: Theme) -> None:
