@@ -106,7 +106,7 @@ def _words(
     """Write a stage's name above it and its shape below."""
     top, bottom = _MIDDLE + _LARGEST / 2 + 0.35, _MIDDLE - _LARGEST / 2 - 0.45
     axes.text(x, top, name, ha="center", size=size)
-    look = {"size": size, "color": theme.model, "weight": "bold"}
+    look: dict[str, Any] = {"size": size, "color": theme.model, "weight": "bold"}
     axes.text(x, bottom, shape, ha="center", **look)
 
 
