@@ -1,6 +1,7 @@
 """The picture of the shapes that a sample takes on its way through a network."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
