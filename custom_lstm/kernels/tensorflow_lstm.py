@@ -3,7 +3,8 @@
 The equations of a step, forward and backward, are `custom_lstm.cells.lstm`'s. What is
 linear happens once for all steps: x·W before the loop, and after the backward loop
 δW = Σ x_tᵀ·δz_t, δU = Σ h_{t−1}ᵀ·δz_t, δb = Σ δz_t and δx_t = δz_t·Wᵀ. Where a mask is
-False, h, c, δh and δc pass through the step unchanged.
+False, h, c, δh and δc pass through the step unchanged. Second derivatives are those of
+autodiff.
 """
 
 from collections.abc import Callable
@@ -44,9 +45,6 @@ def lstm_sequence(
     Returns:
         h after every step, `(batch, time, units)`, and the last h and c.
 
-    Raises:
-        LookupError: (when differentiated twice) there are first derivatives only.
-
     Example:
 
     >>> x, zero = tf.ones((2, 5, 3)), tf.zeros((2, 4))
@@ -57,17 +55,21 @@ def lstm_sequence(
     """
     forward, backward = _COMPILED if xla else (_forward_pass, _backward_pass)
 
+    def plain(*inputs):
+        return _forward_pass(*inputs, mask, unroll, shards)[0]
+
     @tf.custom_gradient
     def sequence(*inputs):
         x, h, c, W, U, b = (tf.stop_gradient(tensor) for tensor in inputs)
         outputs, saved = forward(x, h, c, W, U, b, mask, unroll, shards)
 
-        def gradient(*above):
-            dhs, dh, dc = (tf.stop_gradient(tensor) for tensor in above)
-            found = backward(saved, W, U, dhs, dh, dc, unroll)
-            return _differentiated_once(*found, *inputs, *above)
+        @tf.custom_gradient
+        def gradient_of(*sources):
+            above = sources[len(inputs) :]
+            found = backward(saved, W, U, *map(tf.stop_gradient, above), unroll)
+            return found, lambda *v: _second(plain, inputs, above, v)
 
-        return outputs, gradient
+        return outputs, lambda *above: gradient_of(*inputs, *above)
 
     return sequence(x, h, c, W, U, b)
 
@@ -254,14 +256,14 @@ def _cut(tensor: Any, shards: int, axis: int = 0) -> list[Any]:
     return tf.split(tensor, sizes, axis, num=shards)
 
 
-@tf.custom_gradient
-def _differentiated_once(*gradients_and_sources: Any) -> Any:
-    """Six gradients, which say so if they are differentiated by what they rest on."""
-
-    def gradient(*_):
-        raise LookupError(
-            "This LSTM kernel has first derivatives only: its backward pass is "
-            "written by hand. For second ones, use LSTM(..., kernel='reference')."
-        )
-
-    return tuple(tf.identity(g) for g in gradients_and_sources[:6]), gradient
+def _second(forward: Callable[..., Any], inputs: Any, above: Any, v: Any) -> Any:
+    """The gradient of v·(gradient of `forward` by its inputs), all by autodiff."""
+    sources = [*inputs, *above]
+    with tf.GradientTape() as outer:
+        outer.watch(sources)
+        with tf.GradientTape() as inner:
+            inner.watch(inputs)
+            outputs = forward(*inputs)
+        first = inner.gradient(outputs, inputs, above, unconnected_gradients="zero")
+        form = tf.add_n([tf.reduce_sum(a * b) for a, b in zip(first, v, strict=True)])
+    return outer.gradient(form, sources, unconnected_gradients="zero")
