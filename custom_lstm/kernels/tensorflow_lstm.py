@@ -55,8 +55,8 @@ def lstm_sequence(
     """
     forward, backward = _COMPILED if xla else (_forward_pass, _backward_pass)
 
-    def plain(*inputs):
-        return _forward_pass(*inputs, mask, unroll, shards)[0]
+    def plain(x, h, c, W, U, b):
+        return _forward_pass(x, h, c, W, U, b, mask, unroll, shards)[0]
 
     @tf.custom_gradient
     def sequence(*inputs):
@@ -66,7 +66,8 @@ def lstm_sequence(
         @tf.custom_gradient
         def gradient_of(*sources):
             above = sources[len(inputs) :]
-            found = backward(saved, W, U, *map(tf.stop_gradient, above), unroll)
+            dhs, dh, dc = (tf.stop_gradient(tensor) for tensor in above)
+            found = backward(saved, W, U, dhs, dh, dc, unroll)
             return found, lambda *v: _second(plain, inputs, above, v)
 
         return outputs, lambda *above: gradient_of(*inputs, *above)
@@ -75,7 +76,7 @@ def lstm_sequence(
 
 
 class _Part(NamedTuple):
-    """What the backward pass needs of a part of the batch: arrays over the steps."""
+    """What the backward pass needs of a part of the batch, as `_Loop.save` keeps it."""
 
     gates: Any
     cs: Any  # one entry more: before the first step
@@ -119,7 +120,8 @@ def _forward_part(loop, xW, h, c, keep, U):
         return new_h, new_c, hs.write(t + 1, new_h), cs.write(t + 1, new_c), *written
 
     h, c, hs, cs, *gates = loop(body, h, c, hs, cs, *(loop.array() for _ in range(4)))
-    return (h, c), hs, _Part(LSTMGates(*gates), cs, keep)
+    saved = _Part([loop.save(gate) for gate in gates], loop.save(cs), loop.save(keep))
+    return (h, c), hs, saved
 
 
 def _backward_pass(saved, W, U, dhs, dh, dc, unroll):
@@ -141,7 +143,8 @@ def _backward_pass(saved, W, U, dhs, dh, dc, unroll):
 
 
 def _backward_part(loop, part, dhs, dh, dc, U):
-    above, gates, cs, keep = loop.read(dhs), part.gates, part.cs, part.keep
+    above, gates = loop.read(dhs), [loop.load(gate) for gate in part.gates]
+    cs, keep = loop.load(part.cs, 1), loop.load(part.keep)
 
     def body(t, dh, dc, dz):
         dh = dh + above.read(t)
@@ -160,33 +163,10 @@ def _backward_part(loop, part, dhs, dh, dc, U):
     return dh, dc, dz.stack()
 
 
-@tf.function(jit_compile=True)
-def _forward_compiled(x, h, c, W, U, b, mask, unroll, shards):
-    """The forward pass; what it saves are tensors, which can leave the program."""
-    outputs, saved = _forward_pass(x, h, c, W, U, b, mask, unroll, shards)
-    parts = [
-        _Part(
-            [gate.stack() for gate in gates],
-            cs.stack(),
-            None if keep is None else keep.stack(),
-        )
-        for gates, cs, keep in saved.parts
-    ]
-    return outputs, saved._replace(parts=parts)
-
-
-@tf.function(jit_compile=True)
-def _backward_compiled(saved, W, U, dhs, dh, dc, unroll):
-    loop = _Loop(dhs, unroll)
-    parts = [
-        _Part([loop.read(gate) for gate in gates], loop.read(cs, 1), loop.read(keep))
-        for gates, cs, keep in saved.parts
-    ]
-    saved = saved._replace(parts=parts)
-    return _backward_pass(saved, W, U, dhs, dh, dc, unroll)
-
-
-_COMPILED = _forward_compiled, _backward_compiled
+_COMPILED = tuple(
+    tf.function(each_pass, jit_compile=True)
+    for each_pass in (_forward_pass, _backward_pass)
+)
 
 
 class _Loop:
@@ -228,6 +208,16 @@ class _Loop:
             return _Entries(tf.unstack(tensor, self.time + more))
         array = tf.TensorArray(tensor.dtype, self.time + more, clear_after_read=False)
         return array.unstack(tensor)
+
+    def save(self, array: Any) -> Any:
+        """An array as tensors, which can leave the function that made them."""
+        if array is None:
+            return None
+        return array.entries if self.unroll else array.stack()
+
+    def load(self, saved: Any, more: int = 0) -> Any:
+        """The array that `save` was given."""
+        return _Entries(saved) if self.unroll and saved else self.read(saved, more)
 
 
 class _Entries:
