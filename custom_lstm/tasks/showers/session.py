@@ -36,7 +36,7 @@ def start(options: Options) -> int:
     """
     sets = _sets(options)
     name = options.run.name or "-".join((TASK, *options.model.models))
-    folder = RunFolder.create(options.run.runs, name)
+    folder = RunFolder.create(options.run.runs, name, options.model.models)
     with _writing(folder):
         folder.write_config(TASK, to_json(options))
     return _go(options, folder, sets)
