@@ -24,6 +24,7 @@ from custom_lstm.layers import (
     SimpleRNN,
     TimeDistributed,
 )
+from custom_lstm.streaming import Stream
 from custom_lstm.tracing import trace
 
 __version__ = "0.1.0"
@@ -42,6 +43,7 @@ __all__ = [
     "RecurrentBlock",
     "SimpleRNN",
     "SimpleRNNCell",
+    "Stream",
     "TimeDistributed",
     "ZoneoutLSTMCell",
     "__version__",

@@ -11,12 +11,16 @@ tell apart, and no picture says anything by colour alone.
     showers         showers in a calorimeter, with truth and answers
     saliency        what a network looks at in them, slice by slice
     gates           what every gate and state did while it saw one sequence
+    counts          how well ones were counted, for each number of them
+    followed        sequences of numbers and what was said of each step
     save            writes a figure as PNG, whole or not at all
 
 Each takes `style="light"` or `style="dark"`, after the background it will stand on.
 None needs a display, and none leaves anything open behind it.
 """
 
+from custom_lstm.plots.counts import counts
+from custom_lstm.plots.following import followed
 from custom_lstm.plots.history import curves
 from custom_lstm.plots.scores import positions
 from custom_lstm.plots.sequences import predictions
@@ -25,7 +29,9 @@ from custom_lstm.plots.states import gates
 from custom_lstm.plots.style import save
 
 __all__ = [
+    "counts",
     "curves",
+    "followed",
     "gates",
     "positions",
     "predictions",

@@ -17,8 +17,9 @@ import pytest
 from custom_lstm.command import main
 from custom_lstm.errors import UsageError
 from custom_lstm.options import flat, to_json
-from custom_lstm.tasks.showers import fitting, records, scoring
+from custom_lstm.tasks.showers import records, scoring
 from custom_lstm.tasks.showers.options import Options, from_json, parse
+from custom_lstm.training import resuming
 from custom_lstm.training.callbacks import StopOnInterrupt
 from custom_lstm.training.runs import RunFolder
 
@@ -142,7 +143,7 @@ def test_ctrl_c_saves_scores_and_can_go_on(
     tmp_path, data, finished, monkeypatch, capsys
 ):
     with monkeypatch.context() as patch:
-        patch.setattr(fitting, "StopOnInterrupt", Interrupted)
+        patch.setattr(resuming, "StopOnInterrupt", Interrupted)
         cut = _run(tmp_path, data, "--models", "simple", code=130)
     assert f"train.py showers --resume {cut.path}" in capsys.readouterr().out
     assert "simple" in json.loads(cut.scores.read_text())
