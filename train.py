@@ -10,6 +10,7 @@ python train.py --help                           every option
 Other tasks, each with its own --help:
 
 python train.py count-ones                       count the ones in strings of bits
+python train.py showers                          read showers in a calorimeter
 python train.py walk-through                     add each number to the one before
 """
 

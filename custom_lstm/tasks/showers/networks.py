@@ -97,7 +97,7 @@ def build_network(name: str, options: Model) -> keras.Model:
     Example:
 
     >>> build_network("cnn", Model()).output_names
-    ['energy', 'x', 'y', 'z', 'kind']
+    ['energy', 'kind', 'x', 'y', 'z']
     """
     images = keras.Input(IMAGE_SHAPE, name="images")
     found = _plain(images) if name == "cnn" else build_block(name, options)(images)

@@ -9,11 +9,11 @@ little-endian uint16, `(x, y, layers)`), `energy`, `x`, `y`, `z` (float) and `ki
 (int64); see `generator.Showers`.
 """
 
+import dataclasses
 import functools
 import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -38,7 +38,8 @@ _FEATURES = {
 }
 
 
-class Shard(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Shard:
     """One file of showers.
 
     Args:

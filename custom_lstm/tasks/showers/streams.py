@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from custom_lstm.errors import UsageError
 from custom_lstm.tasks.showers.records import Shard, parse
 
 WINDOW = 2000
@@ -18,18 +17,11 @@ EVALUATED_AT_ONCE = 250
 def steps_per_epoch(count: int, batch_size: int) -> int:
     """Return the full batches in an epoch; the remainder is left out.
 
-    Raises:
-        UsageError: there are fewer showers than a batch needs.
-
     Example:
 
     >>> steps_per_epoch(1000, 64)
     15
     """
-    if batch_size > count:
-        raise UsageError(
-            f"--batch-size {batch_size} is larger than the {count} showers of --showers"
-        )
     return count // batch_size
 
 
