@@ -37,7 +37,7 @@ def head_of(options: Options) -> Head:
 def build(options: Options, *, any_length: bool = False) -> keras.Model:
     """Build the model that the options describe, with fresh weights.
 
-    A value head has no bias: a string without ones counts 0, whatever its length.
+    A value head has no bias: the answer is a linear function of the memory alone.
 
     Args:
         options: settled for a cell.
