@@ -12,6 +12,7 @@ from custom_lstm.errors import UsageError, UserError
 from custom_lstm.options import nearest
 from custom_lstm.tasks.counting import options as counting
 from custom_lstm.tasks.showers import options as showers
+from custom_lstm.tasks.walk_through import options as walk_through
 from custom_lstm.training import command_line
 from custom_lstm.training.runs import RunFolder
 
@@ -34,6 +35,7 @@ _DIGITS = Task(command_line.parse, "custom_lstm.training.session")
 TASKS: dict[str, Task] = {
     "count-ones": Task(counting.parse, "custom_lstm.tasks.counting.session"),
     "showers": Task(showers.parse, "custom_lstm.tasks.showers.session"),
+    "walk-through": Task(walk_through.parse, "custom_lstm.tasks.walk_through.session"),
 }
 """Tasks besides the main job, by the word that asks for them."""
 

@@ -187,7 +187,7 @@ def check_resumed(options: Any, default: Any, may_change: Sequence[str]) -> None
         return
     for name in asked:
         if name not in {"resume", *may_change} and asked[name] != held[name]:
-            allowed = " and ".join(map(spelled, may_change))
+            allowed = " and ".join(map(spelled, may_change)) or "nothing else"
             raise UsageError(
                 f"{spelled(name)} cannot change on --resume: the run's own options "
                 f"hold; only {allowed} may be given"

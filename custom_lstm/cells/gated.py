@@ -154,14 +154,18 @@ class GatedCell(AbstractRNNCell):
         Raises:
             ValueError: if `features` is not what the cell was built for.
         """
-        if inputs.shape[-1] != self.kernel.shape[0]:
-            raise ValueError(
-                f"{type(self).__name__} was built for {self.kernel.shape[0]} features. "
-                f"Received inputs of shape {tuple(inputs.shape)}"
-            )
+        self.check_features(inputs.shape)
         xW = gatewise_matmul(inputs, self.kernel, self.input_masks(training))
         bias = self.input_bias()
         return xW if bias is None else xW + bias
+
+    def check_features(self, shape: Any) -> None:
+        """Raises a `ValueError` unless inputs have the features the cell knows."""
+        if shape[-1] != self.kernel.shape[0]:
+            raise ValueError(
+                f"{type(self).__name__} was built for {self.kernel.shape[0]} features. "
+                f"Received inputs of shape {tuple(shape)}"
+            )
 
     def input_bias(self) -> Any:
         """What the projected inputs are shifted by, or None."""

@@ -3,7 +3,8 @@
 The equations of a step, forward and backward, are `custom_lstm.cells.lstm`'s. What is
 linear happens once for all steps: x·W before the loop, and after the backward loop
 δW = Σ x_tᵀ·δz_t, δU = Σ h_{t−1}ᵀ·δz_t, δb = Σ δz_t and δx_t = δz_t·Wᵀ. Where a mask is
-False, h, c, δh and δc pass through the step unchanged.
+False, h, c, δh and δc pass through the step unchanged. Second derivatives are those of
+autodiff.
 """
 
 from collections.abc import Callable
@@ -44,9 +45,6 @@ def lstm_sequence(
     Returns:
         h after every step, `(batch, time, units)`, and the last h and c.
 
-    Raises:
-        LookupError: (when differentiated twice) there are first derivatives only.
-
     Example:
 
     >>> x, zero = tf.ones((2, 5, 3)), tf.zeros((2, 4))
@@ -57,23 +55,28 @@ def lstm_sequence(
     """
     forward, backward = _COMPILED if xla else (_forward_pass, _backward_pass)
 
+    def plain(x, h, c, W, U, b):
+        return _forward_pass(x, h, c, W, U, b, mask, unroll, shards)[0]
+
     @tf.custom_gradient
     def sequence(*inputs):
         x, h, c, W, U, b = (tf.stop_gradient(tensor) for tensor in inputs)
         outputs, saved = forward(x, h, c, W, U, b, mask, unroll, shards)
 
-        def gradient(*above):
+        @tf.custom_gradient
+        def gradient_of(*sources):
+            above = sources[len(inputs) :]
             dhs, dh, dc = (tf.stop_gradient(tensor) for tensor in above)
             found = backward(saved, W, U, dhs, dh, dc, unroll)
-            return _differentiated_once(*found, *inputs, *above)
+            return found, lambda *v: _second(plain, inputs, above, v)
 
-        return outputs, gradient
+        return outputs, lambda *above: gradient_of(*inputs, *above)
 
     return sequence(x, h, c, W, U, b)
 
 
 class _Part(NamedTuple):
-    """What the backward pass needs of a part of the batch: arrays over the steps."""
+    """What the backward pass needs of a part of the batch, as `_Loop.save` keeps it."""
 
     gates: Any
     cs: Any  # one entry more: before the first step
@@ -117,7 +120,8 @@ def _forward_part(loop, xW, h, c, keep, U):
         return new_h, new_c, hs.write(t + 1, new_h), cs.write(t + 1, new_c), *written
 
     h, c, hs, cs, *gates = loop(body, h, c, hs, cs, *(loop.array() for _ in range(4)))
-    return (h, c), hs, _Part(LSTMGates(*gates), cs, keep)
+    saved = _Part([loop.save(gate) for gate in gates], loop.save(cs), loop.save(keep))
+    return (h, c), hs, saved
 
 
 def _backward_pass(saved, W, U, dhs, dh, dc, unroll):
@@ -139,7 +143,8 @@ def _backward_pass(saved, W, U, dhs, dh, dc, unroll):
 
 
 def _backward_part(loop, part, dhs, dh, dc, U):
-    above, gates, cs, keep = loop.read(dhs), part.gates, part.cs, part.keep
+    above, gates = loop.read(dhs), [loop.load(gate) for gate in part.gates]
+    cs, keep = loop.load(part.cs, 1), loop.load(part.keep)
 
     def body(t, dh, dc, dz):
         dh = dh + above.read(t)
@@ -158,33 +163,10 @@ def _backward_part(loop, part, dhs, dh, dc, U):
     return dh, dc, dz.stack()
 
 
-@tf.function(jit_compile=True)
-def _forward_compiled(x, h, c, W, U, b, mask, unroll, shards):
-    """The forward pass; what it saves are tensors, which can leave the program."""
-    outputs, saved = _forward_pass(x, h, c, W, U, b, mask, unroll, shards)
-    parts = [
-        _Part(
-            [gate.stack() for gate in gates],
-            cs.stack(),
-            None if keep is None else keep.stack(),
-        )
-        for gates, cs, keep in saved.parts
-    ]
-    return outputs, saved._replace(parts=parts)
-
-
-@tf.function(jit_compile=True)
-def _backward_compiled(saved, W, U, dhs, dh, dc, unroll):
-    loop = _Loop(dhs, unroll)
-    parts = [
-        _Part([loop.read(gate) for gate in gates], loop.read(cs, 1), loop.read(keep))
-        for gates, cs, keep in saved.parts
-    ]
-    saved = saved._replace(parts=parts)
-    return _backward_pass(saved, W, U, dhs, dh, dc, unroll)
-
-
-_COMPILED = _forward_compiled, _backward_compiled
+_COMPILED = tuple(
+    tf.function(each_pass, jit_compile=True)
+    for each_pass in (_forward_pass, _backward_pass)
+)
 
 
 class _Loop:
@@ -227,6 +209,16 @@ class _Loop:
         array = tf.TensorArray(tensor.dtype, self.time + more, clear_after_read=False)
         return array.unstack(tensor)
 
+    def save(self, array: Any) -> Any:
+        """An array as tensors, which can leave the function that made them."""
+        if array is None:
+            return None
+        return array.entries if self.unroll else array.stack()
+
+    def load(self, saved: Any, more: int = 0) -> Any:
+        """The array that `save` was given."""
+        return _Entries(saved) if self.unroll and saved else self.read(saved, more)
+
 
 class _Entries:
     """A TensorArray's methods over a plain list."""
@@ -254,14 +246,14 @@ def _cut(tensor: Any, shards: int, axis: int = 0) -> list[Any]:
     return tf.split(tensor, sizes, axis, num=shards)
 
 
-@tf.custom_gradient
-def _differentiated_once(*gradients_and_sources: Any) -> Any:
-    """Six gradients, which say so if they are differentiated by what they rest on."""
-
-    def gradient(*_):
-        raise LookupError(
-            "This LSTM kernel has first derivatives only: its backward pass is "
-            "written by hand. For second ones, use LSTM(..., kernel='reference')."
-        )
-
-    return tuple(tf.identity(g) for g in gradients_and_sources[:6]), gradient
+def _second(forward: Callable[..., Any], inputs: Any, above: Any, v: Any) -> Any:
+    """The gradient of v·(gradient of `forward` by its inputs), all by autodiff."""
+    sources = [*inputs, *above]
+    with tf.GradientTape() as outer:
+        outer.watch(sources)
+        with tf.GradientTape() as inner:
+            inner.watch(inputs)
+            outputs = forward(*inputs)
+        first = inner.gradient(outputs, inputs, above, unconnected_gradients="zero")
+        form = tf.add_n([tf.reduce_sum(a * b) for a, b in zip(first, v, strict=True)])
+    return outer.gradient(form, sources, unconnected_gradients="zero")

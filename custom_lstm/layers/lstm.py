@@ -121,7 +121,10 @@ class LSTM(GatedRNN):
         self.kernel_used = kernel.name
         if kernel.run is None:
             return super().inner_loop(sequences, initial_state, mask, training)
-        mask = None if mask is None else ops.cast(keras.tree.flatten(mask)[0], "bool")
+        cell.check_features(sequences.shape)
+        if mask is not None:
+            mask = ops.cast(keras.tree.flatten(mask)[0], "bool")
+            mask = mask if len(mask.shape) == 2 else ops.squeeze(mask, -1)
         if self.go_backwards:
             sequences = ops.flip(sequences, 1)
             mask = None if mask is None else ops.flip(mask, 1)

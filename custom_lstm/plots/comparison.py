@@ -58,8 +58,10 @@ def learning_curves(
         values = np.concatenate(list(series.values()))
         scale(axes, name, values[np.isfinite(values)])
         axes.set_xlabel("epoch")
-        axes.legend(loc="best", title="last value of each run", alignment="left")
-        axes.get_legend().get_title().set_color(theme.muted)
+        legend = axes.legend(
+            loc="best", title="last value of each run", alignment="left"
+        )
+        legend.get_title().set_color(theme.muted)
         heading = TITLES.get(name, name)
         if quantity.startswith("val_"):
             heading = f"{heading}, validation"

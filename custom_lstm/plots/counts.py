@@ -56,9 +56,12 @@ def counts(
         for axes in (errors, strings):
             axes.set_xlabel("ones in the string")
             axes.set_xlim(-0.8, len(columns["strings"]) - 0.2)
-            axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
+            axes.xaxis.set_major_locator(
+                MaxNLocator("auto", steps=(1, 2, 5, 10), integer=True)
+            )
         handles = [axes.get_legend_handles_labels() for axes in (errors, strings)]
-        lines, labels = (sum(parts, []) for parts in zip(*handles, strict=True))
+        lines = [line for drawn, _ in handles for line in drawn]
+        labels = [label for _, names in handles for label in names]
         figure.legend(lines, labels, ncols=4, loc="outside lower center")
     return figure
 

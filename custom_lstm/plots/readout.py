@@ -1,5 +1,7 @@
 """The picture of what a cell state knows of the running total."""
 
+from typing import Any
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -64,15 +66,15 @@ def readout(
     with themed(style) as theme:
         figure = Picture(theme, (WIDTH, 5.6), layout="constrained")
         figure.suptitle(title or "")
-        left, right = figure.subfigures(1, 2)
+        left, right = figure.subfigures(1, 2, squeeze=False)[0]
         _scatter(left.subplots(), true.ravel(), read.ravel(), theme)
         shown = min(len(true), _SHOWN)
         rows = -(-shown // 2)
         panels = right.subplots(
             rows, min(shown, 2), squeeze=False, sharex=True, sharey=True
         )
-        for axes, *pair in zip(panels.flat, true, read, strict=False):
-            _over_time(axes, *pair, theme)
+        for axes, says, seen in zip(panels.flat, true, read, strict=False):
+            _over_time(axes, says, seen, theme)
         for axes in panels[-1]:
             axes.set_xlabel("position")
         panels[0, 0].legend(loc="best", fontsize="small")
@@ -99,7 +101,7 @@ def _over_time(
 ) -> None:
     """Draw one sequence's totals, true and read, position by position."""
     steps = 1 + np.arange(len(true))
-    look = {"ms": 11, "mfc": "none", "mec": theme.muted, "mew": 2}
+    look: dict[str, Any] = {"ms": 11, "mfc": "none", "mec": theme.muted, "mew": 2}
     axes.plot(steps, true, "s--", color=theme.muted, label="true", **look)
     axes.plot(steps, read, "o-", color=theme.model, label="read", ms=7)
     axes.margins(0.1)

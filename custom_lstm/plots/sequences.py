@@ -141,7 +141,8 @@ def predictions(
             sheet.digit(k, t, digits[k, t], float(before[t]))
             for row, (word, totals) in enumerate(rows.items()):
                 colour = theme.muted if word == "true" else theme.model
-                sheet.total(k, t, row, word, float(totals[k, t]), colour, wrong[k, t])
+                total, mistaken = float(totals[k, t]), bool(wrong[k, t])
+                sheet.total(k, t, row, word, total, colour, mistaken)
     return sheet.figure
 
 

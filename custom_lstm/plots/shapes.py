@@ -1,6 +1,7 @@
 """The picture of the shapes that a sample takes on its way through a network."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -106,7 +107,7 @@ def _words(
     """Write a stage's name above it and its shape below."""
     top, bottom = _MIDDLE + _LARGEST / 2 + 0.35, _MIDDLE - _LARGEST / 2 - 0.45
     axes.text(x, top, name, ha="center", size=size)
-    look = {"size": size, "color": theme.model, "weight": "bold"}
+    look: dict[str, Any] = {"size": size, "color": theme.model, "weight": "bold"}
     axes.text(x, bottom, shape, ha="center", **look)
 
 

@@ -31,8 +31,9 @@ def showers(
 ) -> Figure:
     """Draw showers from the side and from the front, with truth and answers.
 
-    The darker, the more energy along the line of sight, on a logarithmic scale. A
-    square stands where the shower started, a dot where the network puts it.
+    The darker, the more energy along the line of sight, on a logarithmic scale of each
+    view's own. A square stands where the shower started, a dot where the network puts
+    that: at the depth z, and where the particle met the front face in x and y.
 
     Args:
         images: energy in the cells in GeV, `(showers, x, y, layers)`.

@@ -1,4 +1,4 @@
-"""Learning rates that change with the steps."""
+"""How steps are spread: over executions, and the learning rate over them."""
 
 import keras
 
@@ -26,3 +26,16 @@ def one_cycle(
         warmup_target=peak if rising else None,
         warmup_steps=rising,
     )
+
+
+def largest_divisor(number: int, at_most: int) -> int:
+    """Return the largest divisor of a number of steps up to a limit.
+
+    So many of them can run in one execution, and an epoch ends with one.
+
+    Example:
+
+    >>> largest_divisor(100, at_most=30)
+    25
+    """
+    return max(k for k in range(1, at_most + 1) if number % k == 0)

@@ -17,11 +17,13 @@ import pytest
 from custom_lstm.command import main
 from custom_lstm.errors import UsageError
 from custom_lstm.options import flat, to_json
-from custom_lstm.tasks.showers import fitting, records, scoring
+from custom_lstm.tasks.showers import records, scoring
 from custom_lstm.tasks.showers.options import Options, from_json, parse
+from custom_lstm.training import resuming
 from custom_lstm.training.callbacks import StopOnInterrupt
 from custom_lstm.training.runs import RunFolder
 
+MODELS = ("simple", "cnn")
 TRAIN = Path(__file__).parents[2] / "train.py"
 SMALL = shlex.split(
     "showers --showers 128 --test-showers 100 --epochs 2 --batch-size 32 "
@@ -33,8 +35,7 @@ FILES = {
     "results.npz",
     "showers.png",
     "saliency.png",
-    "gru",
-    "cnn",
+    *MODELS,
 }
 
 
@@ -53,7 +54,7 @@ def _run(runs, data, *words, code=0):
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory, data):
     runs = tmp_path_factory.mktemp("runs")
-    return _run(runs, data, "--models", "gru", "cnn")
+    return _run(runs, data, "--models", *MODELS)
 
 
 def _weights(part):
@@ -67,7 +68,7 @@ def _rows(part):
 
 def test_a_run_leaves_every_file(finished):
     assert {path.name for path in finished.path.iterdir()} == FILES
-    for name in ("gru", "cnn"):
+    for name in MODELS:
         part = finished.part(name)
         assert part.last.is_file()
         assert part.model.is_file()
@@ -80,14 +81,14 @@ def test_a_run_leaves_every_file(finished):
 
 def test_scores_are_those_of_the_saved_models(finished, data):
     scores = json.loads(finished.scores.read_text())
-    assert list(scores) == ["gru", "cnn", "sum, kind known", "blind"]
+    assert list(scores) == [*MODELS, "sum, kind known", "blind"]
     shards = records.shards_of("test", 100, 0, data)
     images, truths = zip(
         *scoring.evaluation_batches(shards).as_numpy_iterator(), strict=True
     )
     energy = np.concatenate([truth["energy"] for truth in truths])
     kind = np.concatenate([truth["kind"] for truth in truths])
-    for name in ("gru", "cnn"):
+    for name in MODELS:
         model = keras.saving.load_model(finished.part(name).model)
         said = model.predict(np.concatenate(images), verbose=0)
         error = 100 * np.abs(said["energy"] / energy - 1).mean()
@@ -99,23 +100,33 @@ def test_scores_are_those_of_the_saved_models(finished, data):
 def test_results_hold_answers_and_saliency(finished):
     with np.load(finished.path / "results.npz") as results:
         arrays = dict(results)
-    assert arrays["truth/energy"].shape == arrays["gru/energy"].shape == (100,)
-    assert arrays["saliency_gru/x"].shape == (2, 40)
+    assert arrays["truth/energy"].shape == arrays["simple/energy"].shape == (100,)
+    assert arrays["saliency_simple/x"].shape == (2, 40)
     said = {key: arrays[f"cnn/{key}"] for key in records.TARGETS}
     truth = {key: arrays[f"truth/{key}"] for key in records.TARGETS}
     scores = json.loads(finished.scores.read_text())
     assert scoring.score(said, truth) == pytest.approx(scores["cnn"])
 
 
-def test_a_finished_run_is_scored_without_training(finished, capsys):
-    before = [_weights(finished.part(name)) for name in ("gru", "cnn")]
-    assert main(["showers", "--resume", str(finished.path)]) == 0
-    after = [_weights(finished.part(name)) for name in ("gru", "cnn")]
+def test_resume_scores_without_training_and_brings_lost_showers_back(
+    tmp_path, finished, data, capsys
+):
+    shutil.copytree(data, tmp_path / "data")
+    path = records.shards_of("test", 100, 0, tmp_path / "data")[0].path
+    content = path.read_bytes()
+    path.unlink()
+    before = [_weights(finished.part(name)) for name in MODELS]
+    scores = finished.scores.read_text()
+    words = ["--resume", str(finished.path), "--data-dir", str(tmp_path / "data")]
+    assert main(["showers", *words]) == 0
+    after = [_weights(finished.part(name)) for name in MODELS]
     for old, new in zip(before, after, strict=True):
         for ours, theirs in zip(old, new, strict=True):
             np.testing.assert_array_equal(ours, theirs)
+    assert finished.scores.read_text() == scores
+    assert path.read_bytes() == content
     said = capsys.readouterr().out
-    assert "100 test showers" in said
+    assert "Making 100 showers in" in said
     assert "Epoch" not in said
 
 
@@ -132,29 +143,16 @@ def test_ctrl_c_saves_scores_and_can_go_on(
     tmp_path, data, finished, monkeypatch, capsys
 ):
     with monkeypatch.context() as patch:
-        patch.setattr(fitting, "StopOnInterrupt", Interrupted)
-        cut = _run(tmp_path, data, "--models", "gru", "cnn", code=130)
+        patch.setattr(resuming, "StopOnInterrupt", Interrupted)
+        cut = _run(tmp_path, data, "--models", "simple", code=130)
     assert f"train.py showers --resume {cut.path}" in capsys.readouterr().out
-    assert "gru" in json.loads(cut.scores.read_text())
-    assert len(_rows(cut.part("gru"))) == 1
-    assert not cut.part("cnn").last.exists()
+    assert "simple" in json.loads(cut.scores.read_text())
+    assert len(_rows(cut.part("simple"))) == 1
     assert main(["showers", "--resume", str(cut.path)]) == 0
-    for name in ("gru", "cnn"):
-        ours, theirs = _weights(cut.part(name)), _weights(finished.part(name))
-        for one, other in zip(ours, theirs, strict=True):
-            np.testing.assert_allclose(one, other, atol=1e-5)
-    assert len(_rows(cut.part("gru"))) == 2
-
-
-def test_a_lost_file_of_showers_comes_back_on_resume(tmp_path, finished, data, capsys):
-    shutil.copytree(data, tmp_path / "data")
-    path = records.shards_of("test", 100, 0, tmp_path / "data")[0].path
-    content = path.read_bytes()
-    path.unlink()
-    words = ["--resume", str(finished.path), "--data-dir", str(tmp_path / "data")]
-    assert main(["showers", *words]) == 0
-    assert path.read_bytes() == content
-    assert "Making 100 showers in" in capsys.readouterr().out
+    assert len(_rows(cut.part("simple"))) == 2
+    ours, theirs = (_weights(run.part("simple")) for run in (cut, finished))
+    for one, other in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
 
 
 def _one_line(capsys, *parts):
@@ -167,7 +165,7 @@ def _one_line(capsys, *parts):
 @pytest.mark.parametrize("damage", ["missing", "truncated", "foreign"])
 def test_damaged_checkpoints_are_refused(tmp_path, finished, capsys, damage):
     shutil.copytree(finished.path, tmp_path / "run")
-    last = RunFolder(tmp_path / "run").part("gru").last
+    last = RunFolder(tmp_path / "run").part("simple").last
     if damage == "truncated":
         last.write_bytes(last.read_bytes()[:5000])
     elif damage == "foreign":

@@ -18,7 +18,7 @@ from custom_lstm.cells.protocol import names_of_states
 from custom_lstm.heads import Head
 from custom_lstm.layers import GRU, LSTM, RNN, SimpleRNN
 from custom_lstm.tasks.counting.options import Model, Options
-from custom_lstm.training.schedules import one_cycle
+from custom_lstm.training.schedules import largest_divisor, one_cycle
 
 _LAYERS = {"lstm": LSTM, "gru": GRU, "simple": SimpleRNN}
 _CELLS: dict[str, Any] = {
@@ -90,7 +90,7 @@ def build_compiled(options: Options, steps_per_epoch: int) -> keras.Model:
         optimizer,
         loss=head.loss(),
         weighted_metrics=head.metrics(),
-        steps_per_execution=_divisor(steps_per_epoch, at_most=25),
+        steps_per_execution=largest_divisor(steps_per_epoch, at_most=25),
     )
     return model
 
@@ -117,8 +117,3 @@ def _recurrent(options: Model, *, unroll: bool) -> RNN:
         narrow = (options.units + 1) // 2
         return RNN(ProjectedLSTMCell(options.units, narrow, **arguments), **looping)
     return RNN(_CELLS[options.cell](options.units, **arguments), **looping)
-
-
-def _divisor(number: int, at_most: int) -> int:
-    """Return the largest divisor of a number up to a limit."""
-    return max(k for k in range(1, at_most + 1) if number % k == 0)

@@ -1,6 +1,7 @@
 """The training of one network, from wherever it stands."""
 
 import contextlib
+import functools
 from collections.abc import Iterator
 
 import keras
@@ -14,8 +15,8 @@ from custom_lstm.tasks.showers.streams import (
     steps_per_epoch,
     training_batches,
 )
-from custom_lstm.training.callbacks import Recorder, StopOnInterrupt
 from custom_lstm.training.checkpoints import TrainingState
+from custom_lstm.training.resuming import train_rest
 from custom_lstm.training.runs import RunFolder
 
 Sets = dict[str, list[Shard]]
@@ -31,9 +32,6 @@ def train(
 ) -> bool:
     """Train what is left of the epochs; return whether Ctrl-C ended it.
 
-    Where it begins follows from the optimizer's step count alone, so a resumed run
-    repeats no batch and leaves none out.
-
     Args:
         options: all options.
         folder: gets history and checkpoints.
@@ -44,35 +42,39 @@ def train(
     Raises:
         UserError: the folder cannot be written, or a file of showers changed.
     """
-    wanted = options.optimisation
-    steps = steps_per_epoch(options.data.showers, wanted.batch_size)
-    interrupt = StopOnInterrupt()
-    callbacks = [interrupt, Recorder(folder, state, steps, wanted.patience)]
-    epoch, step = divmod(int(model.optimizer.iterations), steps)
-    spans = [(epoch, step, epoch + 1), (epoch + 1, 0, wanted.epochs)]
-    for first, skipped, last in spans if step else [(epoch, 0, wanted.epochs)]:
-        if first >= last or model.stop_training:
-            break
-        batches = training_batches(
-            sets["train"],
-            batch_size=wanted.batch_size,
-            epochs=last,
-            seed=options.run.seed,
-            mirror=options.data.mirror,
-            first_epoch=first,
-            first_step=skipped,
+    return train_rest(
+        model,
+        folder,
+        state,
+        functools.partial(_fit, options, sets, model),
+        epochs=options.optimisation.epochs,
+        steps=steps_per_epoch(options.data.showers, options.optimisation.batch_size),
+        patience=options.optimisation.patience,
+    )
+
+
+def _fit(options, sets, model, callbacks, first, last_epoch, steps):
+    """Train from `(epoch, step)` up to `last_epoch`."""
+    epoch, step = first
+    batches = training_batches(
+        sets["train"],
+        batch_size=options.optimisation.batch_size,
+        epochs=last_epoch,
+        seed=options.run.seed,
+        mirror=options.data.mirror,
+        first_epoch=epoch,
+        first_step=step,
+    )
+    with reading():
+        model.fit(
+            batches,
+            shuffle=False,
+            epochs=last_epoch,
+            initial_epoch=epoch,
+            steps_per_epoch=steps,
+            validation_data=evaluation_batches(sets["validation"]),
+            callbacks=callbacks,
         )
-        with reading():
-            model.fit(
-                batches,
-                epochs=last,
-                initial_epoch=first,
-                steps_per_epoch=steps - skipped,
-                validation_data=evaluation_batches(sets["validation"]),
-                callbacks=callbacks,
-                shuffle=False,
-            )
-    return interrupt.interrupted
 
 
 @contextlib.contextmanager

@@ -96,7 +96,7 @@ def build_network(name: str, options: Model) -> keras.Model:
 
     Example:
 
-    >>> sorted(build_network("cnn", Model()).output_shape)
+    >>> build_network("cnn", Model()).output_names
     ['energy', 'kind', 'x', 'y', 'z']
     """
     images = keras.Input(IMAGE_SHAPE, name="images")

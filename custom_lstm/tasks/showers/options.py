@@ -10,7 +10,6 @@ from custom_lstm.errors import UsageError
 PROG = "train.py showers"
 _DESCRIPTION = """Train a network that looks at 40 slices of a shower in a calorimeter
 and says what hit it, how hard and where; beside it a plain CNN."""
-_KEPT_ON_RESUME = {"resume", "data_dir"}
 
 ModelName = Literal[
     "lstm", "gru", "simple", "peephole", "layer_norm", "coupled", "zoneout", "cnn"
@@ -169,14 +168,7 @@ def parse(words: list[str]) -> Options:
     """
     options = reading.read_words(words, Options(), prog=PROG, description=_DESCRIPTION)
     options.check()
-    if options.resume is not None:
-        ours, default = reading.flat(options), reading.flat(Options())
-        for name in ours:
-            if name not in _KEPT_ON_RESUME and ours[name] != default[name]:
-                raise UsageError(
-                    f"{reading.spelled(name)} cannot change on --resume: the run's own "
-                    "options hold; only --data-dir may be given"
-                )
+    reading.check_resumed(options, Options(), may_change=("data_dir",))
     return options
 
 

@@ -9,11 +9,11 @@ little-endian uint16, `(x, y, layers)`), `energy`, `x`, `y`, `z` (float) and `ki
 (int64); see `generator.Showers`.
 """
 
+import dataclasses
 import functools
 import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -38,17 +38,18 @@ _FEATURES = {
 }
 
 
-class Shard(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Shard:
     """One file of showers.
 
     Args:
         path: where it is, or will be.
-        count: how many showers it holds.
+        showers: how many it holds.
         seed: what they are drawn from; see `generate`.
     """
 
     path: Path
-    count: int
+    showers: int
     seed: tuple[int, ...]
 
 
@@ -98,13 +99,13 @@ def ensure(shards: Sequence[Shard], say: Callable[[str], object] = print) -> Non
     """
     missing = [shard for shard in shards if not shard.path.exists()]
     if missing:
-        showers = sum(shard.count for shard in missing)
+        showers = sum(shard.showers for shard in missing)
         say(f"Making {showers} showers in {missing[0].path.parent}")
     for shard in shards:
         if shard.path.exists():
             check(shard)
         else:
-            write(shard.path, generate(shard.count, shard.seed))
+            write(shard.path, generate(shard.showers, shard.seed))
 
 
 def write(path: Path, showers: Showers) -> None:
@@ -141,8 +142,8 @@ def check(shard: Shard) -> None:
     except (tf.errors.OpError, ValueError) as error:
         reason = str(getattr(error, "message", error)).splitlines()[0]
         raise _unusable(shard.path, reason) from error
-    if count != shard.count:
-        raise _unusable(shard.path, f"it holds {count} showers, not {shard.count}")
+    if count != shard.showers:
+        raise _unusable(shard.path, f"it holds {count} showers, not {shard.showers}")
 
 
 def parse(records: tf.Tensor) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:

@@ -1,5 +1,6 @@
 """What is made of trained networks: scores, arrays and pictures."""
 
+import keras
 import numpy as np
 
 from custom_lstm import plots
@@ -31,10 +32,10 @@ def finish(options: Options, folder: RunFolder, sets: Sets) -> None:
     """
     truth, sums = scoring.look(sets["test"])
     training = scoring.look(sets["train"])
-    models = {
-        name: load_model(folder.path / name / folder.model.name)
+    models: dict[str, keras.Model] = {
+        name: load_model(folder.part(name).model)
         for name in options.model.models
-        if (folder.path / name / folder.model.name).is_file()
+        if folder.part(name).model.is_file()
     }
     said = {name: scoring.answer(model, sets["test"]) for name, model in models.items()}
     said[SUMS] = scoring.by_sums(truth, sums, scoring.calibrate(*training))
@@ -56,7 +57,7 @@ def _save(folder: RunFolder, parts: dict[str, Values]) -> None:
             for name, part in parts.items()
             for key, values in part.items()
         }
-        np.savez_compressed(f, **arrays)
+        np.savez_compressed(f, allow_pickle=False, **arrays)
 
 
 def _draw(

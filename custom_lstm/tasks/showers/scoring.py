@@ -117,14 +117,14 @@ def score(said: Mapping[str, npt.ArrayLike], truth: Values) -> dict[str, Any]:
     """
     scores: dict[str, Any] = {}
     if "energy" in said:
-        error = 100 * np.abs(np.asarray(said["energy"]) / truth["energy"] - 1)
-        scores["energy"] = float(error.mean())
+        errors = 100 * np.abs(np.asarray(said["energy"]) / truth["energy"] - 1)
+        scores["energy"] = float(errors.mean())
         for number, kind in enumerate(KINDS):
-            of_kind = error[truth["kind"] == number]
+            of_kind = errors[truth["kind"] == number]
             scores[f"energy_{kind}"] = float(of_kind.mean()) if len(of_kind) else None
     for axis in [axis for axis in "xyz" if axis in said]:
-        error = float(np.abs(np.asarray(said[axis]) - truth[axis]).mean())
-        scores[axis], scores[f"{axis}_cm"] = 100 * error / SIZES[axis], error
+        away = float(np.abs(np.asarray(said[axis]) - truth[axis]).mean())
+        scores[axis], scores[f"{axis}_cm"] = 100 * away / SIZES[axis], away
     if "kind" in said:
         right = (np.asarray(said["kind"]) > 0.5) == (truth["kind"] == 1)
         scores["kind"] = float(100 * right.mean())

@@ -5,12 +5,10 @@ and for each network a folder with history.csv, curves.png, model.keras, checkpo
 """
 
 import contextlib
-import shutil
 from collections.abc import Iterator
 
 from custom_lstm import plots
 from custom_lstm.errors import UserError
-from custom_lstm.files import replacing
 from custom_lstm.options import to_json
 from custom_lstm.tasks.showers import records
 from custom_lstm.tasks.showers.fitting import Sets, reading, train
@@ -18,7 +16,7 @@ from custom_lstm.tasks.showers.networks import build_compiled
 from custom_lstm.tasks.showers.options import Options, from_json
 from custom_lstm.tasks.showers.results import finish
 from custom_lstm.tasks.showers.streams import steps_per_epoch
-from custom_lstm.training.checkpoints import TrainingState, load_checkpoint
+from custom_lstm.training.checkpoints import TrainingState, keep_model, load_checkpoint
 from custom_lstm.training.runs import RunFolder
 
 TASK = "showers"
@@ -36,7 +34,7 @@ def start(options: Options) -> int:
     """
     sets = _sets(options)
     name = options.run.name or "-".join((TASK, *options.model.models))
-    folder = RunFolder.create(options.run.runs, name)
+    folder = RunFolder.create(options.run.runs, name, options.model.models)
     with _writing(folder):
         folder.write_config(TASK, to_json(options))
     return _go(options, folder, sets)
@@ -104,9 +102,7 @@ def _train(name: str, options: Options, part: RunFolder, sets: Sets) -> bool:
         model.summary()
     interrupted = train(options, part, sets, model, state)
     with _writing(part):
-        with replacing(part.model) as temporary:
-            best = part.best if part.best.is_file() else part.last
-            shutil.copyfile(best, temporary)
+        keep_model(part)
         if state.history:
             columns = state.history[0].keys() - {"epoch"}
             history = {key: [row[key] for row in state.history] for key in columns}

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from custom_lstm.errors import UsageError
 from custom_lstm.tasks.showers.records import Shard, parse
 
 WINDOW = 2000
@@ -18,18 +17,11 @@ EVALUATED_AT_ONCE = 250
 def steps_per_epoch(count: int, batch_size: int) -> int:
     """Return the full batches in an epoch; the remainder is left out.
 
-    Raises:
-        UsageError: there are fewer showers than a batch needs.
-
     Example:
 
     >>> steps_per_epoch(1000, 64)
     15
     """
-    if batch_size > count:
-        raise UsageError(
-            f"--batch-size {batch_size} is larger than the {count} showers of --showers"
-        )
     return count // batch_size
 
 
@@ -61,7 +53,7 @@ def training_batches(
     Returns:
         Batches of images and truth as `records.parse` gives them.
     """
-    steps = steps_per_epoch(sum(shard.count for shard in shards), batch_size)
+    steps = steps_per_epoch(sum(shard.showers for shard in shards), batch_size)
     paths = tf.constant([str(shard.path) for shard in shards])
 
     def batches_of(epoch):
@@ -106,7 +98,7 @@ def training_batches(
 
 def evaluation_batches(shards: Sequence[Shard]) -> tf.data.Dataset:
     """Stream all showers in their own order, as `records.parse` gives them."""
-    batches = -(-sum(shard.count for shard in shards) // EVALUATED_AT_ONCE)
+    batches = -(-sum(shard.showers for shard in shards) // EVALUATED_AT_ONCE)
     records = tf.data.TFRecordDataset([str(shard.path) for shard in shards], "ZLIB")
     return (
         records.batch(EVALUATED_AT_ONCE)
