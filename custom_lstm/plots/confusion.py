@@ -82,7 +82,8 @@ def _matrix(axes: Axes, counts: NDArray[np.int_], theme: Theme) -> None:
         (diagonal, theme.wrong, max(shares[~diagonal].max(), 0.1)),
     ):
         ramp = LinearSegmentedColormap.from_list("", [theme.background, colour])
-        axes.imshow(np.ma.array(shares, mask=hidden), cmap=ramp, vmin=0, vmax=2 * most)
+        some = np.ma.array(shares, mask=hidden)
+        axes.imshow(some, cmap=ramp, vmin=0, vmax=2 * most, aspect="auto")
     for row, column in np.argwhere(counts):
         slip = not diagonal[row, column]
         axes.text(
