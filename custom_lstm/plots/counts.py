@@ -102,11 +102,8 @@ def _strings(axes: Axes, columns: dict[str, NDArray[np.float64]], theme: Theme) 
     total, wrong = columns["strings"], columns["wrong"]
     ones = np.arange(len(total))
     axes.bar(ones, total, color=theme.muted, label="strings")
-    some = wrong > 0
-    if some.any():
-        axes.bar(
-            ones[some], wrong[some], 0.5, color=theme.wrong, label=f"{CROSS} wrong"
-        )
+    some = np.where(wrong > 0, wrong, np.nan)
+    axes.bar(ones, some, 0.5, color=theme.wrong, label=f"{CROSS} wrong")
     axes.set_yscale("log")
     axes.set_ylim(0.5, 3 * max(2, total.max()))
     axes.set_title(f"{wrong.sum():,.0f} of {total.sum():,.0f} counted wrong")

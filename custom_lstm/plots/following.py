@@ -39,14 +39,19 @@ def followed(
     if len(true) > 6:
         raise ValueError(f"at most 6 sequences can be drawn, got {len(true)}")
     with themed(style) as theme:
-        figure = Picture(theme, (WIDTH, 4.6), layout="constrained")
+        rows = -(-len(true) // 3)
+        figure = Picture(theme, (WIDTH, 1.4 + 3.2 * rows), layout="constrained")
         figure.suptitle(title or "")
-        panels = figure.subplots(1, len(true), sharey=True, squeeze=False)[0]
-        for axes, target, answer in zip(panels, true, said, strict=True):
+        panels = figure.subplots(
+            rows, min(len(true), 3), sharey=True, squeeze=False
+        ).flat
+        for axes in panels[len(true) :]:
+            axes.remove()
+        for axes, target, answer in zip(panels, true, said, strict=False):
             line(axes, target, "to be said", theme.muted, "--", "s")
             line(axes, answer, "said", theme.model, "-", "o")
             axes.set_xlabel("step")
             worst = np.abs(answer - target).max()
             axes.set_title(f"largest error {worst:.3f}")
-        panels[0].legend(loc="best")
+        figure.axes[0].legend(loc="best")
     return figure
