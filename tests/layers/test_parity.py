@@ -18,7 +18,7 @@ from keras import layers
 import custom_lstm
 
 BACKEND = keras.backend.backend()
-SHARE = 1 if BACKEND == "tensorflow" else 32
+SHARE = {"tensorflow": 1, "torch": 4, "jax": 32}[BACKEND]
 TURNS = int(os.environ.get("CUSTOM_LSTM_PARITY", 1))
 UNITS, FEATURES = 5, 4
 OPTIONS = {
