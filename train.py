@@ -6,6 +6,12 @@ python train.py --loop custom --recurrent keras  own loop, Keras's LSTM
 python train.py --resume runs/RUN --lengths 4 8  score a finished run
 python train.py --resume runs/RUN --images a.png b.png
 python train.py --help                           every option
+
+Other tasks, each with its own --help:
+
+python train.py count-ones                       count the ones in strings of bits
+python train.py showers                          read showers in a calorimeter
+python train.py walk-through                     add each number to the one before
 """
 
 import contextlib

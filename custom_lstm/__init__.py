@@ -16,7 +16,15 @@ from custom_lstm.cells import (
     ZoneoutLSTMCell,
 )
 from custom_lstm.checking import cell_checks, check_cell
-from custom_lstm.layers import GRU, LSTM, RNN, SimpleRNN, TimeDistributed
+from custom_lstm.layers import (
+    GRU,
+    LSTM,
+    RNN,
+    RecurrentBlock,
+    SimpleRNN,
+    TimeDistributed,
+)
+from custom_lstm.streaming import Stream
 from custom_lstm.tracing import trace
 
 __version__ = "0.1.0"
@@ -32,8 +40,10 @@ __all__ = [
     "LayerNormLSTMCell",
     "PeepholeLSTMCell",
     "ProjectedLSTMCell",
+    "RecurrentBlock",
     "SimpleRNN",
     "SimpleRNNCell",
+    "Stream",
     "TimeDistributed",
     "ZoneoutLSTMCell",
     "__version__",

@@ -10,6 +10,9 @@ from typing import Any, NamedTuple
 
 from custom_lstm.errors import UsageError, UserError
 from custom_lstm.options import nearest
+from custom_lstm.tasks.counting import options as counting
+from custom_lstm.tasks.showers import options as showers
+from custom_lstm.tasks.walk_through import options as walk_through
 from custom_lstm.training import command_line
 from custom_lstm.training.runs import RunFolder
 
@@ -29,7 +32,11 @@ class Task(NamedTuple):
 
 
 _DIGITS = Task(command_line.parse, "custom_lstm.training.session")
-TASKS: dict[str, Task] = {}
+TASKS: dict[str, Task] = {
+    "count-ones": Task(counting.parse, "custom_lstm.tasks.counting.session"),
+    "showers": Task(showers.parse, "custom_lstm.tasks.showers.session"),
+    "walk-through": Task(walk_through.parse, "custom_lstm.tasks.walk_through.session"),
+}
 """Tasks besides the main job, by the word that asks for them."""
 
 

@@ -153,9 +153,15 @@ class Head:
     def _offset(self) -> int | None:
         return self.lowest if self.kind == "totals" else None
 
-    def layer(self) -> keras.layers.Dense:
-        """Return the dense layer, float32 under any dtype policy."""
-        return keras.layers.Dense(self.units, dtype="float32", name=self.kind)
+    def layer(self, **arguments) -> keras.layers.Dense:
+        """Return the dense layer, float32 under any dtype policy.
+
+        Args:
+            **arguments: others of `keras.layers.Dense`.
+        """
+        return keras.layers.Dense(
+            self.units, dtype="float32", name=self.kind, **arguments
+        )
 
     def loss(self) -> keras.losses.Loss:
         """Return the loss that trains it."""

@@ -6,6 +6,7 @@ imports neither Keras nor TensorFlow, so that `--help` and mistyped options answ
 once.
 """
 
+import argparse
 import contextlib
 import dataclasses
 import difflib
@@ -139,6 +140,58 @@ def check_ranges(options: Any, ranges: Mapping[str, tuple[float, float]]) -> Non
             if number is not None and not low <= number <= high:
                 bounds = f"{low} or more" if high == MANY else f"{low} to {high}"
                 raise UsageError(f"{spelled(name)} must be {bounds}, not {number}")
+
+
+def preset_in(words: Sequence[str], presets: Mapping[str, Options]) -> Options:
+    """Return the options that `--preset` names among `words`.
+
+    Args:
+        words: what was typed behind the program's name.
+        presets: options by name; the first holds where none is named.
+
+    Raises:
+        UsageError: there is no such preset.
+
+    Example:
+
+    >>> preset_in(["--preset", "high"], {"low": 1, "high": 9})
+    9
+    """
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--preset", default=next(iter(presets)))
+    try:
+        name = parser.parse_known_args(words)[0].preset
+    except SystemExit:
+        raise UsageError(f"--preset needs one of {', '.join(presets)}") from None
+    if name not in presets:
+        raise UsageError(
+            f"--preset must be one of {', '.join(presets)}, not {name}"
+            f"{nearest(name, presets)}"
+        )
+    return presets[name]
+
+
+def check_resumed(options: Any, default: Any, may_change: Sequence[str]) -> None:
+    """Check that options given beside `--resume` are among those that may change.
+
+    Args:
+        options: what was asked for; has an option `resume`.
+        default: what holds where nothing was typed.
+        may_change: names of the options that may be given.
+
+    Raises:
+        UsageError: names the first other option that was given.
+    """
+    asked, held = flat(options), flat(default)
+    if asked["resume"] is None:
+        return
+    for name in asked:
+        if name not in {"resume", *may_change} and asked[name] != held[name]:
+            allowed = " and ".join(map(spelled, may_change)) or "nothing else"
+            raise UsageError(
+                f"{spelled(name)} cannot change on --resume: the run's own options "
+                f"hold; only {allowed} may be given"
+            )
 
 
 def spelled(name: str) -> str:

@@ -63,7 +63,7 @@ def trace(
     >>> sorted(states)
     ['c', 'candidate', 'forget', 'h', 'input', 'output']
     """
-    found = [found for found in _layers_in(model, set()) if _traceable(found)]
+    found = [found for found in layers_in(model) if _traceable(found)]
     calls: list[tuple[str, Trace]] = []
     given = {"mask": mask, "initial_state": initial_state}
     with contextlib.ExitStack() as stack:
@@ -87,19 +87,37 @@ def trace(
     return traces if len(traces) > 1 else next(iter(traces.values()))
 
 
-def _layers_in(value: Any, seen: set[int]) -> Iterator[keras.layers.Layer]:
-    """All layers in `value`, once each, however deep."""
-    if isinstance(value, keras.layers.Layer):
-        if id(value) in seen:
-            return
-        seen.add(id(value))
-        yield value
-        value = vars(value)
-    if isinstance(value, dict):
-        value = list(value.values())
-    if isinstance(value, list | tuple):
-        for item in value:
-            yield from _layers_in(item, seen)
+def layers_in(
+    model: keras.layers.Layer, leave_out: tuple[type, ...] = ()
+) -> Iterator[keras.layers.Layer]:
+    """All layers in a layer or model, itself included, once each, however deep.
+
+    Args:
+        model: where to look.
+        leave_out: classes of layers that are passed over, with all that is in them.
+
+    Example:
+
+    >>> cell = keras.layers.LSTMCell(2)
+    >>> [type(layer).__name__ for layer in layers_in(keras.layers.RNN(cell))]
+    ['RNN', 'LSTMCell']
+    """
+    seen: set[int] = set()
+
+    def walk(value: Any) -> Iterator[keras.layers.Layer]:
+        if isinstance(value, keras.layers.Layer):
+            if id(value) in seen or isinstance(value, leave_out):
+                return
+            seen.add(id(value))
+            yield value
+            value = vars(value)
+        if isinstance(value, dict):
+            value = list(value.values())
+        if isinstance(value, list | tuple):
+            for item in value:
+                yield from walk(item)
+
+    yield from walk(model)
 
 
 def _traceable(layer: keras.layers.Layer) -> bool:

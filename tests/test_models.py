@@ -66,7 +66,7 @@ def test_every_core_and_length_gives_the_same_answers(head, recurrent, length):
 @pytest.mark.parametrize("pooling", POOLINGS)
 def test_poolings_reduce_an_image_to_a_vector(pooling):
     encoder = build_encoder((3, 4), features=0, pooling=pooling)
-    assert encoder.output_shape == (None, {"flatten": 196, "global": 4}[pooling])
+    assert encoder.output_shape == (None, {"flatten": 144, "global": 4}[pooling])
 
 
 def test_an_answer_depends_on_no_later_digit():

@@ -33,11 +33,17 @@ def test_there_are_examples():
 
 
 def test_options_in_the_readme_exist():
-    from custom_lstm.options import flat
-    from custom_lstm.training.config import Config
+    from custom_lstm.command import TASKS
+    from custom_lstm.options import flat, spelled
+    from custom_lstm.training import command_line
 
-    known = {f"--{name.replace('_', '-')}" for name in flat(Config())}
+    parsers = {"": command_line.parse, **{name: t.parse for name, t in TASKS.items()}}
+    known = {
+        name: {"--help", *map(spelled, flat(parse([])))}
+        for name, parse in parsers.items()
+    }
     lines = [line for line in README.splitlines() if "python train.py" in line]
     assert lines
     for line in lines:
-        assert set(re.findall(r"--[a-z][a-z-]*", line)) <= known | {"--help"}, line
+        name = re.search(r"python train.py ?([a-z][a-z-]*)?", line)[1] or ""
+        assert set(re.findall(r"--[a-z][a-z-]*", line)) <= known[name], line

@@ -2,7 +2,7 @@
 
 from custom_lstm.cells.contract import AbstractRNNCell
 from custom_lstm.cells.gru import GRUCell
-from custom_lstm.cells.initializers import Chrono, GatewiseOrthogonal
+from custom_lstm.cells.initializers import Chrono, ForgetBias, GatewiseOrthogonal
 from custom_lstm.cells.lstm import LSTMCell
 from custom_lstm.cells.simple import SimpleRNNCell
 from custom_lstm.cells.variants import (
@@ -17,6 +17,7 @@ __all__ = [
     "AbstractRNNCell",
     "Chrono",
     "CoupledLSTMCell",
+    "ForgetBias",
     "GRUCell",
     "GatewiseOrthogonal",
     "LSTMCell",

@@ -154,19 +154,28 @@ class GatedCell(AbstractRNNCell):
         Raises:
             ValueError: if `features` is not what the cell was built for.
         """
-        if inputs.shape[-1] != self.kernel.shape[0]:
-            raise ValueError(
-                f"{type(self).__name__} was built for {self.kernel.shape[0]} features. "
-                f"Received inputs of shape {tuple(inputs.shape)}"
-            )
-        masks = self._sequence_masks("inputs") if training and self.dropout else None
-        xW = gatewise_matmul(inputs, self.kernel, masks)
+        self.check_features(inputs.shape)
+        xW = gatewise_matmul(inputs, self.kernel, self.input_masks(training))
         bias = self.input_bias()
         return xW if bias is None else xW + bias
+
+    def check_features(self, shape: Any) -> None:
+        """Raises a `ValueError` unless inputs have the features the cell knows."""
+        if shape[-1] != self.kernel.shape[0]:
+            raise ValueError(
+                f"{type(self).__name__} was built for {self.kernel.shape[0]} features. "
+                f"Received inputs of shape {tuple(shape)}"
+            )
 
     def input_bias(self) -> Any:
         """What the projected inputs are shifted by, or None."""
         return self.bias
+
+    def input_masks(self, training: Any) -> Masks | None:
+        """The masks of the inputs, if they are dropped now."""
+        if training and self.dropout:
+            return self._sequence_masks("inputs")
+        return None
 
     def recurrent_masks(self, training: Any) -> Masks | None:
         """The masks of the hidden state, if it is dropped now."""

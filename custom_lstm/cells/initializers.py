@@ -126,3 +126,49 @@ class Chrono(keras.initializers.Initializer):
     def get_config(self) -> dict[str, Any]:
         """Every constructor argument."""
         return {"max_steps": self.max_steps, "seed": self.seed, "cell": self.cell}
+
+
+@_register
+class ForgetBias(keras.initializers.Initializer):
+    """The bias of an LSTM that hardly forgets at first.
+
+        b_f = value,   b_i = b_g = b_o = 0
+
+    A forget gate of bias 10 lets go of 1/(1 + e¹⁰), 0.005 %, of c in a step. (Keras
+    begins with 1, at which it lets go of 27 %.)
+
+    As `bias_initializer` of an `LSTM` it makes the whole bias, so that
+    `unit_forget_bias` has no effect.
+
+    Args:
+        value: b_f.
+
+    Raises:
+        ValueError: when called with a shape that is no bias of an LSTM.
+
+    Example:
+
+    >>> ops.convert_to_numpy(ForgetBias(3)((8,))).tolist()
+    [0.0, 0.0, 3.0, 3.0, 0.0, 0.0, 0.0, 0.0]
+    """
+
+    makes_whole_bias = True
+
+    def __init__(self, value: float):
+        self.value = value
+
+    def __call__(self, shape: Any, dtype: Any = None) -> Any:
+        """A bias of this shape."""
+        if len(shape) != 1 or shape[0] % 4:
+            raise ValueError(
+                "ForgetBias makes biases of shape (4·units,). Received shape: "
+                f"{tuple(shape)}"
+            )
+        units = shape[0] // 4
+        gate = ops.arange(4 * units) // units
+        dtype = dtype or keras.config.floatx()
+        return ops.where(gate == 1, ops.cast(self.value, dtype), ops.zeros((), dtype))
+
+    def get_config(self) -> dict[str, Any]:
+        """Every constructor argument."""
+        return {"value": self.value}

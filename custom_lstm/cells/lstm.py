@@ -61,6 +61,51 @@ def lstm_step(
     return h, c, LSTMGates(i, f, g, o)
 
 
+def lstm_step_backward(
+    dh: Any, dc: Any, gates: LSTMGates, c_before: Any, c: Any
+) -> tuple[Any, Any]:
+    """The gradients through `lstm_step` with tanh and σ, derived by hand.
+
+    With σ' = σ(1 − σ) and tanh' = 1 − tanh², from h' = o∘tanh(c') and
+    c' = f∘c + i∘g:
+
+        δc' ← δc' + δh'∘o∘(1 − tanh²c')            δc = δc'∘f
+        δz_i = δc'∘g∘i(1−i)                        δz_f = δc'∘c∘f(1−f)
+        δz_g = δc'∘i∘(1−g²)                        δz_o = δh'∘tanh(c')∘o(1−o)
+
+    What remains is linear: δh = δz·Uᵀ, δx = δz·Wᵀ, and, summed over all steps,
+    δW = xᵀ·δz, δU = hᵀ·δz, δb = δz.
+
+    Args:
+        dh: of h', `(batch, units)`: from above and from the next step.
+        dc: of c', `(batch, units)`: from the next step.
+        gates: those of the step.
+        c_before, c: cell state before and after the step, `(batch, units)`.
+
+    Returns:
+        δz `(batch, 4·units)`, and δc `(batch, units)`, of c before the step.
+
+    Source: Werbos, 1990, https://doi.org/10.1109/5.58337; Gers, Schmidhuber and
+    Cummins, 2000, https://doi.org/10.1162/089976600300015015.
+
+    Example:
+
+    >>> one = ops.ones((1, 1))
+    >>> gates = LSTMGates(one * 0.5, one * 0.5, one * 0.0, one)
+    >>> dz, dc = lstm_step_backward(one, one, gates, c_before=one, c=one * 0.0)
+    >>> ops.convert_to_numpy(dz), ops.convert_to_numpy(dc)
+    (array([[0. , 0.5, 1. , 0. ]], dtype=float32), array([[1.]], dtype=float32))
+    """
+    i, f, g, o = gates
+    tanh_c = ops.tanh(c)
+    dc = dc + dh * o * (1 - tanh_c * tanh_c)
+    dz_i = dc * g * (i * (1 - i))
+    dz_f = dc * c_before * (f * (1 - f))
+    dz_g = dc * i * (1 - g * g)
+    dz_o = dh * tanh_c * (o * (1 - o))
+    return ops.concatenate([dz_i, dz_f, dz_g, dz_o], axis=-1), dc * f
+
+
 @keras.saving.register_keras_serializable(package="custom_lstm")
 class LSTMCell(GatedCell):
     """One time step of an LSTM, with states `[h, c]`; see `lstm_step`.

@@ -65,11 +65,16 @@ def saving(subject: Subject) -> str:
 def _classes(config: Any) -> Iterator[dict[str, str]]:
     """Module, class and registered name of each object in a config not of Keras."""
     if isinstance(config, dict):
-        module = config.get("module") or ""
-        foreign = module.partition(".")[0] not in ("", "keras", "builtins")
-        if "class_name" in config and foreign:
-            keys = ("module", "class_name", "registered_name")
-            yield {key: config.get(key) or config["class_name"] for key in keys}
+        if {"class_name", "module"} <= config.keys():
+            module = config["module"] or "__main__"  # which Keras leaves out
+            name = config["class_name"]
+            registered = config.get("registered_name") or name
+            if module.partition(".")[0] not in ("keras", "builtins"):
+                yield {
+                    "module": module,
+                    "class_name": name,
+                    "registered_name": registered,
+                }
         config = list(config.values())
     if isinstance(config, list | tuple):
         for entry in config:

@@ -26,11 +26,14 @@ and that of the backward layer, one after the other.
     Cell
     TensorFlow 1      kernel (F + u, 4u): rows of x above those of h,     i, j, f, o
     BasicLSTMCell     bias (4u,); adds forget_bias to f when it runs
+    TMVA LSTMLayer,   XML: of each gate (u, F), (u, u), (u, 1), under     i, f, c, o
+    GRULayer,         names that mislead: see `tmva`                      r, z, c
+    RNNLayer
 
-The candidate is called g, n or j. Every `from_` function takes what its `to_` function
-returns, and gives back the same numbers; what a library cannot hold is said there.
-Neither torch nor flax is imported; their tensors are accepted as they are. Results are
-new arrays, of the dtype that came.
+The candidate is called g, n, j or c. Every `from_` function takes what its `to_`
+function returns, and gives back the same numbers; what a library cannot hold is said
+there. Neither torch nor flax is imported; their tensors are accepted as they are.
+Results are new arrays, of the dtype that came; of text, float64.
 
 Example:
 
@@ -45,5 +48,24 @@ Example:
 from custom_lstm.convert.flax import from_flax, to_flax
 from custom_lstm.convert.pytorch import from_torch, to_torch
 from custom_lstm.convert.tensorflow1 import from_tf1, to_tf1
+from custom_lstm.convert.tmva import (
+    TMVAFormatError,
+    TMVALayer,
+    from_tmva,
+    save_tmva,
+    to_tmva,
+)
 
-__all__ = ["from_flax", "from_tf1", "from_torch", "to_flax", "to_tf1", "to_torch"]
+__all__ = [
+    "TMVAFormatError",
+    "TMVALayer",
+    "from_flax",
+    "from_tf1",
+    "from_tmva",
+    "from_torch",
+    "save_tmva",
+    "to_flax",
+    "to_tf1",
+    "to_tmva",
+    "to_torch",
+]

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from custom_lstm.data.augment import Augment, augment_images
 from custom_lstm.data.checks import check_sign, check_whole
+from custom_lstm.data.order import epoch_order, index_batches
 from custom_lstm.data.pools import DataError, Digits
 from custom_lstm.data.totals import (
     alternating_signs,
@@ -58,30 +59,6 @@ def steps_per_epoch(n_digits: int, length: int, batch_size: int) -> int:
     return n_digits // (length * batch_size)
 
 
-def epoch_order(n_digits: int, seed: int, epoch: int) -> tf.Tensor:
-    """Give the order of the digits in one epoch: a permutation by (seed, epoch) alone.
-
-    Args:
-        n_digits: how many digits the pool has.
-        seed: of the run, 0 to 2⁶³ − 1.
-        epoch: 0 for the first.
-
-    Returns:
-        int32 tensor `(n_digits,)` that holds 0 to n_digits − 1 once each.
-
-    Raises:
-        DataError: if an argument is out of range.
-
-    >>> sorted(epoch_order(5, seed=1, epoch=0).numpy().tolist())
-    [0, 1, 2, 3, 4]
-    """
-    return _order(
-        check_whole("n_digits", n_digits, least=1),
-        check_whole("seed", seed),
-        check_whole("epoch", epoch),
-    )
-
-
 def training_sequences(
     digits: Digits,
     *,
@@ -125,11 +102,8 @@ def training_sequences(
     >>> next(iter(batches))[0].shape
     TensorShape([2, 2, 28, 28, 1])
     """
-    steps = steps_per_epoch(_pool_size(digits), length, batch_size)
-    epochs = check_whole("epochs", epochs, least=1)
-    seed, start = check_whole("seed", seed), check_sign(start)
-    first_epoch = check_whole("first_epoch", first_epoch, most=epochs)
-    first_step = check_whole("first_step", first_step, most=steps)
+    steps_per_epoch(_pool_size(digits), length, batch_size)
+    start = check_sign(start)
     if augment is not None and not isinstance(augment, Augment):
         raise DataError(f"augment must be an Augment, not {type(augment).__name__}")
     with tf.device("CPU"):
@@ -137,13 +111,6 @@ def training_sequences(
             tf.constant(digits.images[..., None]),
             tf.constant(digits.labels),
         )
-
-    def batches_of(epoch):
-        order = _order(len(digits), seed, epoch)[: steps * batch_size * length]
-        indices = tf.reshape(order, (steps, batch_size, length))
-        begin = tf.where(epoch == first_epoch, first_step, 0)
-        number = epoch * steps + tf.range(steps, dtype=tf.int64)
-        return tf.data.Dataset.from_tensor_slices((number[begin:], indices[begin:]))
 
     def batch(number, indices):
         chosen = tf.gather(images, indices)
@@ -154,13 +121,16 @@ def training_sequences(
         totals = totals_by_cumsum(tf.gather(labels, indices), start)
         return chosen, tf.cast(totals, tf.float32)[..., None]
 
-    left = max(0, (epochs - first_epoch) * steps - first_step)
-    return (
-        tf.data.Dataset.range(first_epoch, epochs)
-        .flat_map(batches_of)
-        .map(batch, num_parallel_calls=tf.data.AUTOTUNE)
-        .apply(tf.data.experimental.assert_cardinality(left))
-        .prefetch(tf.data.AUTOTUNE)
+    batches = index_batches(
+        len(digits),
+        (batch_size, length),
+        epochs=epochs,
+        seed=seed,
+        first_epoch=first_epoch,
+        first_step=first_step,
+    )
+    return batches.map(batch, num_parallel_calls=tf.data.AUTOTUNE).prefetch(
+        tf.data.AUTOTUNE
     )
 
 
@@ -204,15 +174,6 @@ def evaluation_sequences(
         parts = (images.reshape(*shape, *images.shape[1:], 1), totals[..., None], mask)
         sequences = tf.data.Dataset.from_tensor_slices(parts)
     return sequences.batch(batch_size).prefetch(tf.data.AUTOTUNE)
-
-
-def _order(n_digits: int, seed: int, epoch: int | tf.Tensor) -> tf.Tensor:
-    """Sort random 64-bit keys; augmentation draws from keys of negative numbers."""
-    key = tf.stack([tf.cast(seed, tf.int64), tf.cast(epoch, tf.int64)])
-    keys = tf.random.stateless_uniform(
-        (n_digits,), key, minval=None, maxval=None, dtype=tf.int64, alg="philox"
-    )
-    return tf.argsort(keys, stable=True)
 
 
 def _pool_size(digits: Digits) -> int:

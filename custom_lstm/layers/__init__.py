@@ -3,8 +3,17 @@
 from custom_lstm.layers.batch_normalization import BatchNormalization
 from custom_lstm.layers.gru import GRU
 from custom_lstm.layers.lstm import LSTM
+from custom_lstm.layers.recurrent_block import RecurrentBlock
 from custom_lstm.layers.rnn import RNN
 from custom_lstm.layers.simple import SimpleRNN
 from custom_lstm.layers.time_distributed import TimeDistributed
 
-__all__ = ["GRU", "LSTM", "RNN", "BatchNormalization", "SimpleRNN", "TimeDistributed"]
+__all__ = [
+    "GRU",
+    "LSTM",
+    "RNN",
+    "BatchNormalization",
+    "RecurrentBlock",
+    "SimpleRNN",
+    "TimeDistributed",
+]

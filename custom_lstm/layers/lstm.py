@@ -3,9 +3,11 @@
 from typing import Any
 
 import keras
+from keras import ops
 
-from custom_lstm.cells.arguments import own_arguments
+from custom_lstm.cells.arguments import check_choice, own_arguments
 from custom_lstm.cells.lstm import LSTMCell
+from custom_lstm.kernels import lstm as kernels
 from custom_lstm.layers.gated import GatedRNN
 
 
@@ -45,10 +47,16 @@ class LSTM(GatedRNN):
         implementation: 1 gives every gate dropout masks of its own.
         output_activation: tanh of c' in h'. By default the same as `activation`.
         learn_initial_state: whether to learn the state before the first step.
+        kernel: what runs the sequence: `"auto"`, the fastest that can; `"reference"`,
+            the cell, step by step; or another of `custom_lstm.kernels.lstm.KERNELS`.
         **kwargs: `zero_output_for_mask`, `name`, `dtype`, `trainable`.
 
+    Attributes:
+        kernel_used: name of the kernel that the last call ran.
+
     Raises:
-        ValueError: if an argument is out of range.
+        ValueError: if an argument is out of range, or (in a call) the kernel asked
+            for cannot run.
 
     Example:
 
@@ -60,6 +68,7 @@ class LSTM(GatedRNN):
 
     cell_class = LSTMCell
     cell_name = "lstm_cell"
+    kernel_used: str | None = None
 
     def __init__(
         self,
@@ -90,6 +99,79 @@ class LSTM(GatedRNN):
         implementation: int = 2,
         output_activation: Any = None,
         learn_initial_state: bool = False,
+        kernel: str = "auto",
         **kwargs: Any,
     ):
-        super().__init__(own_arguments(locals()), **kwargs)
+        options = own_arguments(locals())
+        check_choice(type(self).__name__, "kernel", kernel, kernels.NAMES)
+        super().__init__({k: v for k, v in options.items() if k != "kernel"}, **kwargs)
+        self.kernel = kernel
+
+    def get_config(self) -> dict[str, Any]:
+        """Every constructor argument."""
+        return {**super().get_config(), "kernel": self.kernel}
+
+    def inner_loop(
+        self, sequences: Any, initial_state: Any, mask: Any, training: Any = False
+    ) -> Any:
+        """All steps, by the kernel chosen for these inputs; see `RNN.inner_loop`."""
+        cell = self.cell
+        request = self._request(sequences, mask, training)
+        kernel = kernels.choose(self.kernel, request)
+        self.kernel_used = kernel.name
+        if kernel.run is None:
+            return super().inner_loop(sequences, initial_state, mask, training)
+        cell.check_features(sequences.shape)
+        if mask is not None:
+            mask = ops.cast(keras.tree.flatten(mask)[0], "bool")
+            mask = mask if len(mask.shape) == 2 else ops.squeeze(mask, -1)
+        if self.go_backwards:
+            sequences = ops.flip(sequences, 1)
+            mask = None if mask is None else ops.flip(mask, 1)
+        dropped = cell.input_masks(training)
+        if dropped is not None:
+            sequences = sequences * ops.expand_dims(dropped[0], 1)
+        bias = cell.bias if cell.use_bias else ops.zeros((4 * cell.units,))
+        weights = cell.kernel, cell.recurrent_kernel, bias
+        tensors = (
+            ops.cast(tensor, self.compute_dtype)
+            for tensor in (sequences, *initial_state, *weights)
+        )
+        outputs, h, c = kernel.run(request, *tensors, mask)
+        if mask is not None:
+            count = mask if self.zero_output_for_mask else _begun(mask)
+            outputs = outputs * ops.cast(count, outputs.dtype)[..., None]
+        return outputs[:, -1], outputs, [h, c]
+
+    def _request(self, sequences: Any, mask: Any, training: Any) -> kernels.Request:
+        cell = self.cell
+        own_masks = cell.implementation == 1 or cell.recurrent_dropout
+        drops = training and (cell.dropout or cell.recurrent_dropout)
+        batch, time, features = sequences.shape
+        return kernels.Request(
+            batch=batch,
+            time=time,
+            features=features,
+            units=cell.units,
+            dtype=self.compute_dtype,
+            masked=mask is not None,
+            cell=type(cell).__name__,
+            activations=(
+                cell.activation,
+                cell.recurrent_activation,
+                cell.output_activation or cell.activation,
+            ),
+            gatewise_dropout=bool(drops and own_masks),
+            unroll=self.unroll,
+            zeros_as_keras=bool(
+                self.unroll
+                and self.go_backwards
+                and self.zero_output_for_mask
+                and mask is not None
+            ),
+        )
+
+
+def _begun(mask: Any) -> Any:
+    """Where a step has been that counts: outputs before are 0, as in Keras."""
+    return ops.cumsum(ops.cast(mask, "int32"), axis=1) > 0

@@ -12,7 +12,7 @@ from custom_lstm.plots.checks import fractions, shaped
 from custom_lstm.plots.lines import line, percent, plain
 from custom_lstm.plots.style import HEIGHT, WIDTH, Picture, Theme, themed
 
-_TITLES = {
+TITLES = {
     "loss": "loss",
     "exact": "exact match",
     "mae": "mean absolute error",
@@ -47,7 +47,7 @@ def curves(
         ['log']
     """
     series = _series(history)
-    panels = [name for name in _TITLES if name in series or f"val_{name}" in series]
+    panels = [name for name in TITLES if name in series or f"val_{name}" in series]
     rows = 1 if len(panels) <= 3 else 2
     with themed(style) as theme:
         figure = Picture(
@@ -62,7 +62,7 @@ def curves(
 
 
 def _series(history: Mapping[str, ArrayLike]) -> dict[str, NDArray[np.float64]]:
-    known = {*_TITLES, "val_loss", "val_exact", "val_mae"}
+    known = {*TITLES, "val_loss", "val_exact", "val_mae"}
     series = {}
     for name in sorted(known & set(history)):
         series[name] = shaped(name, history[name], ("epochs",)).astype(float)
@@ -90,15 +90,15 @@ def _panel(
     drawn = [key for key in looks if key in series]
     for key in drawn:
         line(axes, series[key], *looks[key])
-    axes.set_title(_TITLES[name])
+    axes.set_title(TITLES[name])
     axes.set_xlabel("epoch")
     values = np.concatenate([series[key] for key in drawn])
-    _scale(axes, name, values[np.isfinite(values)])
+    scale(axes, name, values[np.isfinite(values)])
     if name != "learning_rate":
         _ending(axes, name, series[drawn[-1]], looks[drawn[-1]][1])
 
 
-def _scale(axes: Axes, name: str, values: NDArray[np.float64]) -> None:
+def scale(axes: Axes, name: str, values: NDArray[np.float64]) -> None:
     """Choose the axis on which these values are best read."""
     if name == "exact":
         percent(axes, values)

@@ -69,6 +69,8 @@ def positions(
         whole.set_title("exact match at each position")
         if top:
             percent(top[0], high)
+            low, upper = top[0].get_ylim()
+            top[0].set_ylim(top=upper + 0.09 * (upper - low))  # room for the values
             top[0].set_title("the top end, enlarged")
         _label_points((whole, *top)[-1], exact, ceiling, theme)
         lines, labels = whole.get_legend_handles_labels()

@@ -88,7 +88,7 @@ def _layout(n: int, time: int) -> _Layout:
 def predictions(
     images: ArrayLike,
     true_totals: ArrayLike | None,
-    predicted_totals: ArrayLike,
+    predicted_totals: ArrayLike | None,
     signs: ArrayLike,
     title: str | None = None,
     *,
@@ -101,7 +101,7 @@ def predictions(
     Args:
         images: `(n, time, 28, 28)`, or with a last axis of length 1.
         true_totals: `(n, time)`; None where nobody knows them.
-        predicted_totals: `(n, time)`, rounded or not.
+        predicted_totals: `(n, time)`, rounded or not; None where nobody was asked.
         signs: `(time,)`, 1 where the digit is added and -1 where it is subtracted.
         title: stands over the picture; by default, how many totals are right.
         style: "light" or "dark".
@@ -110,7 +110,7 @@ def predictions(
         A figure.
 
     Raises:
-        ValueError: if the shapes do not go together.
+        ValueError: if the shapes do not go together, or there are no totals at all.
 
     Example:
         >>> import numpy as np
@@ -121,13 +121,17 @@ def predictions(
     """
     digits = pictures(images, ("n", "time"))
     n, time = digits.shape[:2]
-    predicted = shaped("predicted_totals", predicted_totals, (n, time))
     before = signed(signs, time)
-    wrong = np.zeros((n, time), bool)
-    heading = "predicted running totals"
-    if true_totals is not None:
-        true = shaped("true_totals", true_totals, (n, time))
-        wrong = marks.wrong(true, predicted)
+    rows = {
+        word: shaped(f"{word}_totals", totals, (n, time))
+        for word, totals in (("true", true_totals), ("predicted", predicted_totals))
+        if totals is not None
+    }
+    if not rows:
+        raise ValueError("one of true_totals and predicted_totals must be given")
+    wrong, heading = np.zeros((n, time), bool), f"{next(iter(rows))} running totals"
+    if len(rows) == 2:
+        wrong = marks.wrong(rows["true"], rows["predicted"])
         heading = f"{wrong.size - wrong.sum()} of {wrong.size} running totals right"
     with themed(style) as theme:
         sheet = _Sheet(_layout(n, time), theme, heading if title is None else title)
@@ -135,10 +139,10 @@ def predictions(
             if wrong[k, t]:
                 sheet.box(k, t)
             sheet.digit(k, t, digits[k, t], float(before[t]))
-            if true_totals is not None:
-                sheet.total(k, t, 0, "true", float(true[k, t]), theme.muted)
-            colour = theme.wrong if wrong[k, t] else theme.model
-            sheet.total(k, t, 1, "predicted", float(predicted[k, t]), colour)
+            for row, (word, totals) in enumerate(rows.items()):
+                colour = theme.muted if word == "true" else theme.model
+                total, mistaken = float(totals[k, t]), bool(wrong[k, t])
+                sheet.total(k, t, row, word, total, colour, mistaken)
     return sheet.figure
 
 
@@ -163,17 +167,25 @@ class _Sheet:
         self._write(x - 0.7 * side, y, marks.sign(before), max(SMALL, 26 * side))
 
     def total(
-        self, sequence: int, step: int, row: int, word: str, total: float, colour: str
+        self,
+        sequence: int,
+        step: int,
+        row: int,
+        word: str,
+        total: float,
+        colour: str,
+        wrong: bool,
     ) -> None:
         """Write a total under the digit and, where a line begins, what it is."""
         (x, y), side = self.layout.centre(sequence, step), self.layout.side
         y += side / 2 + (row + 0.5) * _LINE
-        weight = "bold" if colour == self.theme.wrong else "normal"
+        look: dict[str, Any] = {"color": colour}
+        if wrong and word == "predicted":
+            look = {"color": self.theme.wrong, "weight": "bold"}
         size = TEXT if side > 0.5 else SMALL
-        self._write(x, y, marks.number(total), size, color=colour, weight=weight)
+        self._write(x, y, marks.number(total), size, **look)
         if step % self.layout.steps == 0:
             left = x - _CELL * side / 2
-            colour = self.theme.muted if row == 0 else self.theme.model
             self._write(left, y, word, SMALL, color=colour, ha="right")
 
     def box(self, sequence: int, step: int) -> None:

@@ -32,6 +32,7 @@ class Theme:
     grid: str
     model: str
     wrong: str
+    series: tuple[str, ...]  # several of a kind, none of them "the" model
     digit: Colormap  # no ink .. full ink
     gate: Colormap  # shut .. open
     state: Colormap  # negative .. zero .. positive
@@ -80,6 +81,7 @@ THEMES = {
         grid="#dddddd",
         model="#0072b2",
         wrong="#c44e00",
+        series=("#0072b2", "#c44e00", "#007a59", "#a3447c", "#1a1a1a", "#7a5c00"),
         digit=_ramp("#ffffff", "#000000"),
         gate=_ramp("#f7f7f7", "#8cc9b5", "#009e73", "#00402f"),
         state=_ramp("#003f66", "#0072b2", "#f7f7f7", "#d55e00", "#7a3200"),
@@ -91,6 +93,7 @@ THEMES = {
         grid="#3a3f46",
         model="#56b4e9",
         wrong="#ff8c42",
+        series=("#56b4e9", "#ff8c42", "#00c896", "#e59ac4", "#f2f2f2", "#e6c229"),
         digit=_ramp("#15181c", "#ffffff"),
         gate=_ramp("#1d2126", "#00604a", "#00b384", "#c8ffee"),
         state=_ramp("#bfe3ff", "#56b4e9", "#1d2126", "#f07818", "#ffd9b0"),
@@ -161,7 +164,7 @@ class Picture(Figure):
 
     def _repr_png_(self) -> bytes:
         buffer = io.BytesIO()
-        self.savefig(buffer, format="png", dpi=2 * DPI / 3)
+        self.savefig(buffer, format="png", dpi=DPI / 2)
         return buffer.getvalue()
 
 

@@ -6,6 +6,7 @@ from custom_lstm.data import total_range
 from custom_lstm.heads import Head
 from custom_lstm.models import build_model
 from custom_lstm.training.config import Config
+from custom_lstm.training.schedules import one_cycle
 
 
 def head_of(config: Config) -> Head:
@@ -43,13 +44,7 @@ def build_optimizer(config: Config, steps_per_epoch: int) -> keras.Optimizer:
     options = config.optimisation
     assert options.epochs is not None
     steps = options.epochs * steps_per_epoch
-    warmup = int(options.warmup * steps)
-    rate = keras.optimizers.schedules.CosineDecay(
-        0.0 if warmup else options.learning_rate,
-        steps - warmup,
-        warmup_target=options.learning_rate if warmup else None,
-        warmup_steps=warmup,
-    )
+    rate = one_cycle(options.learning_rate, steps, options.warmup)
     return keras.optimizers.Adam(
         rate,
         beta_2=0.99,

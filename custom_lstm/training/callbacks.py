@@ -3,6 +3,7 @@
 import csv
 import signal
 import threading
+import time
 from types import FrameType
 
 import keras
@@ -21,7 +22,8 @@ class Recorder(keras.callbacks.Callback):
     written; the best one when `val_loss` is the lowest so far (`val_exact` moves in
     jumps).
     The history, in memory, in the checkpoint and in `history.csv`, gets a row
-    for every whole epoch.
+    for every whole epoch. Where epochs are short, `save_every` spares the disk: a
+    kill then costs that many seconds.
 
     Args:
         folder: the run folder.
@@ -29,6 +31,8 @@ class Recorder(keras.callbacks.Callback):
         steps_per_epoch: steps in a whole epoch.
         patience: epochs without a lower loss after which training stops; 0
             never stops.
+        save_every: least seconds between two checkpoints of the last epoch. What is
+            due is written when the training ends.
 
     Raises:
         UserError: (while training) the folder cannot be written.
@@ -40,12 +44,16 @@ class Recorder(keras.callbacks.Callback):
         state: TrainingState,
         steps_per_epoch: int,
         patience: int = 0,
+        save_every: float = 0,
     ):
         super().__init__()
         self.folder = folder
         self.state = state
         self.steps_per_epoch = steps_per_epoch
         self.patience = patience
+        self.save_every = save_every
+        self._saved = time.monotonic()
+        self._due = False
 
     def on_epoch_end(self, epoch, logs=None):
         """Record the epoch that ended, whole or interrupted."""
@@ -57,12 +65,23 @@ class Recorder(keras.callbacks.Callback):
         better = row.get(MONITOR, float("inf")) < self.state.best
         if better:
             self.state.best, self.state.best_epoch = row[MONITOR], epoch + 1
-        save_checkpoint(self.folder.last, self.model, self.state)
+        self._due = True
+        if time.monotonic() - self._saved >= self.save_every:
+            self._save()
         if better:
             save_checkpoint(self.folder.best, self.model, self.state)
-        self._write_history()
         if self.patience and epoch + 1 - self.state.best_epoch >= self.patience:
             self.model.stop_training = True
+
+    def on_train_end(self, logs=None):
+        """Write what is due."""
+        if self._due:
+            self._save()
+
+    def _save(self):
+        save_checkpoint(self.folder.last, self.model, self.state)
+        self._write_history()
+        self._saved, self._due = time.monotonic(), False
 
     def _write_history(self):
         rows = self.state.history

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import keras
 
 from custom_lstm.errors import UserError
 from custom_lstm.files import replacing
+from custom_lstm.training.runs import RunFolder
 
 _STATE = "training_state.json"
 
@@ -68,6 +70,14 @@ def load_checkpoint(path: Path) -> tuple[keras.Model, TrainingState]:
         return load_model(path), TrainingState(**fields)
     except (OSError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
         raise UserError(f"{path} is no checkpoint of this program: {error}") from error
+
+
+def keep_model(folder: RunFolder) -> keras.Model:
+    """Copy the best checkpoint, or else the last, to model.keras, and load that."""
+    with replacing(folder.model) as temporary:
+        found = folder.best if folder.best.is_file() else folder.last
+        shutil.copyfile(found, temporary)
+    return load_model(folder.model)
 
 
 def load_model(path: Path) -> keras.Model:

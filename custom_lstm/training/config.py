@@ -67,12 +67,12 @@ class Optimisation:
     epochs: int | None = None
     """Passes over the training digits; by default what suits the data."""
     batch_size: int | None = None
-    """Sequences in a step; by default what suits the data."""
+    """Sequences in a step; by default what suits the data and the length."""
     learning_rate: float = 0.004
     """Peak of Adam's one-cycle learning rate."""
     warmup: float = 0.25
     """Share of the steps in which the rate rises; it falls to 0 after."""
-    weight_decay: float = 0.0
+    weight_decay: float = 0.05
     """Decoupled weight decay."""
     clip_norm: float = 0.0
     """Largest norm of all gradients together; 0 leaves them as they are."""
@@ -140,7 +140,8 @@ class Config:
         return self.replace(
             data=data,
             epochs=options.epochs or EPOCHS[data],
-            batch_size=options.batch_size or BATCH_SIZES[data],
+            batch_size=options.batch_size
+            or max(1, DIGITS_IN_A_STEP[data] // self.data.length),
         )
 
     @property
@@ -190,7 +191,8 @@ _RANGES: dict[str, tuple[float, float]] = {
     "seed": (0, 2**31 - 1),
     "lengths": (1, reading.MANY),
 }
-EPOCHS = {"mnist": 20, "digits": 40}
+EPOCHS = {"mnist": 28, "digits": 40}
 """Epochs when none are asked for, by pool."""
-BATCH_SIZES = {"mnist": 64, "digits": 16}
-"""Sequences in a step when nothing is asked for, by pool."""
+DIGITS_IN_A_STEP = {"mnist": 256, "digits": 64}
+"""Digits in a step when no batch size is asked for, by pool: as many steps an epoch at
+every length."""

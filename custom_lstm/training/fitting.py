@@ -1,16 +1,17 @@
 """The training of a run, by either loop, from wherever it stands."""
 
 import dataclasses
+import functools
 
 import keras
 
 from custom_lstm import data as datasets
 from custom_lstm.errors import UsageError
 from custom_lstm.training.build import head_of
-from custom_lstm.training.callbacks import Recorder, StopOnInterrupt
 from custom_lstm.training.checkpoints import TrainingState
 from custom_lstm.training.config import Config
 from custom_lstm.training.loop import custom_fit
+from custom_lstm.training.resuming import train_rest
 from custom_lstm.training.runs import RunFolder
 from custom_lstm.training.scoring import DIGITS_AT_ONCE
 
@@ -52,21 +53,19 @@ def train(
     """
     epochs = config.optimisation.epochs
     assert epochs is not None
-    steps = steps_per_epoch(config, pools)
-    interrupt = StopOnInterrupt()
-    callbacks = [
-        interrupt,
-        Recorder(folder, state, steps, config.optimisation.patience),
-    ]
+    callbacks = []
     if config.run.tensorboard:
         callbacks.append(keras.callbacks.TensorBoard(folder.tensorboard))
-    epoch, step = divmod(int(model.optimizer.iterations), steps)
-    if step:  # an epoch that was cut short
-        _fit(config, pools, model, callbacks, (epoch, step), epoch + 1, steps - step)
-        epoch += 1
-    if epoch < epochs and not model.stop_training:
-        _fit(config, pools, model, callbacks, (epoch, 0), epochs, steps)
-    return interrupt.interrupted
+    return train_rest(
+        model,
+        folder,
+        state,
+        functools.partial(_fit, config, pools, model),
+        epochs=epochs,
+        steps=steps_per_epoch(config, pools),
+        patience=config.optimisation.patience,
+        callbacks=callbacks,
+    )
 
 
 def _fit(config, pools, model, callbacks, first, last_epoch, steps):
@@ -80,7 +79,7 @@ def _fit(config, pools, model, callbacks, first, last_epoch, steps):
         epochs=last_epoch,
         seed=config.run.seed,
         start=data.start,
-        augment=_augment(config),
+        augment=augment_of(config),
         first_epoch=epoch,
         first_step=step,
     )
@@ -103,7 +102,8 @@ def _fit(config, pools, model, callbacks, first, last_epoch, steps):
         model.fit(batches, shuffle=False, **common)
 
 
-def _augment(config: Config) -> datasets.Augment | None:
+def augment_of(config: Config) -> datasets.Augment | None:
+    """Return the bounds of the warps that the options ask for."""
     data = config.data
     if not data.augment:
         return None

@@ -11,6 +11,7 @@ import platform
 import re
 import subprocess
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +35,14 @@ class RunFolder:
     path: Path
 
     @classmethod
-    def create(cls, runs: Path, name: str) -> "RunFolder":
+    def create(cls, runs: Path, name: str, parts: Sequence[str] = ("",)) -> "RunFolder":
         """Make `runs/<time>-<name>`, with a number behind if that is taken.
+
+        Args:
+            runs: folder of all runs; made if need be.
+            name: of the run.
+            parts: names of the models, each in a folder of its own, if there are
+                several; see `part`.
 
         Raises:
             UserError: the folder cannot be made or written.
@@ -52,7 +59,8 @@ class RunFolder:
                 except FileExistsError:
                     number += 1
                     path = runs / f"{stem}-{number}"
-            (path / "checkpoints").mkdir()
+            for part in parts:
+                (path / part / "checkpoints").mkdir(parents=True)
         except OSError as error:
             raise UserError(
                 f"cannot make a run folder in {runs}: {error.strerror}; "
@@ -72,6 +80,10 @@ class RunFolder:
         if not (path / "config.json").is_file():
             raise UserError(f"{path} is not a run folder: it holds no config.json")
         return cls(path)
+
+    def part(self, name: str) -> "RunFolder":
+        """Return the folder of one of several models of this run."""
+        return RunFolder(self.path / name)
 
     @property
     def config(self) -> Path:

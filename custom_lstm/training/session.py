@@ -1,6 +1,5 @@
 """A whole run: data, model, training, scores, pictures."""
 
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -8,11 +7,15 @@ import numpy as np
 from custom_lstm import data as datasets
 from custom_lstm.data.images import read_digit_images
 from custom_lstm.errors import UsageError, UserError
-from custom_lstm.files import replacing
 from custom_lstm.models import summarise
 from custom_lstm.training import pictures, scores
 from custom_lstm.training.build import build_compiled, head_of
-from custom_lstm.training.checkpoints import TrainingState, load_checkpoint, load_model
+from custom_lstm.training.checkpoints import (
+    TrainingState,
+    keep_model,
+    load_checkpoint,
+    load_model,
+)
 from custom_lstm.training.command_line import from_json
 from custom_lstm.training.config import EPOCHS, Config
 from custom_lstm.training.fitting import steps_per_epoch, train
@@ -76,10 +79,7 @@ def go_on(asked: Config) -> int:
 
 def _train_and_finish(config, folder, pools, model, state) -> int:
     interrupted = train(config, folder, pools, model, state)
-    with replacing(folder.model) as temporary:
-        found = folder.best if folder.best.is_file() else folder.last
-        shutil.copyfile(found, temporary)
-    model = for_any_length(config, load_model(folder.model))
+    model = for_any_length(config, keep_model(folder))
     results = score_lengths(config, model, pools)
     write_json(folder.scores, results)
     pictures.draw(config, folder, pools, model, state)

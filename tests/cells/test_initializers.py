@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from keras import ops
 
-from custom_lstm import GRU, LSTM, LSTMCell
-from custom_lstm.cells import Chrono, GatewiseOrthogonal
+from custom_lstm import GRU, LSTM, CoupledLSTMCell, LSTMCell
+from custom_lstm.cells import Chrono, ForgetBias, GatewiseOrthogonal
 
 
 def draw(initializer, shape):
@@ -59,13 +59,28 @@ def test_chrono_makes_the_whole_bias_of_a_layer():
     assert gru.cell.bias.shape == (2, 9)
 
 
+def test_a_forget_bias_makes_the_whole_bias_of_a_layer():
+    layer = LSTM(3, bias_initializer=ForgetBias(7))
+    layer.build((None, 5, 2))
+    expected = [0, 0, 0, 7, 7, 7, 0, 0, 0, 0, 0, 0]
+    np.testing.assert_array_equal(layer.cell.bias.numpy(), expected)
+    coupled = CoupledLSTMCell(2, bias_initializer=ForgetBias(7))
+    coupled.build((None, 2))
+    np.testing.assert_array_equal(coupled.bias.numpy(), [-7, -7, 0, 0, 0, 0])
+
+
 @pytest.mark.parametrize(
-    "initializer", [GatewiseOrthogonal(gain=0.5, seed=4), Chrono(9, seed=5)]
+    ("initializer", "shape"),
+    [
+        (GatewiseOrthogonal(gain=0.5, seed=4), (4, 16)),
+        (Chrono(9, seed=5), (4, 16)),
+        (ForgetBias(2.5), (16,)),
+    ],
 )
-def test_initializers_round_trip_with_equal_values(initializer):
+def test_initializers_round_trip_with_equal_values(initializer, shape):
     config = keras.saving.serialize_keras_object(initializer)
     again = keras.saving.deserialize_keras_object(config)
-    np.testing.assert_array_equal(draw(initializer, (4, 16)), draw(again, (4, 16)))
+    np.testing.assert_array_equal(draw(initializer, shape), draw(again, shape))
     cell = LSTMCell(4, recurrent_initializer=initializer, use_bias=False)
     copy = LSTMCell.from_config(cell.get_config())
     assert type(copy.recurrent_initializer) is type(initializer)
@@ -81,6 +96,8 @@ def test_initializers_round_trip_with_equal_values(initializer):
         (lambda: Chrono("long"), "max_steps='long'"),
         (lambda: Chrono(9, cell="rnn"), "cell='rnn'"),
         (lambda: Chrono(9)((10,)), r"\(10,\)"),
+        (lambda: ForgetBias(1)((10,)), r"\(10,\)"),
+        (lambda: ForgetBias(1)((2, 8)), r"\(2, 8\)"),
     ],
 )
 def test_bad_input_is_named(call, message):

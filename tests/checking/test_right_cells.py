@@ -73,9 +73,10 @@ def test_a_right_cell_is_loaded_in_a_fresh_process(cell, how):
     assert how in report["saving"].seen
 
 
-def test_a_cell_that_no_module_holds_is_loaded_in_this_process_and_it_says_so():
+@pytest.mark.parametrize("module", [__name__, "__main__"])
+def test_a_cell_that_no_module_holds_is_loaded_in_this_process_and_it_says_so(module):
     class Local(Leaky):
-        pass
+        __module__ = module
 
     seen = check_cell(Local, checks=["saving"], verbose=False)["saving"].seen
     assert "in this process only: Local" in seen

@@ -83,6 +83,8 @@ def out_of_range(name):
         found |= OF_EVERY_LAYER
     if name in ("LSTM", "GRU"):
         found |= {"use_cudnn": ["yes", None]}
+    if name == "LSTM":
+        found |= {"kernel": ["fast", None, 1]}
     return found
 
 

@@ -49,6 +49,7 @@ def other_value(name, default):
         "seed": 7,
         "implementation": 1,
         "cudnn": False,
+        "kernel": "reference",
         "units": 5,
         "name": "called",
     }

@@ -25,9 +25,9 @@ SERVE = """
 import sys
 import numpy as np
 import tensorflow as tf
-model = tf.saved_model.load(sys.argv[1])
+loaded = tf.saved_model.load(sys.argv[1])
 assert "custom_lstm" not in sys.modules
-np.save(sys.argv[2], model.serve(np.load(sys.argv[3])))
+np.save(sys.argv[2], loaded.serve(np.load(sys.argv[3])))
 """
 
 

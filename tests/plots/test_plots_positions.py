@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from matplotlib.text import Text
 
 from custom_lstm import plots
 
@@ -43,6 +44,17 @@ def test_top_end_shows_model_and_ceiling_and_little_else():
     low, high = plots.positions(EXACT, CEILING, BLIND).axes[1].get_ylim()
     assert 0.97 < low < EXACT.min()
     assert EXACT.max() < high < 1.01
+
+
+def test_values_stand_clear_of_the_title(pixels):
+    exact = [1.0, 0.99, 0.98, 0.83]
+    figure = plots.positions(exact, 0.9975 ** np.arange(1, 5), BLIND)
+    pixels(figure)
+    top, renderer = figure.axes[1], figure.canvas.get_renderer()
+    (title,) = top.findobj(lambda o: isinstance(o, Text) and "top" in o.get_text())
+    place = title.get_window_extent(renderer)
+    for text in top.texts:
+        assert not place.overlaps(text.get_window_extent(renderer)), text
 
 
 def test_low_scores_need_no_enlargement():

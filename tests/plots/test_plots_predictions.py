@@ -100,6 +100,17 @@ def test_mistakes_are_boxed_crossed_and_bold(style, drawn_digits):
     assert all(same_color(text.get_color(), THEMES[style].wrong) for text in said)
 
 
+def test_a_task_nobody_was_asked_has_no_predicted_row(style, whole, drawn_digits):
+    figure = plots.predictions(drawn_digits(1, 2), [[5, 2]], None, [1, -1], style=style)
+    assert texts(figure) == ["true running totals", "+", "5", "true", "−", "2"]
+    whole(figure)
+
+
+def test_no_totals_at_all_is_an_error(drawn_digits):
+    with pytest.raises(ValueError, match="true_totals and predicted_totals must be"):
+        plots.predictions(drawn_digits(1, 2), None, None, [1, -1])
+
+
 def test_digits_of_unknown_truth_have_no_true_row(style, whole, drawn_digits):
     figure = plots.predictions(drawn_digits(1, 2), None, [[5, 2]], [1, -1], style=style)
     assert texts(figure) == [

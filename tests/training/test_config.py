@@ -95,7 +95,15 @@ def _train(*words):
 
 @pytest.mark.parametrize(
     ("words", "code"),
-    [(["--help"], 0), (["--lenght", "3"], 2), (["--resume", "nowhere"], 1)],
+    [
+        (["--help"], 0),
+        (["--lenght", "3"], 2),
+        (["--resume", "nowhere"], 1),
+        (["count-ones", "--help"], 0),
+        (["count-ones", "--length", "0"], 2),
+        (["walk-through", "--stepz", "3"], 2),
+        (["count-zeros"], 2),
+    ],
 )
 def test_help_and_mistakes_answer_without_importing_keras(words, code):
     done = _train(*words)

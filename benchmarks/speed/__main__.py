@@ -1,0 +1,84 @@
+"""Measure how fast everything is, beside Keras and PyTorch, in one run.
+
+    python benchmarks/speed                       TensorFlow: all parts, about 15 min
+    python benchmarks/speed --short               each part once, small: about 2 min
+    python benchmarks/speed --parts layer job     some parts
+    KERAS_BACKEND=torch python benchmarks/speed --parts layer
+    python benchmarks/speed --json F --picture F.png
+
+Candidates run in turn, round after round, and what is printed are ratios with their
+quartiles: 2.00 says that the other takes twice our time. Needs PyTorch besides the
+package (`pip install torch`). Run nothing else beside it.
+"""
+
+import argparse
+import json
+import os
+import platform
+import sys
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+sys.path.insert(0, str(Path(__file__).parent))
+PARTS = ("layer", "job", "pipeline", "time-distributed", "growth", "start", "memory")
+
+
+def run(part: str, short: bool) -> dict:
+    """Measure one part."""
+    if part == "layer":
+        import layer
+
+        shapes = dict(list(layer.SHAPES.items())[:2]) if short else layer.SHAPES
+        return {
+            f"{name}, {'train' if train else 'infer'}": layer.measure(
+                shape, train, 5 if short else 30
+            )
+            for name, shape in shapes.items()
+            for train in (True, False)
+        }
+    if part in ("job", "pipeline"):
+        import job
+
+        if part == "pipeline":
+            return job.measure_pipeline(4, 40 if short else 400)
+        lengths, runs = ((4,), 5) if short else ((4, 6), 30)
+        return {f"length {n}": job.measure_step(n, runs) for n in lengths}
+    import growth
+
+    measure = {
+        "time-distributed": growth.measure_time_distributed,
+        "growth": growth.measure_growth,
+        "start": growth.measure_start,
+        "memory": lambda short: {} if short else growth.measure_memory(),
+    }
+    return measure[part](short)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
+    parser.add_argument("--short", action="store_true")
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--picture", type=Path)
+    options = parser.parse_args()
+    import keras
+    import report
+    import torch  # noqa: F401 - before TensorFlow: the other order can crash
+
+    found = {
+        "machine": f"{os.cpu_count()} cores, {platform.machine()}",
+        "backend": keras.backend.backend(),
+    }
+    for part in options.parts:
+        found[part] = run(part, options.short)
+        print(report.text(part, found[part]), flush=True)
+    if options.json:
+        options.json.write_text(json.dumps(found, indent=1, default=float) + "\n")
+    if options.picture:
+        report.draw(found, options.picture)
+
+
+if __name__ == "__main__":
+    main()

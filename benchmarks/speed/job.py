@@ -1,0 +1,202 @@
+"""The main job's training step, against stock Keras and PyTorch, and what feeds it."""
+
+import time
+from collections.abc import Callable
+
+import keras
+import numpy as np
+import tensorflow as tf
+import torch
+from timing import interleaved, summary
+
+from custom_lstm import data
+from custom_lstm.training.build import build_compiled, head_of
+from custom_lstm.training.config import Config
+from custom_lstm.training.fitting import augment_of
+
+BATCH = 64
+
+
+def measure_step(length: int, runs: int) -> dict:
+    """Time one training step of the default network, everything included."""
+    config = Config().replace(length=length).settled("mnist")
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (BATCH, length, 28, 28, 1)).astype("uint8")
+    totals = rng.integers(-5, 6, (BATCH, length, 1)).astype("float32")
+    ours = build_compiled(config, 100)
+    layer = build_compiled(config.replace(recurrent="layer"), 100)
+    candidates = {
+        "ours": _keras_step(ours, images, totals),
+        "ours, --recurrent layer": _keras_step(layer, images, totals),
+        "Keras's own layers": _keras_step(stock(config), images, totals),
+        "PyTorch, channels last": _torch_step(config, images, totals),
+        "convolutions and matrix products": floor(config),
+    }
+    return summary(interleaved(candidates, runs, seconds=90), "ours")
+
+
+def measure_pipeline(length: int, batches: int = 400) -> dict:
+    """Digits a second that the pipeline alone delivers, plain and warped."""
+    pools = data.load_pools("mnist")
+    found = {}
+    for name, augment in (("plain", None), ("warped", augment_of(Config()))):
+        stream = iter(
+            data.training_sequences(
+                pools.train,
+                length=length,
+                batch_size=BATCH,
+                epochs=4,
+                seed=0,
+                augment=augment,
+            )
+        )
+        for _ in range(20):
+            next(stream)
+        started, used = time.perf_counter(), time.process_time()
+        for _ in range(batches):
+            next(stream)
+        seconds = time.perf_counter() - started
+        found[name] = {
+            "digits_per_second": batches * BATCH * length / seconds,
+            "ms_a_batch": 1e3 * seconds / batches,
+            "cpu_ms_a_batch": 1e3 * (time.process_time() - used) / batches,
+        }
+    return found
+
+
+def stock(config: Config) -> keras.Model:
+    """The same network of Keras's own layers, one TimeDistributed around each."""
+    layers, model, head = keras.layers, config.model, head_of(config)
+    images = keras.Input((config.data.length, 28, 28, 1), dtype="uint8")
+    stack = [layers.Rescaling(1 / 255)]
+    for block, width in enumerate(model.filters):
+        size, padding = (5, "valid") if block == 0 else (3, "same")
+        stack += [
+            layers.Conv2D(width, size, padding=padding, use_bias=False),
+            layers.MaxPooling2D(2, padding="same"),
+            layers.BatchNormalization(momentum=0.9),
+            layers.ReLU(),
+        ]
+    stack += [layers.Flatten(), layers.Dense(model.features, use_bias=False)]
+    stack += [layers.BatchNormalization(momentum=0.9), layers.ReLU()]
+    x = images
+    for layer in stack:
+        x = layers.TimeDistributed(layer)(x)
+    x = layers.LSTM(model.units, return_sequences=True)(x)
+    network = keras.Model(images, head.layer()(x))
+    network.compile("adam", head.loss())
+    return network
+
+
+def _keras_step(model: keras.Model, images, totals) -> Callable[[], object]:
+    images, totals = tf.constant(images), tf.constant(totals)
+
+    @tf.function
+    def step():
+        with tf.GradientTape() as tape:
+            loss = model.loss(totals, model(images, training=True))
+        gradients = tape.gradient(loss, model.trainable_variables)
+        model.optimizer.apply(gradients, model.trainable_variables)
+        return loss
+
+    return lambda: step().numpy()
+
+
+class TorchNetwork(torch.nn.Module):
+    """The same network in PyTorch's terms."""
+
+    def __init__(self, config: Config):
+        super().__init__()
+        nn, model, before = torch.nn, config.model, 1
+        blocks = []
+        for block, width in enumerate(model.filters):
+            size, padding = (5, 0) if block == 0 else (3, 1)
+            blocks += [
+                nn.Conv2d(before, width, size, padding=padding, bias=False),
+                nn.MaxPool2d(2, ceil_mode=True),
+                nn.BatchNorm2d(width),
+                nn.ReLU(),
+            ]
+            before = width
+        blocks += [nn.Flatten(), nn.Linear(4 * before, model.features, bias=False)]
+        blocks += [nn.BatchNorm1d(model.features), nn.ReLU()]
+        self.encoder = nn.Sequential(*blocks).to(memory_format=torch.channels_last)
+        self.core = nn.LSTM(model.features, model.units, batch_first=True)
+        self.head = nn.Linear(model.units, head_of(config).units)
+
+    def forward(self, images):
+        batch, length = images.shape[:2]
+        digits = images.reshape(batch * length, 1, 28, 28).float() / 255
+        digits = digits.contiguous(memory_format=torch.channels_last)
+        features = self.encoder(digits).reshape(batch, length, -1)
+        return self.head(self.core(features)[0])
+
+
+def _torch_step(config: Config, images, totals) -> Callable[[], object]:
+    network = TorchNetwork(config)
+    images = torch.tensor(images)
+    classes = torch.tensor(totals - head_of(config).lowest).long().reshape(-1)
+    optimizer = torch.optim.Adam(network.parameters(), fused=True)
+
+    def step():
+        optimizer.zero_grad(set_to_none=True)
+        answers = network(images).reshape(len(classes), -1)
+        loss = torch.nn.functional.cross_entropy(answers, classes)
+        loss.backward()
+        optimizer.step()
+        return float(loss.detach())
+
+    return step
+
+
+def floor(config: Config) -> Callable[[], object]:
+    """The step's convolutions and matrix products, forward and backward, alone."""
+    digits, model = BATCH * config.data.length, config.model
+    sides, before, work = [28, 12, 6, 3], 1, []
+    for block, (side, width) in enumerate(zip(sides, model.filters, strict=True)):
+        size, padding = (5, "VALID") if block == 0 else (3, "SAME")
+        x, W = (
+            tf.ones((digits, side, side, before)),
+            tf.ones((size, size, before, width)),
+        )
+        y = tf.nn.conv2d(x, W, 1, padding)
+        work.append((x, W, y, padding, block > 0))
+        before = width
+    n, features = model.units, model.features
+    flat = 2 * 2 * model.filters[-1]
+    dense = [  # rows, from, to
+        (digits, flat, features),
+        (digits, features, 4 * n),
+        (digits, n, 4 * n),
+        (digits, n, head_of(config).units),
+    ]
+    matrices = [
+        tuple(tf.ones(shape) for shape in ((r, a), (a, b), (r, b))) for r, a, b in dense
+    ]
+
+    @tf.function
+    def run():
+        done = []
+        for x, W, y, padding, inner in work:
+            done.append(tf.nn.conv2d(x, W, 1, padding))
+            raw = {"strides": [1, 1, 1, 1], "padding": padding}
+            done.append(
+                tf.raw_ops.Conv2DBackpropFilter(
+                    input=x, filter_sizes=W.shape, out_backprop=y, **raw
+                )
+            )
+            if inner:
+                done.append(
+                    tf.raw_ops.Conv2DBackpropInput(
+                        input_sizes=x.shape, filter=W, out_backprop=y, **raw
+                    )
+                )
+        for x, W, y in matrices:
+            done += [
+                tf.matmul(x, W),
+                tf.matmul(x, y, transpose_a=True),
+                tf.matmul(y, W, transpose_b=True),
+            ]
+        return [tf.reduce_max(result) for result in done]
+
+    return lambda: [float(value) for value in run()]

@@ -1,0 +1,156 @@
+"""The LSTM layer alone, against Keras's and PyTorch's, at six shapes.
+
+Runs on whichever backend KERAS_BACKEND names; on TensorFlow beside `torch.nn.LSTM` and
+the matrix products alone, which no implementation can do without.
+"""
+
+from collections.abc import Callable
+
+import keras
+import numpy as np
+import torch
+from timing import interleaved, summary
+
+import custom_lstm
+
+SHAPES = {  # batch, time, features, units
+    "small": (32, 6, 128, 64),
+    "narrow": (64, 20, 64, 24),
+    "middle": (64, 50, 64, 128),
+    "Keras's own benchmark": (256, 256, 256, 32),
+    "wide": (32, 40, 1000, 1000),
+    "one long sequence": (1, 1000, 64, 64),
+}
+LONGEST_UNROLLED = 64
+
+
+def measure(shape: tuple[int, int, int, int], train: bool, runs: int) -> dict:
+    """Time every candidate at one shape."""
+    batch, time, features, units = shape
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(batch, time, features)).astype("float32")
+    above = rng.normal(size=(batch, time, units)).astype("float32")
+    sequences = {"return_sequences": True}
+    layers = {
+        "ours": custom_lstm.LSTM(units, **sequences),
+        "keras.layers.LSTM": keras.layers.LSTM(units, **sequences),
+        "keras.layers.RNN(LSTMCell)": keras.layers.RNN(
+            keras.layers.LSTMCell(units), **sequences
+        ),
+    }
+    if time <= LONGEST_UNROLLED:
+        layers["keras.layers.LSTM, unrolled"] = keras.layers.LSTM(
+            units, unroll=True, **sequences
+        )
+    prepare = {"tensorflow": _tensorflow, "torch": _torch, "jax": _jax}
+    prepare = prepare[keras.backend.backend()]
+    candidates = {
+        name: prepare(layer, x, above, train) for name, layer in layers.items()
+    }
+    if keras.backend.backend() == "tensorflow":
+        candidates["torch.nn.LSTM"] = torch_lstm(x, above, units, train)
+        candidates["matrix products"] = products(shape, train)
+    found = summary(interleaved(candidates, runs), "ours")
+    kernel = layers["ours"].kernel_used
+    return {"shape": shape, "kernel": kernel, "candidates": found}
+
+
+def _tensorflow(layer, x, above, train) -> Callable[[], object]:
+    import tensorflow as tf
+
+    layer.build(x.shape)
+    x, above = tf.constant(x), tf.constant(above)
+    weights = [weight.value for weight in layer.trainable_weights]
+
+    @tf.function
+    def infer():
+        return layer(x)
+
+    @tf.function
+    def step():
+        with tf.GradientTape() as tape:
+            tape.watch([x, *weights])
+            form = tf.reduce_sum(layer(x) * above)
+        return tape.gradient(form, [x, *weights])
+
+    return step if train else infer
+
+
+def _torch(layer, x, above, train) -> Callable[[], object]:
+    layer.build(x.shape)
+    x, above = torch.tensor(x, requires_grad=train), torch.tensor(above)
+    weights = [weight.value for weight in layer.trainable_weights]
+
+    def step():
+        return torch.autograd.grad((layer(x) * above).sum(), [x, *weights])
+
+    def infer():
+        with torch.no_grad():
+            return layer(x)
+
+    return step if train else infer
+
+
+def _jax(layer, x, above, train) -> Callable[[], object]:
+    import jax
+
+    layer.build(x.shape)
+    weights = [weight.value for weight in layer.trainable_variables]
+    fixed = [weight.value for weight in layer.non_trainable_variables]
+
+    def form(x, weights):
+        return (layer.stateless_call(weights, fixed, x)[0] * above).sum()
+
+    compiled = jax.jit(jax.grad(form, argnums=(0, 1)) if train else form)
+    x = jax.numpy.asarray(x)
+    return lambda: jax.block_until_ready(compiled(x, weights))
+
+
+def torch_lstm(x, above, units, train) -> Callable[[], object]:
+    """PyTorch's own layer."""
+    layer = torch.nn.LSTM(x.shape[-1], units, batch_first=True)
+    x, above = torch.tensor(x, requires_grad=train), torch.tensor(above)
+
+    def step():
+        form = (layer(x)[0] * above).sum()
+        return torch.autograd.grad(form, [x, *layer.parameters()])
+
+    def infer():
+        with torch.no_grad():
+            return layer(x)
+
+    return step if train else infer
+
+
+def products(shape, train) -> Callable[[], object]:
+    """The matrix products that an LSTM needs, and nothing else."""
+    import tensorflow as tf
+
+    batch, time, features, units = shape
+    x, W = tf.ones((batch * time, features)), tf.ones((features, 4 * units))
+    h, U = tf.ones((batch, units)), tf.ones((units, 4 * units))
+    z, all_z = tf.ones((batch, 4 * units)), tf.ones((batch * time, 4 * units))
+    all_h = tf.ones((batch * time, units))
+
+    @tf.function
+    def run():
+        def forward(t, h):
+            return t + 1, 1e-9 * tf.matmul(h, U)[:, :units]
+
+        def backward(t, z):
+            return t + 1, 1e-9 * tf.tile(tf.matmul(z, U, transpose_b=True), (1, 4))
+
+        loop = {"maximum_iterations": time}
+        last = tf.while_loop(lambda t, h: t < time, forward, (0, h), **loop)[1]
+        results = [tf.matmul(x, W), last]
+        if train:
+            last = tf.while_loop(lambda t, z: t < time, backward, (0, z), **loop)[1]
+            results += [
+                last,
+                tf.matmul(all_z, W, transpose_b=True),
+                tf.matmul(x, all_z, transpose_a=True),
+                tf.matmul(all_h, all_z, transpose_a=True),
+            ]
+        return [tf.reduce_sum(result) for result in results]
+
+    return run

@@ -1,0 +1,58 @@
+"""Times that can be compared: all candidates in turn, round after round."""
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+
+def interleaved(
+    candidates: dict[str, Callable[[], object]], runs: int, seconds: float = 20.0
+) -> dict[str, np.ndarray]:
+    """Run every candidate once a round, so that all see the same machine.
+
+    Args:
+        candidates: functions by name, each of which waits for its own result.
+        runs: rounds counted, after one that is not.
+        seconds: stop early once this much time has gone by, though not before
+            five rounds.
+
+    Returns:
+        Seconds of every round, by name.
+    """
+    for run in candidates.values():
+        run()
+    times: dict[str, list[float]] = {name: [] for name in candidates}
+    begun = time.perf_counter()
+    for done in range(runs):
+        if done >= 5 and time.perf_counter() - begun > seconds:
+            break
+        for name, run in candidates.items():
+            started = time.perf_counter()
+            run()
+            times[name].append(time.perf_counter() - started)
+    return {name: np.array(values) for name, values in times.items()}
+
+
+def summary(times: dict[str, np.ndarray], ours: str) -> dict[str, dict[str, float]]:
+    """Median and quartiles in milliseconds, and each one's ratio to ours by rounds.
+
+    A ratio of 2 says that the other takes twice our time.
+    """
+    found = {}
+    for name, values in times.items():
+        low, middle, high = np.percentile(1e3 * values, [25, 50, 75])
+        ratio = np.percentile(values / times[ours], [25, 50, 75])
+        found[name] = {
+            "ms": middle,
+            "ms_quartiles": [low, high],
+            "times_ours": ratio[1],
+            "times_ours_quartiles": [ratio[0], ratio[2]],
+            "runs": len(values),
+        }
+    return found
+
+
+def geometric_mean(values: list[float]) -> float:
+    """The mean of ratios."""
+    return float(np.exp(np.mean(np.log(values))))

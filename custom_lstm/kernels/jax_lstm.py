@@ -1,0 +1,87 @@
+"""A whole LSTM sequence on JAX, with its backward pass derived by hand.
+
+The equations of a step, forward and backward, are `custom_lstm.cells.lstm`'s. A loop
+holds one matrix product a step; the gradients of W, U, b and x are taken once, over the
+whole sequence. Second derivatives are JAX's, of the backward pass.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from custom_lstm.cells.lstm import LSTMGates, lstm_step, lstm_step_backward
+
+
+def lstm_sequence(
+    x: Any, h: Any, c: Any, W: Any, U: Any, b: Any, mask: Any = None
+) -> tuple[Any, Any, Any]:
+    """All steps of a sequence in one `lax.scan`, and one more for the gradients.
+
+    Args:
+        x: `(batch, time, features)`.
+        h, c: states before the first step, `(batch, units)`.
+        W: `(features, 4·units)`, gates in the order i, f, g, o.
+        U: `(units, 4·units)`.
+        b: `(4·units,)`.
+        mask: boolean `(batch, time)`; where False the states stay. Or None.
+
+    Returns:
+        h after every step, `(batch, time, units)`, and the last h and c.
+
+    Example:
+
+    >>> x, zero = jnp.ones((2, 5, 3)), jnp.zeros((2, 4))
+    >>> W, U, b = jnp.ones((3, 16)), jnp.ones((4, 16)), jnp.zeros(16)
+    >>> hs, h, c = lstm_sequence(x, zero, zero, W, U, b)
+    >>> hs.shape, bool((hs[:, -1] == h).all())
+    ((2, 5, 4), True)
+    """
+    xW = jnp.swapaxes(x, 0, 1) @ W + b
+    keep = None if mask is None else jnp.swapaxes(mask, 0, 1)[..., None]
+    hs, h, c = _recurrence(xW, h, c, U, keep)
+    return jnp.swapaxes(hs, 0, 1), h, c
+
+
+@jax.custom_vjp
+def _recurrence(xW: Any, h: Any, c: Any, U: Any, keep: Any) -> tuple[Any, Any, Any]:
+    """Everything behind `x·W + b`, time-major."""
+    return _forward(xW, h, c, U, keep)[0]
+
+
+def _forward(xW: Any, h: Any, c: Any, U: Any, keep: Any) -> Any:
+    def step(states, inputs):
+        h, c = states
+        xW, keep = inputs
+        new_h, new_c, gates = lstm_step(xW, h @ U, c)
+        if keep is not None:
+            new_h, new_c = jnp.where(keep, new_h, h), jnp.where(keep, new_c, c)
+        return (new_h, new_c), (new_h, new_c, gates)
+
+    (last_h, last_c), (hs, cs, gates) = jax.lax.scan(step, (h, c), (xW, keep))
+    hs_before = jnp.concatenate([h[None], hs[:-1]])
+    cs_before = jnp.concatenate([c[None], cs[:-1]])
+    return (hs, last_h, last_c), (hs_before, cs_before, cs, gates, U, keep)
+
+
+def _backward(saved: Any, above: Any) -> Any:
+    hs_before, cs_before, cs, gates, U, keep = saved
+    dhs, dh, dc = above
+
+    def step(carry, inputs):
+        dh, dc = carry
+        above, c_before, c, gates, keep = inputs
+        dh = dh + above
+        dz, new_dc = lstm_step_backward(dh, dc, LSTMGates(*gates), c_before, c)
+        if keep is None:
+            return (dz @ U.T, new_dc), dz
+        dz = jnp.where(keep, dz, 0)
+        return (jnp.where(keep, dz @ U.T, dh), jnp.where(keep, new_dc, dc)), dz
+
+    inputs = (dhs, cs_before, cs, gates, keep)
+    (dh, dc), dz = jax.lax.scan(step, (dh, dc), inputs, reverse=True)
+    dU = jnp.tensordot(hs_before, dz, axes=((0, 1), (0, 1)))
+    return dz, dh, dc, dU, None
+
+
+_recurrence.defvjp(_forward, _backward)

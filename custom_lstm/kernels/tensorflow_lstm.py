@@ -1,0 +1,259 @@
+"""A whole LSTM sequence on TensorFlow, with its backward pass derived by hand.
+
+The equations of a step, forward and backward, are `custom_lstm.cells.lstm`'s. What is
+linear happens once for all steps: x·W before the loop, and after the backward loop
+δW = Σ x_tᵀ·δz_t, δU = Σ h_{t−1}ᵀ·δz_t, δb = Σ δz_t and δx_t = δz_t·Wᵀ. Where a mask is
+False, h, c, δh and δc pass through the step unchanged. Second derivatives are those of
+autodiff.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import tensorflow as tf
+
+from custom_lstm.cells.lstm import LSTMGates, lstm_step, lstm_step_backward
+
+
+def lstm_sequence(
+    x: Any,
+    h: Any,
+    c: Any,
+    W: Any,
+    U: Any,
+    b: Any,
+    mask: Any = None,
+    *,
+    unroll: bool = False,
+    shards: int = 1,
+    xla: bool = False,
+) -> tuple[Any, Any, Any]:
+    """All steps of a sequence, with the backward pass above in place of autodiff.
+
+    Args:
+        x: `(batch, time, features)`, any float type.
+        h, c: states before the first step, `(batch, units)`.
+        W: `(features, 4·units)`, gates in the order i, f, g, o.
+        U: `(units, 4·units)`.
+        b: `(4·units,)`.
+        mask: boolean `(batch, time)`, or None.
+        unroll: write the steps out; needs a known `time`. Or one loop, the graph of
+            which has the same size for every `time`.
+        shards: parts of the batch that step side by side, a core each.
+        xla: compile both passes for these very shapes.
+
+    Returns:
+        h after every step, `(batch, time, units)`, and the last h and c.
+
+    Example:
+
+    >>> x, zero = tf.ones((2, 5, 3)), tf.zeros((2, 4))
+    >>> W, U, b = tf.ones((3, 16)), tf.ones((4, 16)), tf.zeros(16)
+    >>> hs, h, c = lstm_sequence(x, zero, zero, W, U, b)
+    >>> hs.shape, bool(tf.reduce_all(hs[:, -1] == h))
+    (TensorShape([2, 5, 4]), True)
+    """
+    forward, backward = _COMPILED if xla else (_forward_pass, _backward_pass)
+
+    def plain(x, h, c, W, U, b):
+        return _forward_pass(x, h, c, W, U, b, mask, unroll, shards)[0]
+
+    @tf.custom_gradient
+    def sequence(*inputs):
+        x, h, c, W, U, b = (tf.stop_gradient(tensor) for tensor in inputs)
+        outputs, saved = forward(x, h, c, W, U, b, mask, unroll, shards)
+
+        @tf.custom_gradient
+        def gradient_of(*sources):
+            above = sources[len(inputs) :]
+            dhs, dh, dc = (tf.stop_gradient(tensor) for tensor in above)
+            found = backward(saved, W, U, dhs, dh, dc, unroll)
+            return found, lambda *v: _second(plain, inputs, above, v)
+
+        return outputs, lambda *above: gradient_of(*inputs, *above)
+
+    return sequence(x, h, c, W, U, b)
+
+
+class _Part(NamedTuple):
+    """What the backward pass needs of a part of the batch, as `_Loop.save` keeps it."""
+
+    gates: Any
+    cs: Any  # one entry more: before the first step
+    keep: Any
+
+
+class _Saved(NamedTuple):
+    """What the backward pass needs of the whole."""
+
+    rows: Any  # x, (time·batch, features)
+    hs: Any  # (time + 1, batch, units), from before the first step
+    parts: list[_Part]
+
+
+def _forward_pass(x, h, c, W, U, b, mask, unroll, shards):
+    loop, n = _Loop(x, unroll), U.shape[0]
+    rows = tf.reshape(tf.transpose(x, (1, 0, 2)), (-1, x.shape[-1]))
+    xW = tf.reshape(tf.matmul(rows, W) + b, (loop.time, -1, 4 * n))
+    keep = None if mask is None else tf.transpose(mask)[..., None]
+    cuts = _cut(xW, shards, 1), _cut(h, shards), _cut(c, shards), _cut(keep, shards, 1)
+    done = [_forward_part(loop, *cut, U) for cut in zip(*cuts, strict=True)]
+    states, hs, parts = zip(*done, strict=True)
+    hs = tf.concat([array.stack() for array in hs], 1)
+    h, c = (tf.concat(pieces, 0) for pieces in zip(*states, strict=True))
+    saved = _Saved(rows, hs, list(parts))
+    return (tf.transpose(hs[1:], (1, 0, 2)), h, c), saved
+
+
+def _forward_part(loop, xW, h, c, keep, U):
+    xW, keep = loop.read(xW), loop.read(keep)
+    hs, cs = loop.array(1).write(0, h), loop.array(1).write(0, c)
+
+    def body(t, h, c, hs, cs, *gates):
+        new_h, new_c, new_gates = lstm_step(xW.read(t), tf.matmul(h, U), c)
+        new_h, new_c = tf.ensure_shape(new_h, h.shape), tf.ensure_shape(new_c, c.shape)
+        if keep is not None:
+            kept = keep.read(t)
+            new_h, new_c = tf.where(kept, new_h, h), tf.where(kept, new_c, c)
+        pairs = zip(gates, new_gates, strict=True)
+        written = [array.write(t, gate) for array, gate in pairs]
+        return new_h, new_c, hs.write(t + 1, new_h), cs.write(t + 1, new_c), *written
+
+    h, c, hs, cs, *gates = loop(body, h, c, hs, cs, *(loop.array() for _ in range(4)))
+    saved = _Part([loop.save(gate) for gate in gates], loop.save(cs), loop.save(keep))
+    return (h, c), hs, saved
+
+
+def _backward_pass(saved, W, U, dhs, dh, dc, unroll):
+    rows, hs, parts = saved
+    loop, shards = _Loop(dhs, unroll), len(parts)
+    dhs = _cut(tf.transpose(dhs, (1, 0, 2)), shards, 1)
+    cuts = zip(parts, dhs, _cut(dh, shards), _cut(dc, shards), strict=True)
+    done = [_backward_part(loop, *cut, U) for cut in cuts]
+    dh, dc, dz = (
+        tf.concat(pieces, axis)
+        for pieces, axis in zip(zip(*done, strict=True), (0, 0, 1), strict=True)
+    )
+    dz = tf.reshape(dz, (-1, dz.shape[-1]))
+    dx = tf.reshape(tf.matmul(dz, W, transpose_b=True), (loop.time, -1, rows.shape[-1]))
+    h_before = tf.reshape(hs[:-1], (-1, hs.shape[-1]))
+    dW = tf.matmul(rows, dz, transpose_a=True)
+    dU = tf.matmul(h_before, dz, transpose_a=True)
+    return tf.transpose(dx, (1, 0, 2)), dh, dc, dW, dU, tf.reduce_sum(dz, 0)
+
+
+def _backward_part(loop, part, dhs, dh, dc, U):
+    above, gates = loop.read(dhs), [loop.load(gate) for gate in part.gates]
+    cs, keep = loop.load(part.cs, 1), loop.load(part.keep)
+
+    def body(t, dh, dc, dz):
+        dh = dh + above.read(t)
+        step = LSTMGates(*(gate.read(t) for gate in gates))
+        new_dz, new_dc = lstm_step_backward(dh, dc, step, cs.read(t), cs.read(t + 1))
+        kept = None if keep is None else keep.read(t)
+        if kept is not None:
+            new_dz = tf.where(kept, new_dz, tf.zeros_like(new_dz))
+            new_dc = tf.where(kept, new_dc, dc)
+        new_dh = tf.ensure_shape(tf.matmul(new_dz, U, transpose_b=True), dh.shape)
+        if kept is not None:
+            new_dh = tf.where(kept, new_dh, dh)
+        return new_dh, tf.ensure_shape(new_dc, dc.shape), dz.write(t, new_dz)
+
+    dh, dc, dz = loop(body, dh, dc, loop.array(), backwards=True)
+    return dh, dc, dz.stack()
+
+
+_COMPILED = tuple(
+    tf.function(each_pass, jit_compile=True)
+    for each_pass in (_forward_pass, _backward_pass)
+)
+
+
+class _Loop:
+    """The steps of sequences like one, written out or as a loop over TensorArrays."""
+
+    def __init__(self, like: Any, unroll: bool):
+        self.dtype, self.unroll = like.dtype, unroll
+        known = like.shape[1]
+        self.time = tf.shape(like)[1] if known is None else known
+
+    def __call__(
+        self, body: Callable[..., Any], *values: Any, backwards: bool = False
+    ) -> Any:
+        """Run `values = body(t, *values)` for every t."""
+        if self.unroll:
+            for t in reversed(range(self.time)) if backwards else range(self.time):
+                values = body(t, *values)
+            return values
+        first, stride = (self.time - 1, -1) if backwards else (0, 1)
+        _, *values = tf.while_loop(
+            lambda t, *_: t >= 0 if backwards else t < self.time,
+            lambda t, *values: (t + stride, *body(t, *values)),
+            (first, *values),
+            maximum_iterations=self.time,
+        )
+        return values
+
+    def array(self, more: int = 0) -> Any:
+        """An empty array with an entry a step, and `more`."""
+        if self.unroll:
+            return _Entries([None] * (self.time + more))
+        return tf.TensorArray(self.dtype, self.time + more, clear_after_read=False)
+
+    def read(self, tensor: Any, more: int = 0) -> Any:
+        """A time-major tensor as such an array; None stays None."""
+        if tensor is None:
+            return None
+        if self.unroll:
+            return _Entries(tf.unstack(tensor, self.time + more))
+        array = tf.TensorArray(tensor.dtype, self.time + more, clear_after_read=False)
+        return array.unstack(tensor)
+
+    def save(self, array: Any) -> Any:
+        """An array as tensors, which can leave the function that made them."""
+        if array is None:
+            return None
+        return array.entries if self.unroll else array.stack()
+
+    def load(self, saved: Any, more: int = 0) -> Any:
+        """The array that `save` was given."""
+        return _Entries(saved) if self.unroll and saved else self.read(saved, more)
+
+
+class _Entries:
+    """A TensorArray's methods over a plain list."""
+
+    def __init__(self, entries: list[Any]):
+        self.entries = entries
+
+    def read(self, t: int) -> Any:
+        return self.entries[t]
+
+    def write(self, t: int, value: Any) -> "_Entries":
+        self.entries[t] = value
+        return self
+
+    def stack(self) -> Any:
+        return tf.stack(self.entries)
+
+
+def _cut(tensor: Any, shards: int, axis: int = 0) -> list[Any]:
+    """Near-equal parts of a tensor along the batch; None is cut into Nones."""
+    if shards == 1 or tensor is None:
+        return [tensor] * shards
+    size = tf.shape(tensor)[axis] if tensor.shape[axis] is None else tensor.shape[axis]
+    sizes = [(size + k) // shards for k in range(shards)]
+    return tf.split(tensor, sizes, axis, num=shards)
+
+
+def _second(forward: Callable[..., Any], inputs: Any, above: Any, v: Any) -> Any:
+    """The gradient of v·(gradient of `forward` by its inputs), all by autodiff."""
+    sources = [*inputs, *above]
+    with tf.GradientTape() as outer:
+        outer.watch(sources)
+        with tf.GradientTape() as inner:
+            inner.watch(inputs)
+            outputs = forward(*inputs)
+        first = inner.gradient(outputs, inputs, above, unconnected_gradients="zero")
+        form = tf.add_n([tf.reduce_sum(a * b) for a, b in zip(first, v, strict=True)])
+    return outer.gradient(form, sources, unconnected_gradients="zero")

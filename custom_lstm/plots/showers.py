@@ -1,0 +1,248 @@
+"""Pictures of showers in a calorimeter, and of what a network looks at in them."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+from numpy.typing import ArrayLike, NDArray
+
+from custom_lstm.plots.checks import shaped
+from custom_lstm.plots.lines import line, share
+from custom_lstm.plots.style import CROSS, SMALL, WIDTH, Picture, Theme, themed
+
+_VALUES = ("energy", "x", "y", "z", "kind")
+_LABELS = {"energy": "energy", "x": "$x$", "y": "$y$", "z": "$z$", "kind": "kind"}
+
+
+def showers(
+    images: ArrayLike,
+    truth: Mapping[str, ArrayLike],
+    said: Mapping[str, ArrayLike],
+    kinds: Sequence[str],
+    *,
+    cell: float,
+    pitch: float,
+    title: str | None = None,
+    style: str = "light",
+) -> Figure:
+    """Draw showers from the side and from the front, with truth and answers.
+
+    The darker, the more energy along the line of sight, on a logarithmic scale of each
+    view's own. A square stands where the shower started, a dot where the network puts
+    that: at the depth z, and where the particle met the front face in x and y.
+
+    Args:
+        images: energy in the cells in GeV, `(showers, x, y, layers)`.
+        truth: `energy` in GeV, `x`, `y`, `z` in cm and `kind`, an index into `kinds`,
+            `(showers,)` each.
+        said: the same from a network, but `kind` is the probability of the second.
+        kinds: names of the two kinds.
+        cell: side of a cell in cm.
+        pitch: distance of two layers in cm.
+        title: stands over the whole picture.
+        style: "light" or "dark".
+
+    Returns:
+        A figure.
+
+    Raises:
+        ValueError: if a value is missing or the shapes do not go together.
+
+    Example:
+        >>> images = np.ones((2, 16, 16, 40))
+        >>> values = {name: np.ones(2) for name in ("energy", "x", "y", "z", "kind")}
+        >>> figure = showers(images, values, values, ("a", "b"), cell=3.0, pitch=4.0)
+        >>> figure.axes[0].get_title("left")
+        'b, 1.0 GeV'
+    """
+    cells = shaped("images", images, ("showers", "x", "y", "layers")).astype(float)
+    true = _values("truth", truth, len(cells))
+    answers = _values("said", said, len(cells))
+    half = cell * np.array(cells.shape[1:3]) / 2
+    depth = pitch * cells.shape[3]
+    with themed(style) as theme:
+        figure = Picture(theme, (WIDTH, 0.8 + 1.85 * len(cells)), layout="constrained")
+        figure.suptitle(title or "")
+        grid = figure.subplots(len(cells), 2, squeeze=False, width_ratios=[5, 1])
+        for k, (side, front) in enumerate(grid):
+            one = {name: values[k] for name, values in true.items()}
+            other = {name: values[k] for name, values in answers.items()}
+            across, up = (-half[0], half[0]), (-half[1], half[1])
+            _view(side, cells[k].sum(1), (0, depth, *across), theme)
+            _view(front, cells[k].sum(2).T, (*across, *up), theme)
+            _marks(side, "z", "x", one, other, theme)
+            _marks(front, "x", "y", one, other, theme)
+            _words(side, one, other, kinds, theme)
+        grid[-1, 0].set_xlabel("$z$, cm", size=SMALL)
+        grid[-1, 1].set_xlabel("$x$, cm", size=SMALL)
+        for side, front in grid:
+            side.set_ylabel("$x$, cm", size=SMALL)
+            front.set_ylabel("$y$, cm", size=SMALL)
+        handles, labels = grid[0, 0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=2)
+    return figure
+
+
+def saliency(
+    slices: Mapping[str, ArrayLike],
+    kinds: Sequence[str],
+    title: str | None = None,
+    *,
+    style: str = "light",
+) -> Figure:
+    """Draw how much each answer of a network hangs on each slice.
+
+    Every line says what share of the whole a slice has; so does the grey area behind
+    it, for the energy that showers of this kind leave there.
+
+    Args:
+        slices: `deposit`, and any of `energy`, `x`, `y`, `z` and `kind`: for each kind
+            of shower and each slice, `(kinds, slices)`, none negative.
+        kinds: names of the kinds.
+        title: stands over the whole picture.
+        style: "light" or "dark".
+
+    Returns:
+        A figure: a row for each answer, a column for each kind.
+
+    Raises:
+        ValueError: if `deposit` or all answers are missing, a shape is another, or a
+            value is negative.
+
+    Example:
+        >>> flat = np.ones((2, 40))
+        >>> figure = saliency({"deposit": flat, "energy": flat}, ("a", "b"))
+        >>> [axes.get_title("left") for axes in figure.axes]
+        ['energy, a', 'energy, b']
+    """
+    shares = _shares(slices, len(kinds))
+    deposit = shares.pop("deposit")
+    steps = np.arange(deposit.shape[1] + 1) + 0.5
+    with themed(style) as theme:
+        figure = Picture(theme, (WIDTH, 1 + 1.75 * len(shares)), layout="constrained")
+        figure.suptitle(title or "")
+        grid = figure.subplots(
+            len(shares), len(kinds), squeeze=False, sharex=True, sharey="row"
+        )
+        for axes, (name, k) in zip(
+            grid.flat, ((n, k) for n in shares for k in range(len(kinds))), strict=True
+        ):
+            axes.stairs(
+                deposit[k], steps, fill=True, color=theme.grid, label="energy deposited"
+            )
+            line(axes, shares[name][k], "saliency", theme.model, "-", "o")
+            axes.set_title(f"{_LABELS[name]}, {kinds[k]}")
+            axes.set_ylim(bottom=0)
+            axes.yaxis.set_major_formatter(FuncFormatter(share))
+            axes.yaxis.set_major_locator(MaxNLocator(3))
+        for axes in grid[-1]:
+            axes.set_xlabel("slice")
+        grid[0, -1].legend(loc="upper right", fontsize=SMALL)
+    return figure
+
+
+def _shares(
+    slices: Mapping[str, ArrayLike], kinds: int
+) -> dict[str, NDArray[np.float64]]:
+    """Each as a share of its sum, `deposit` among them."""
+    names = [name for name in _VALUES if name in slices]
+    if "deposit" not in slices or not names:
+        raise ValueError(
+            f"slices must hold deposit and any of {', '.join(_VALUES)}; got "
+            f"{', '.join(map(repr, slices)) or 'nothing'}"
+        )
+    found = {}
+    for name in [*names, "deposit"]:
+        values = shaped(f"slices[{name!r}]", slices[name], (kinds, "slices"))
+        if not (values >= 0).all():
+            raise ValueError(f"slices[{name!r}] must not be negative or NaN")
+        found[name] = values / np.maximum(values.sum(1, keepdims=True), 1e-30)
+    return found
+
+
+def _values(
+    name: str, values: Mapping[str, ArrayLike], count: int
+) -> dict[str, NDArray[np.float64]]:
+    missing = [value for value in _VALUES if value not in values]
+    if missing:
+        raise ValueError(
+            f"{name} must hold {', '.join(_VALUES)}; {missing[0]} is missing"
+        )
+    return {
+        value: shaped(f"{name}[{value!r}]", values[value], (count,)).astype(float)
+        for value in _VALUES
+    }
+
+
+def _view(
+    axes: Axes,
+    energy: NDArray[np.float64],
+    extent: tuple[float, float, float, float],
+    theme: Theme,
+) -> None:
+    """Draw energies, rows upward, over lengths in cm."""
+    most = max(float(energy.max()), 1e-6)
+    axes.imshow(
+        np.where(energy > 0, energy, np.nan),
+        cmap=theme.digit,
+        norm=LogNorm(most / 3000, most),
+        origin="lower",
+        extent=extent,
+        aspect="auto",
+        interpolation="nearest",
+    )
+    axes.grid(False)
+
+
+def _marks(
+    axes: Axes,
+    across: str,
+    up: str,
+    true: dict[str, Any],
+    said: dict[str, Any],
+    theme: Theme,
+) -> None:
+    """Mark where the shower started, and where the network puts that."""
+    axes.plot(
+        true[across],
+        true[up],
+        "s",
+        ms=13,
+        mfc="none",
+        mec=theme.muted,
+        mew=2.5,
+        clip_on=False,
+        label="true",
+    )
+    axes.plot(
+        said[across],
+        said[up],
+        "o",
+        ms=8,
+        color=theme.model,
+        clip_on=False,
+        label="predicted",
+    )
+
+
+def _words(
+    side: Axes,
+    true: dict[str, Any],
+    said: dict[str, Any],
+    kinds: Sequence[str],
+    theme: Theme,
+) -> None:
+    """Write over a shower what it is, and what the network says."""
+    guess = int(said["kind"] > 0.5)
+    wrong = guess != int(true["kind"])
+    side.set_title(f"{kinds[int(true['kind'])]}, {true['energy']:.1f} GeV")
+    side.set_title(
+        f"{CROSS + ' ' if wrong else ''}predicted: {kinds[guess]}, "
+        f"{said['energy']:.1f} GeV",
+        loc="right",
+        color=theme.wrong if wrong else theme.model,
+    )

@@ -1,0 +1,165 @@
+"""A whole run of the task: strings, model, training, scores, picture."""
+
+import functools
+import time
+from typing import Any
+
+import keras
+import numpy as np
+
+from custom_lstm import plots
+from custom_lstm.errors import UserError
+from custom_lstm.options import to_json
+from custom_lstm.tasks.counting import tables
+from custom_lstm.tasks.counting.model import build, build_compiled, head_of
+from custom_lstm.tasks.counting.options import Options, from_json
+from custom_lstm.tasks.counting.scoring import answers_of, score_lengths, score_others
+from custom_lstm.tasks.counting.strings import training_batches, training_codes
+from custom_lstm.training.checkpoints import (
+    TrainingState,
+    keep_model,
+    load_checkpoint,
+    load_model,
+)
+from custom_lstm.training.resuming import train_rest
+from custom_lstm.training.runs import RunFolder, read_json, write_json
+
+TASK = "count-ones"
+"""This job's name in a run folder."""
+_SAVE_EVERY = 10.0
+_MANY_EPOCHS = 100
+
+
+def start(options: Options) -> int:
+    """Train from the beginning, score and draw; with `cells`, once for each of them.
+
+    Returns:
+        The exit code: 0, or 130 if Ctrl-C cut a training short.
+
+    Raises:
+        UserError: a run folder cannot be written.
+    """
+    results: dict[str, dict[str, Any]] = {}
+    code = 0
+    for cell in options.run.cells or (options.model.cell,):
+        settled = options.of_cell(cell)
+        name = settled.run.name or f"{TASK}-{cell}-length{settled.data.length}"
+        folder = RunFolder.create(settled.run.runs, name)
+        folder.write_config(TASK, to_json(settled))
+        model = build_compiled(settled, _steps_per_epoch(settled))
+        code = _train_and_finish(settled, folder, model, TrainingState())
+        results[cell] = read_json(folder.scores)
+        if code:
+            break
+    if options.run.cells:
+        print("\n" + tables.cell_table(results))
+    return code
+
+
+def go_on(asked: Options) -> int:
+    """Go on with run `asked.resume`: train what is left, score and draw.
+
+    With `asked.run.predict` the finished model counts those strings instead.
+
+    Returns:
+        The exit code, as `start`.
+
+    Raises:
+        UserError: the folder is missing, damaged or not this task's.
+    """
+    assert asked.resume is not None
+    folder = RunFolder.open(asked.resume)
+    content = folder.read_config(TASK)
+    try:
+        options = from_json(content["options"])
+    except UserError as error:
+        raise UserError(f"{folder.config} cannot be used: {error}") from error
+    if asked.run.predict:
+        return _predict(options, folder, asked.run.predict)
+    model, state = load_checkpoint(folder.last)
+    return _train_and_finish(options, folder, model, state, asked.run.lengths)
+
+
+def _train_and_finish(options, folder, model, state, lengths=None) -> int:
+    data, seed = options.data, options.run.seed
+    codes = training_codes(data.length, data.strings, seed)
+    began = time.perf_counter()
+    interrupted = train_rest(
+        model,
+        folder,
+        state,
+        functools.partial(_fit, options, codes, model),
+        epochs=options.optimisation.epochs,
+        steps=_steps_per_epoch(options),
+        save_every=_SAVE_EVERY,
+    )
+    trained = time.perf_counter()
+    head, model = head_of(options), _for_any_length(options, keep_model(folder))
+    test = score_others(model, head, data.length, codes, seed)
+    tested = time.perf_counter()
+    scores = {
+        "test": test,
+        "longer": score_lengths(model, head, lengths or options.run.lengths, seed),
+        "parameters": model.count_params(),
+        "seconds": {"training": trained - began, "test": tested - trained},
+    }
+    write_json(folder.scores, scores)
+    plots.save(plots.counts(test["per_count"]), folder.picture("counts"))
+    print("\n" + tables.count_table(scores))
+    if interrupted:
+        print(
+            "\nStopped early; go on with\n"
+            f"  python train.py {TASK} --resume {folder.path}"
+        )
+        return 130
+    print(
+        f"\nThe run, with its picture, is in {folder.path}. Try next:\n"
+        f"  python train.py {TASK} --resume {folder.path} --predict "
+        "10011011101001101110"
+    )
+    return 0
+
+
+def _fit(options, codes, model, callbacks, first, last_epoch, steps):
+    """Train from `(epoch, step)` up to `last_epoch`."""
+    epoch, step = first
+    batches = training_batches(
+        codes,
+        options.data.length,
+        batch_size=options.optimisation.batch_size,
+        epochs=last_epoch,
+        seed=options.run.seed,
+        shuffle=options.optimisation.shuffle,
+        first_epoch=epoch,
+        first_step=step,
+    )
+    model.fit(
+        batches,
+        shuffle=False,
+        epochs=last_epoch,
+        initial_epoch=epoch,
+        steps_per_epoch=steps,
+        callbacks=callbacks,
+        verbose=1 if last_epoch <= _MANY_EPOCHS else 2,
+    )
+
+
+def _predict(options: Options, folder: RunFolder, strings: tuple[str, ...]) -> int:
+    model, head = _for_any_length(options, load_model(folder.model)), head_of(options)
+    for string in strings:
+        bits = np.array(list(string), np.float32)[None, :, None]
+        print(f"{string}  {answers_of(model, head, bits)[0]:.0f}")
+    if options.model.head == "totals" and max(map(len, strings)) > options.data.length:
+        print(f"This softmax knows the counts 0 to {options.data.length} only.")
+    return 0
+
+
+def _for_any_length(options: Options, model: keras.Model) -> keras.Model:
+    """Return a model with the same weights that takes any number of bits."""
+    twin = build(options, any_length=True)
+    twin.set_weights(model.get_weights())
+    return twin
+
+
+def _steps_per_epoch(options: Options) -> int:
+    return options.data.strings // options.optimisation.batch_size

@@ -1,0 +1,172 @@
+"""Strings of bits: all there are, those to train on, and random long ones.
+
+A string of `length` bits is the number that it writes, its code; the first bit is the
+highest. Codes take eight bytes each, and become bits a batch at a time.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from custom_lstm.data.order import index_batches
+
+Codes = NDArray[np.int64]
+Bits = NDArray[np.float32]
+AT_ONCE = 2**15
+"""Strings in a batch when nothing is trained."""
+ALL = 2**24
+"""Where there are more strings than this, a sample is tested."""
+SAMPLE = 2**20
+"""Size of that sample."""
+
+
+def bits_of(codes: Codes, length: int) -> Bits:
+    """Write codes out as bits.
+
+    Args:
+        codes: `(strings,)`.
+        length: bits in each.
+
+    Returns:
+        `(strings, length, 1)`, 0 and 1.
+
+    Example:
+
+    >>> bits_of(np.array([4, 3]), 3)[..., 0].astype(int).tolist()
+    [[1, 0, 0], [0, 1, 1]]
+    """
+    places = np.arange(length - 1, -1, -1)
+    return (codes[:, None] >> places & 1).astype(np.float32)[..., None]
+
+
+def training_codes(length: int, count: int, seed: int) -> Codes:
+    """Draw different strings to train on, sorted.
+
+    Args:
+        length: bits in each.
+        count: how many, less than 2^length.
+        seed: of the draw.
+
+    Example:
+
+    >>> training_codes(3, 7, seed=1).tolist()
+    [0, 2, 3, 4, 5, 6, 7]
+    """
+    rng = np.random.default_rng([seed, length])
+    return np.sort(rng.choice(2**length, count, replace=False))
+
+
+def other_codes(length: int, training: Codes, seed: int) -> Iterator[Codes]:
+    """Give the strings that were not trained on, in batches.
+
+    All of them; or, where there are more than `ALL`, a random sample.
+
+    Args:
+        length: bits in each.
+        training: those trained on, sorted.
+        seed: of the sample.
+
+    Yields:
+        Arrays `(strings,)`.
+
+    Example:
+
+    >>> [batch.tolist() for batch in other_codes(2, np.array([1]), seed=0)]
+    [[0, 2, 3]]
+    """
+    if 2**length <= ALL:
+        for start in range(0, 2**length, AT_ONCE):
+            codes = np.arange(start, min(start + AT_ONCE, 2**length))
+            yield codes[~_contains(training, codes)]
+        return
+    rng = np.random.default_rng([seed, length, 1])
+    codes = rng.integers(2**length, size=SAMPLE)
+    codes = np.unique(codes[~_contains(training, codes)])
+    yield from np.split(codes, range(AT_ONCE, len(codes), AT_ONCE))
+
+
+def random_bits(length: int, count: int, seed: int, *, even_counts: bool) -> Bits:
+    """Draw random strings of any length.
+
+    Args:
+        length: bits in each.
+        count: how many.
+        seed: of the draw.
+        even_counts: whether every number of ones is as likely as every other; else
+            every bit is 0 or 1, as likely, and counts are near the middle.
+
+    Returns:
+        `(count, length, 1)`, 0 and 1.
+
+    Example:
+
+    >>> bits = random_bits(5, 1000, seed=0, even_counts=True)
+    >>> bool(np.bincount(bits.sum(1)[:, 0].astype(int)).min() > 100)
+    True
+    """
+    rng = np.random.default_rng([seed, length, 2])
+    draws = rng.random((count, length), dtype=np.float32)
+    if not even_counts:
+        return (draws < 0.5).astype(np.float32)[..., None]
+    ones = rng.integers(length + 1, size=(count, 1))
+    ranks = draws.argsort(axis=1).argsort(axis=1)
+    return (ranks < ones).astype(np.float32)[..., None]
+
+
+def training_batches(
+    codes: Codes,
+    length: int,
+    *,
+    batch_size: int,
+    epochs: int,
+    seed: int,
+    shuffle: bool,
+    first_epoch: int = 0,
+    first_step: int = 0,
+) -> tf.data.Dataset:
+    """Give the strings to train on in batches, epoch after epoch.
+
+    Args:
+        codes: `(strings,)`.
+        length: bits in each.
+        batch_size: strings in a batch.
+        epochs, seed, shuffle, first_epoch, first_step: see `index_batches`.
+
+    Returns:
+        A dataset of bits `(batch_size, length, 1)` and counts `(batch_size, 1)`,
+        float32.
+
+    Example:
+
+    >>> options = dict(batch_size=2, epochs=1, seed=0, shuffle=False)
+    >>> bits, counts = next(iter(training_batches(np.array([7, 2]), 3, **options)))
+    >>> counts.numpy().tolist()
+    [[3.0], [1.0]]
+    """
+    with tf.device("CPU"):
+        bits = tf.constant(bits_of(codes, length))
+    batches = index_batches(
+        len(codes),
+        (batch_size,),
+        epochs=epochs,
+        seed=seed,
+        shuffle=shuffle,
+        first_epoch=first_epoch,
+        first_step=first_step,
+    )
+
+    def batch(_, indices):
+        chosen = tf.gather(bits, indices)
+        return chosen, tf.reduce_sum(chosen, axis=1)
+
+    return batches.map(batch, num_parallel_calls=tf.data.AUTOTUNE).prefetch(
+        tf.data.AUTOTUNE
+    )
+
+
+def _contains(some: Codes, codes: Codes) -> NDArray[np.bool_]:
+    """Say of each code whether it is among `some`, which are sorted."""
+    places = np.minimum(np.searchsorted(some, codes), len(some) - 1)
+    return some[places] == codes

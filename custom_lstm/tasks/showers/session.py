@@ -1,0 +1,125 @@
+"""A whole run: showers, networks, training, scores, pictures.
+
+A run's folder holds config.json, scores.json, results.npz, showers.png, saliency.png,
+and for each network a folder with history.csv, curves.png, model.keras, checkpoints/.
+"""
+
+import contextlib
+from collections.abc import Iterator
+
+from custom_lstm import plots
+from custom_lstm.errors import UserError
+from custom_lstm.options import to_json
+from custom_lstm.tasks.showers import records
+from custom_lstm.tasks.showers.fitting import Sets, reading, train
+from custom_lstm.tasks.showers.networks import build_compiled
+from custom_lstm.tasks.showers.options import Options, from_json
+from custom_lstm.tasks.showers.results import finish
+from custom_lstm.tasks.showers.streams import steps_per_epoch
+from custom_lstm.training.checkpoints import TrainingState, keep_model, load_checkpoint
+from custom_lstm.training.runs import RunFolder
+
+TASK = "showers"
+"""This job's name in a run folder."""
+
+
+def start(options: Options) -> int:
+    """Train from the beginning, score and draw.
+
+    Returns:
+        The exit code: 0, or 130 if Ctrl-C cut the training short.
+
+    Raises:
+        UserError: files of showers are damaged, or a folder cannot be written.
+    """
+    sets = _sets(options)
+    name = options.run.name or "-".join((TASK, *options.model.models))
+    folder = RunFolder.create(options.run.runs, name, options.model.models)
+    with _writing(folder):
+        folder.write_config(TASK, to_json(options))
+    return _go(options, folder, sets)
+
+
+def go_on(asked: Options) -> int:
+    """Go on with run `asked.run.resume`: train what is left, score and draw.
+
+    Returns:
+        The exit code, as `start`.
+
+    Raises:
+        UserError: the folder is missing, damaged or not this task's.
+    """
+    assert asked.run.resume is not None
+    folder = RunFolder.open(asked.run.resume)
+    content = folder.read_config(TASK)["options"]
+    if asked.data.data_dir is not None:
+        content["data_dir"] = str(asked.data.data_dir)
+    try:
+        options = from_json(content)
+    except UserError as error:
+        raise UserError(f"{folder.config} cannot be used: {error}") from error
+    return _go(options, folder, _sets(options))
+
+
+def _sets(options: Options) -> Sets:
+    """Have all showers in files."""
+    data = options.data
+    counts = data.showers, data.test_showers // 2, data.test_showers
+    sets = {
+        name: records.shards_of(name, count, options.run.seed, data.data_dir)
+        for name, count in zip(records.SETS, counts, strict=True)
+    }
+    records.ensure([shard for shards in sets.values() for shard in shards])
+    return sets
+
+
+def _go(options: Options, folder: RunFolder, sets: Sets) -> int:
+    """Train every network as far as it is not, then score those that are."""
+    interrupted = False
+    for name in options.model.models:
+        interrupted = _train(name, options, folder.part(name), sets)
+        if interrupted:
+            break
+    with _writing(folder), reading():
+        finish(options, folder, sets)
+    if interrupted:
+        print(
+            "\nStopped early; go on with\n"
+            f"  python train.py {TASK} --resume {folder.path}"
+        )
+        return 130
+    print(f"\nThe run, with its pictures, is in {folder.path}.")
+    return 0
+
+
+def _train(name: str, options: Options, part: RunFolder, sets: Sets) -> bool:
+    """Train one network; put its best weights and its curves into its folder."""
+    if part.last.is_file() or part.model.is_file():
+        model, state = load_checkpoint(part.last)
+    else:
+        steps = steps_per_epoch(options.data.showers, options.optimisation.batch_size)
+        model, state = build_compiled(name, options, steps), TrainingState()
+        model.summary()
+    interrupted = train(options, part, sets, model, state)
+    with _writing(part):
+        keep_model(part)
+        if state.history:
+            columns = state.history[0].keys() - {"epoch"}
+            history = {key: [row[key] for row in state.history] for key in columns}
+            plots.save(plots.curves(history), part.picture("curves"))
+    return interrupted
+
+
+@contextlib.contextmanager
+def _writing(folder: RunFolder) -> Iterator[None]:
+    """Say in one line if the folder cannot be written.
+
+    Raises:
+        UserError: for any `OSError`.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            f"cannot write into {folder.path}: {error.strerror or error}"
+        ) from error

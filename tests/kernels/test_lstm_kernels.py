@@ -1,0 +1,334 @@
+"""Every LSTM kernel does what the cell does, step by step, and says when it cannot."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+import custom_lstm
+from custom_lstm.cells.lstm import LSTMGates, lstm_step, lstm_step_backward
+from custom_lstm.kernels.lstm import KERNELS, NAMES, Request, choose
+
+BACKEND = keras.backend.backend()
+FAST = [k.name for k in KERNELS if k.backend == BACKEND]
+BATCH, TIME, FEATURES, UNITS = 5, 7, 4, 3
+ONLY_TENSORFLOW = pytest.mark.skipif(
+    BACKEND != "tensorflow", reason="about TensorFlow's kernels"
+)
+
+
+def layers_alike(kernel, features=FEATURES, **options):
+    """A layer that runs `kernel`, and one that steps the cell, of equal weights."""
+    rng = np.random.default_rng(0)
+    fast = custom_lstm.LSTM(UNITS, kernel=kernel, **options)
+    slow = custom_lstm.LSTM(UNITS, kernel="reference", **options)
+    weights = None
+    for layer in (fast, slow):
+        layer.build((BATCH, TIME, features))
+        weights = weights or [rng.normal(size=w.shape) for w in layer.weights]
+        layer.set_weights(weights)
+    return fast, slow
+
+
+def sequences(dtype="float32", batch=BATCH, time=TIME):
+    x = np.random.default_rng(1).normal(size=(batch, time, FEATURES))
+    return x.astype(dtype)
+
+
+def masks():
+    lengths = np.array([7, 4, 1, 6, 2])[:, None]
+    steps = np.arange(TIME)
+    random = np.random.default_rng(2).random((BATCH, TIME)) < 0.6
+    return {"right": steps < lengths, "left": steps >= 7 - lengths, "interior": random}
+
+
+@pytest.mark.parametrize("kernel", FAST)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"return_sequences": True},
+        {"return_state": True, "go_backwards": True},
+        {"return_sequences": True, "use_bias": False, "return_state": True},
+        {"return_sequences": True, "learn_initial_state": True},
+        {"return_sequences": True, "stateful": True},
+    ],
+    ids=lambda options: "+".join(options),
+)
+def test_kernel_equals_the_stepped_cell(kernel, options):
+    fast, slow = layers_alike(kernel, **options)
+    for _ in range(2):
+        found, expected = fast(sequences()), slow(sequences())
+        for a, b in zip(*map(keras.tree.flatten, (found, expected)), strict=True):
+            a, b = ops.convert_to_numpy(a), ops.convert_to_numpy(b)
+            np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+    assert fast.kernel_used == kernel
+    assert slow.kernel_used == "reference"
+
+
+@pytest.mark.parametrize("kernel", [k for k in FAST if k != "torch"])
+@pytest.mark.parametrize("kind", masks())
+@pytest.mark.parametrize("zeros", [False, True])
+@pytest.mark.parametrize("backwards", [False, True])
+def test_masks_hold_the_states(kernel, kind, zeros, backwards):
+    fast, slow = layers_alike(
+        kernel,
+        return_sequences=True,
+        return_state=True,
+        zero_output_for_mask=zeros,
+        go_backwards=backwards,
+    )
+    found, expected = (layer(sequences(), mask=masks()[kind]) for layer in (fast, slow))
+    for a, b in zip(found, expected, strict=True):
+        a, b = ops.convert_to_numpy(a), ops.convert_to_numpy(b)
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+
+
+@ONLY_TENSORFLOW
+@pytest.mark.parametrize("kind", ["none", *masks()])
+@pytest.mark.parametrize("kernel", FAST)
+@pytest.mark.parametrize("shards", [1, 2])
+def test_backward_pass_equals_autodiff(kernel, kind, shards, monkeypatch):
+    import tensorflow as tf
+
+    from custom_lstm.kernels import lstm
+
+    monkeypatch.setattr(lstm, "ROWS_TO_SHARE", 1 if shards == 2 else 10**9)
+    monkeypatch.setattr(lstm.os, "cpu_count", lambda: 2)
+    pair = layers_alike(
+        kernel, return_sequences=True, return_state=True, dtype="float64"
+    )
+    rng = np.random.default_rng(3)
+    x = tf.constant(sequences("float64"))
+    states = [tf.constant(rng.normal(size=(BATCH, UNITS))) for _ in range(2)]
+    above = [rng.normal(size=(BATCH, TIME, UNITS)), *rng.normal(size=(2, BATCH, UNITS))]
+    gradients = []
+    for layer in pair:
+        with tf.GradientTape() as tape:
+            tape.watch([x, *states])
+            results = layer(x, initial_state=states, mask=masks().get(kind))
+            form = sum(
+                tf.reduce_sum(y * a) for y, a in zip(results, above, strict=True)
+            )
+        sources = [x, *states, *(w.value for w in layer.trainable_weights)]
+        gradients.append(tape.gradient(form, sources))
+    for ours, expected in zip(*gradients, strict=True):
+        np.testing.assert_allclose(ours, expected, rtol=1e-10, atol=1e-12)
+
+
+def test_hand_derived_step_equals_central_differences():
+    rng = np.random.default_rng(0)
+    z, h_above, c_above = rng.normal(size=(2, 12)), *rng.normal(size=(2, 2, 3))
+    c_before = rng.normal(size=(2, 3))
+
+    def forward(z, c):
+        """The step in NumPy, in float64."""
+        i, f, g, o = np.split(z, 4, axis=-1)
+        i, f, g, o = *(1 / (1 + np.exp(-v)) for v in (i, f)), np.tanh(g), o
+        o = 1 / (1 + np.exp(-o))
+        c = f * c + i * g
+        return o * np.tanh(c), c, LSTMGates(i, f, g, o)
+
+    def form(z, c):
+        h, c, _ = forward(z, c)
+        return (h * h_above + c * c_above).sum()
+
+    _, c, gates = forward(z, c_before)
+    dz, dc = lstm_step_backward(
+        *(ops.convert_to_tensor(v.astype("float32")) for v in (h_above, c_above)),
+        LSTMGates(*(ops.convert_to_tensor(v.astype("float32")) for v in gates)),
+        *(ops.convert_to_tensor(v.astype("float32")) for v in (c_before, c)),
+    )
+    step = 1e-6
+    for found, at, other in ((dz, z, c_before), (dc, c_before, z)):
+        for k in np.ndindex(at.shape):
+            moved = np.zeros_like(at)
+            moved[k] = step
+            ends = [(at + moved, other), (at - moved, other)]
+            if at is c_before:
+                ends = [end[::-1] for end in ends]
+            expected = (form(*ends[0]) - form(*ends[1])) / (2 * step)
+            found_k = float(ops.convert_to_numpy(found)[k])
+            np.testing.assert_allclose(found_k, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_hand_derived_step_belongs_to_the_forward_step():
+    zeros = ops.zeros((1, 8))
+    _, c, gates = lstm_step(zeros, zeros, ops.ones((1, 2)))
+    dz, _ = lstm_step_backward(
+        ops.zeros((1, 2)), ops.ones((1, 2)), gates, ops.ones((1, 2)), c
+    )
+    # σ(0) = ½, so that δz_f = c∘f(1 − f) = ¼ and δz_g = i = ½; g = 0 and δh = 0
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(dz), [[0, 0, 0.25, 0.25, 0.5, 0.5, 0, 0]]
+    )
+
+
+LONG, HUGE = 200, 2000
+ROWS = [  # layer's options, batch and time that are known, mask, kernel that runs
+    ({}, (32, 6), False, "unrolled"),
+    ({}, (None, 6), False, "unrolled"),
+    ({}, (None, 6), True, "unrolled"),
+    ({}, (None, LONG), False, "loop"),
+    ({}, (None, None), False, "loop"),
+    ({"units": 64}, (256, LONG), False, "loop"),
+    ({"unroll": True}, (None, LONG), False, "unrolled"),
+    ({"units": 64}, (1, LONG), False, "xla"),
+    ({"units": 64}, (1, LONG), True, "xla"),
+    ({"units": 64}, (None, LONG), False, "loop"),
+    ({"activation": "relu"}, (32, 6), False, "reference"),
+    ({"output_activation": "relu"}, (32, 6), False, "reference"),
+    ({"recurrent_activation": "hard_sigmoid"}, (32, 6), False, "reference"),
+    ({"dropout": 0.5}, (32, 6), False, "unrolled"),
+    ({"dropout": 0.5, "implementation": 1}, (32, 6), False, "reference"),
+    ({"recurrent_dropout": 0.5}, (32, 6), False, "reference"),
+    ({"kernel": "reference"}, (32, 6), False, "reference"),
+    ({"kernel": "loop"}, (32, 6), False, "loop"),
+]
+
+
+@ONLY_TENSORFLOW
+@pytest.mark.parametrize(("options", "known", "masked", "expected"), ROWS)
+def test_the_rule_chooses(options, known, masked, expected):
+    import tensorflow as tf
+
+    layer = custom_lstm.LSTM(**{"units": UNITS, **options})
+    signature = [tf.TensorSpec((*known, FEATURES))]
+    if masked:
+        signature.append(tf.TensorSpec(known, tf.bool))
+    call = tf.function(lambda x, mask=None: layer(x, mask=mask, training=True))
+    call.get_concrete_function(*signature)
+    assert layer.kernel_used == expected
+
+
+@ONLY_TENSORFLOW
+def test_dropout_masks_are_the_cells():
+    """Dropout before the fast kernel is the one that the stepped cell would apply."""
+    fast, slow = layers_alike("unrolled", dropout=0.5, seed=1, return_sequences=True)
+    found, expected = (layer(sequences(), training=True) for layer in (fast, slow))
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+    assert not np.allclose(found, fast(sequences()))
+
+
+@ONLY_TENSORFLOW
+def test_graph_of_the_loop_does_not_grow_with_time():
+    import tensorflow as tf
+
+    def nodes(kernel, time):
+        layer = custom_lstm.LSTM(UNITS, kernel=kernel)
+
+        @tf.function
+        def gradient(x):
+            with tf.GradientTape() as tape:
+                y = layer(x)
+            return tape.gradient(y, layer.trainable_weights)
+
+        spec = tf.TensorSpec((None, time, FEATURES))
+        return len(gradient.get_concrete_function(spec).graph.as_graph_def().node)
+
+    assert nodes("loop", 32) == nodes("loop", 256)
+    assert nodes("unrolled", 32) > nodes("unrolled", 4)
+
+
+@ONLY_TENSORFLOW
+@pytest.mark.parametrize("kernel", FAST)
+@pytest.mark.parametrize("kind", ["none", "interior"])
+def test_second_derivatives_are_the_cells(kernel, kind):
+    import tensorflow as tf
+
+    pair = layers_alike(kernel, dtype="float64")
+    x, mask = tf.constant(sequences("float64")), masks().get(kind)
+
+    def twice(layer, form):
+        weights = [w.value for w in layer.trainable_weights]
+        with tf.GradientTape() as outer:
+            outer.watch([x, *weights])
+            with tf.GradientTape() as inner:
+                inner.watch(x)
+                y = form(layer(x, mask=mask))
+            first = inner.gradient(y, x)
+            penalty = tf.reduce_sum(first**2)
+        return outer.gradient(penalty, [x, *weights])
+
+    for form in (tf.reduce_sum, lambda y: tf.reduce_sum(y * y)):
+        expected = twice(pair[1], form)
+        assert all(np.abs(g).max() > 0 for g in expected)
+        for run in (twice, tf.function(twice)):
+            for ours, theirs in zip(run(pair[0], form), expected, strict=True):
+                np.testing.assert_allclose(ours, theirs, rtol=1e-8, atol=1e-10)
+
+
+@pytest.mark.skipif(BACKEND != "jax", reason="about JAX's kernel")
+def test_second_derivatives_on_jax_are_the_cells():
+    import jax
+
+    def twice(layer, x):
+        def form(x):
+            weights = [w.value for w in layer.trainable_variables]
+            fixed = [w.value for w in layer.non_trainable_variables]
+            return layer.stateless_call(weights, fixed, x)[0].sum()
+
+        return jax.grad(lambda x: (jax.grad(form)(x) ** 2).sum())(x)
+
+    fast, slow = (twice(layer, sequences()) for layer in layers_alike("scan"))
+    np.testing.assert_allclose(fast, slow, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.skipif(BACKEND != "torch", reason="about PyTorch's kernel")
+def test_second_derivatives_on_torch_are_the_cells():
+    import torch
+
+    def twice(layer):
+        x = torch.tensor(sequences(), requires_grad=True)
+        (first,) = torch.autograd.grad(layer(x).sum(), x, create_graph=True)
+        (second,) = torch.autograd.grad((first**2).sum(), x)
+        return second.numpy()
+
+    fast, slow = map(twice, layers_alike("torch"))
+    np.testing.assert_allclose(fast, slow, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("kernel", FAST)
+def test_named_kernel_that_cannot_run_says_why(kernel):
+    layer = custom_lstm.LSTM(UNITS, kernel=kernel, activation="relu")
+    with pytest.raises(ValueError, match=f"'{kernel}' cannot run here.*tanh"):
+        layer(sequences())
+
+
+def test_kernel_of_another_backend_says_so():
+    other = next(k for k in KERNELS if k.backend not in (None, BACKEND))
+    layer = custom_lstm.LSTM(UNITS, kernel=other.name)
+    with pytest.raises(ValueError, match=f"the backend is {BACKEND}"):
+        layer(sequences())
+
+
+def test_unknown_kernel_is_refused_at_once():
+    with pytest.raises(ValueError, match="`kernel` must be one of"):
+        custom_lstm.LSTM(UNITS, kernel="fastest")
+    with pytest.raises(ValueError, match="`kernel` must be one of"):
+        choose("fastest", Request(1, 1, 1, 1, "float32"))
+
+
+@pytest.mark.parametrize("kernel", NAMES)
+def test_kernel_survives_the_config(kernel):
+    config = custom_lstm.LSTM(UNITS, kernel=kernel).get_config()
+    assert custom_lstm.LSTM.from_config(config).kernel == kernel
+
+
+def test_a_cell_of_ones_own_is_stepped():
+    class Doubled(custom_lstm.LSTMCell):
+        def step(self, projected, states, training=False):
+            output, states = super().step(projected, states, training)
+            return 2 * output, states
+
+    class OwnLSTM(custom_lstm.LSTM):
+        cell_class = Doubled
+
+    own, plain = OwnLSTM(UNITS), custom_lstm.LSTM(UNITS)
+    own(sequences()), plain(sequences())
+    own.set_weights(plain.get_weights())
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(own(sequences())),
+        2 * ops.convert_to_numpy(plain(sequences())),
+        rtol=1e-5,
+    )
+    assert own.kernel_used == "reference"

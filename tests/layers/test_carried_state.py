@@ -1,0 +1,94 @@
+"""A sequence cut anywhere, the state carried on: outputs and gradients of the whole."""
+
+import keras
+import numpy as np
+import pytest
+
+import custom_lstm
+from custom_lstm import RNN
+
+FEATURES, UNITS, TIME = 3, 4, 5
+LAYERS = {
+    "LSTM": lambda **options: custom_lstm.LSTM(UNITS, **options),
+    "GRU": lambda **options: custom_lstm.GRU(UNITS, **options),
+    "SimpleRNN": lambda **options: custom_lstm.SimpleRNN(UNITS, **options),
+    "peephole": lambda **options: RNN(
+        custom_lstm.PeepholeLSTMCell(UNITS, dtype="float64"), **options
+    ),
+    "projected": lambda **options: RNN(
+        custom_lstm.ProjectedLSTMCell(UNITS, 2, dtype="float64"), **options
+    ),
+}
+
+
+def made(name, **options):
+    """A built float64 layer whose weights depend on its name alone."""
+    keras.utils.set_random_seed(1)
+    layer = LAYERS[name](return_sequences=True, dtype="float64", **options)
+    layer.build((2, TIME, FEATURES))
+    return layer
+
+
+@pytest.fixture
+def x(rng):
+    return rng.normal(size=(2, TIME, FEATURES))
+
+
+@pytest.mark.parametrize("cut", range(1, TIME))
+@pytest.mark.parametrize("name", LAYERS)
+def test_initial_state_carries_on(name, cut, x):
+    layer = made(name, return_state=True)
+    whole, *last = layer(x)
+    first, *states = layer(x[:, :cut])
+    second, *ours = layer(x[:, cut:], initial_state=states)
+    np.testing.assert_allclose(np.concatenate([first, second], 1), whole, atol=1e-15)
+    for state, expected in zip(ours, last, strict=True):
+        np.testing.assert_allclose(state, expected, atol=1e-15)
+
+
+@pytest.mark.parametrize("cut", range(1, TIME))
+@pytest.mark.parametrize("name", LAYERS)
+def test_a_stateful_layer_carries_on(name, cut, x):
+    whole = made(name)(x)
+    layer = made(name, stateful=True)
+    chunks = [layer(x[:, :cut]), layer(x[:, cut:])]
+    np.testing.assert_allclose(np.concatenate(chunks, 1), whole, atol=1e-15)
+
+
+@pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="float64 tape of TensorFlow"
+)
+@pytest.mark.parametrize("cut", range(1, TIME))
+@pytest.mark.parametrize("name", LAYERS)
+def test_gradients_of_the_chunks_make_up_that_of_the_whole(name, cut, x, rng):
+    """∂L/∂w of the whole = ∂L₂/∂w + ∂(L₁ + s·∂L₂/∂s)/∂w, s carried from 1 to 2."""
+    import tensorflow as tf
+
+    layer = made(name, return_state=True)
+    weights = [w.value for w in layer.trainable_weights]
+    direction = rng.normal(size=(2, TIME, layer.cell.output_size))
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(layer(x)[0] * direction)
+    whole = tape.gradient(loss, weights)
+    with tf.GradientTape() as early:
+        first, *states = layer(x[:, :cut])
+        loss = tf.reduce_sum(first * direction[:, :cut])
+        with tf.GradientTape() as late:
+            begun = [tf.identity(state) for state in states]
+            late.watch(begun)
+            second = layer(x[:, cut:], initial_state=begun)[0]
+            later = tf.reduce_sum(second * direction[:, cut:])
+        of_late, of_states = late.gradient(later, (weights, begun))
+        for state, gradient in zip(states, of_states, strict=True):
+            loss += tf.reduce_sum(state * tf.stop_gradient(gradient))
+    of_early = early.gradient(loss, weights)
+    for a, b, expected in zip(of_early, of_late, whole, strict=True):
+        np.testing.assert_allclose(a + b, expected, atol=1e-13)
+
+    carrying = made(name, stateful=True)
+    carrying(x[:, :cut])
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(carrying(x[:, cut:]) * direction[:, cut:])
+    within = tape.gradient(loss, [w.value for w in carrying.trainable_weights])
+    for ours, expected in zip(within, of_late, strict=True):
+        np.testing.assert_allclose(ours, expected, atol=1e-13)
