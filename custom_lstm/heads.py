@@ -58,7 +58,8 @@ def _exact(y_true, y_pred, lowest):
 
 
 def _absolute_error(y_true, y_pred, lowest):
-    return ops.squeeze(ops.abs(_answers(y_pred, lowest) - y_true), -1)
+    error = ops.subtract(_answers(y_pred, lowest), y_true)
+    return ops.squeeze(ops.abs(error), -1)
 
 
 class _TotalsMetric(keras.metrics.MeanMetricWrapper):

@@ -307,34 +307,6 @@ def test_other_protocol_mistakes_are_named():
         custom_lstm.trace(layers.RNN(misnamed()), X)
 
 
-@pytest.mark.parametrize(
-    "cell_class",
-    [custom_lstm.LSTMCell, custom_lstm.GRUCell, custom_lstm.SimpleRNNCell],
-)
-@pytest.mark.parametrize(
-    ("argument", "value"),
-    [
-        ("units", 0),
-        ("units", 2.5),
-        ("units", True),
-        ("dropout", -0.1),
-        ("dropout", 1.0),
-        ("recurrent_dropout", "half"),
-        ("implementation", 3),
-        ("seed", "one"),
-        ("activation", "no such"),
-        ("kernel_initializer", "no such"),
-        ("bias_regularizer", "no such"),
-        ("recurrent_constraint", "no such"),
-        ("no_such", 1),
-    ],
-)
-def test_arguments_out_of_range_are_named(cell_class, argument, value):
-    expected = "no such" if value == "no such" else argument
-    with pytest.raises(ValueError, match=expected):
-        cell_class(**{"units": 3, argument: value})
-
-
 def test_inputs_that_do_not_fit_are_named():
     cell = LSTMCell(4)
     with pytest.raises(ValueError, match=r"\(None, None\)"):

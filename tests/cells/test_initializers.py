@@ -91,7 +91,9 @@ def test_initializers_round_trip_with_equal_values(initializer, shape):
     [
         (lambda: GatewiseOrthogonal()((3, 10)), r"\(3, 10\)"),
         (lambda: GatewiseOrthogonal()((3,)), r"\(3,\)"),
+        (lambda: GatewiseOrthogonal(gain="large"), "`gain`.*gain='large'"),
         (lambda: Chrono(2), "max_steps=2"),
+        (lambda: Chrono("long"), "max_steps='long'"),
         (lambda: Chrono(9, cell="rnn"), "cell='rnn'"),
         (lambda: Chrono(9)((10,)), r"\(10,\)"),
         (lambda: ForgetBias(1)((10,)), r"\(10,\)"),

@@ -258,33 +258,6 @@ def test_chrono_biases_reach_the_coupled_gate():
     assert not b_g.any() and not b_o.any()
 
 
-@pytest.mark.parametrize(
-    ("cell_class", "options", "message"),
-    [
-        (PeepholeLSTMCell, {"units": 0}, "PeepholeLSTMCell: `units`.*units=0"),
-        (CoupledLSTMCell, {"dropout": 1.5}, "CoupledLSTMCell: `dropout`.*1.5"),
-        *[
-            (
-                ProjectedLSTMCell,
-                {"projection_units": bad},
-                "`projection_units`.*integer",
-            )
-            for bad in (0, 2.0, True, None)
-        ],
-        *[
-            (LayerNormLSTMCell, {"epsilon": bad}, "`epsilon` must be a positive number")
-            for bad in (0, -1e-3, "small", float("nan"))
-        ],
-        (ZoneoutLSTMCell, {"zoneout_cell": 1.0}, "`zoneout_cell`.*zoneout_cell=1.0"),
-        (ZoneoutLSTMCell, {"zoneout_hidden": -0.1}, "`zoneout_hidden`.*-0.1"),
-        (PeepholeLSTMCell, {"peephole_initializer": "none such"}, "none such"),
-    ],
-)
-def test_an_argument_out_of_range_is_named(cell_class, options, message):
-    with pytest.raises(ValueError, match=message):
-        cell_class(**{"units": UNITS, **options})
-
-
 @every_variant
 def test_what_does_not_fit_is_named_with_its_shape(kind):
     cell = make(kind)

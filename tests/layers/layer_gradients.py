@@ -40,7 +40,8 @@ def _form(outputs):
     for y in outputs:
         dtype = keras.backend.standardize_dtype(y.dtype)
         dtype = "float64" if dtype == "float64" else "float32"
-        total = total + ops.sum(ops.cast(y, dtype) * cotangent(y.shape).astype(dtype))
+        direction = ops.convert_to_tensor(cotangent(y.shape), dtype)
+        total = total + ops.sum(ops.cast(y, dtype) * direction)
     return total
 
 

@@ -7,7 +7,6 @@ from keras import layers
 
 import custom_lstm
 from custom_lstm import GRU, LSTM, RNN, LSTMCell, SimpleRNN, TimeDistributed
-from custom_lstm.cells import Chrono, GatewiseOrthogonal
 
 X = np.random.default_rng(0).normal(size=(3, 6, 4)).astype("float32")
 STATE = np.ones((3, 2), "float32")
@@ -211,9 +210,6 @@ BAD = {
         called(TimeDistributed(layers.Concatenate()), [X, X[:, :5]]),
         r"\(batch, time\).*\(3, 6, 4\), \(3, 5, 4\)",
     ),
-    "gain": (lambda: GatewiseOrthogonal(gain="large"), "`gain`.*gain='large'"),
-    "max_steps": (lambda: Chrono("long"), "`max_steps`.*max_steps='long'"),
-    "cell of chrono": (lambda: Chrono(9, cell="rnn"), "`cell`.*cell='rnn'"),
 }
 
 
