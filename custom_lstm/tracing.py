@@ -100,7 +100,7 @@ def layers_in(
 
     >>> cell = keras.layers.LSTMCell(2)
     >>> [type(layer).__name__ for layer in layers_in(keras.layers.RNN(cell))]
-    ['RNN', 'LSTMCell', ...]
+    ['RNN', 'LSTMCell']
     """
     seen: set[int] = set()
 

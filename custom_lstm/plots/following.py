@@ -6,7 +6,7 @@ from numpy.typing import ArrayLike
 
 from custom_lstm.plots.checks import shaped
 from custom_lstm.plots.lines import line
-from custom_lstm.plots.style import WIDTH, Picture, themed
+from custom_lstm.plots.style import HEIGHT, WIDTH, Picture, themed
 
 
 def followed(
@@ -39,10 +39,14 @@ def followed(
     if len(true) > 6:
         raise ValueError(f"at most 6 sequences can be drawn, got {len(true)}")
     with themed(style) as theme:
-        figure = Picture(theme, (WIDTH, 4.6), layout="constrained")
+        rows = 1 if len(true) <= 3 else 2
+        figure = Picture(theme, (WIDTH, rows * HEIGHT / 2 + 1), layout="constrained")
         figure.suptitle(title or "")
-        panels = figure.subplots(1, len(true), sharey=True, squeeze=False)[0]
-        for axes, target, answer in zip(panels, true, said, strict=True):
+        columns = -(-len(true) // rows)
+        panels = figure.subplots(rows, columns, sharey=True, squeeze=False).flat
+        for axes in panels[len(true) :]:
+            axes.remove()
+        for axes, target, answer in zip(panels, true, said, strict=False):
             line(axes, target, "to be said", theme.muted, "--", "s")
             line(axes, answer, "said", theme.model, "-", "o")
             axes.set_xlabel("step")

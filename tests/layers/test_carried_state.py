@@ -12,9 +12,11 @@ LAYERS = {
     "LSTM": lambda **options: custom_lstm.LSTM(UNITS, **options),
     "GRU": lambda **options: custom_lstm.GRU(UNITS, **options),
     "SimpleRNN": lambda **options: custom_lstm.SimpleRNN(UNITS, **options),
-    "peephole": lambda **options: RNN(custom_lstm.PeepholeLSTMCell(UNITS), **options),
+    "peephole": lambda **options: RNN(
+        custom_lstm.PeepholeLSTMCell(UNITS, dtype="float64"), **options
+    ),
     "projected": lambda **options: RNN(
-        custom_lstm.ProjectedLSTMCell(UNITS, 2), **options
+        custom_lstm.ProjectedLSTMCell(UNITS, 2, dtype="float64"), **options
     ),
 }
 
@@ -22,12 +24,8 @@ LAYERS = {
 def made(name, **options):
     """A built float64 layer whose weights depend on its name alone."""
     keras.utils.set_random_seed(1)
-    keras.config.set_floatx("float64")
-    try:
-        layer = LAYERS[name](return_sequences=True, dtype="float64", **options)
-        layer.build((2, TIME, FEATURES))
-    finally:
-        keras.config.set_floatx("float32")
+    layer = LAYERS[name](return_sequences=True, dtype="float64", **options)
+    layer.build((2, TIME, FEATURES))
     return layer
 
 
