@@ -59,7 +59,7 @@ def test_counts_that_do_not_fit_are_refused(change, said):
         plots.counts(given)
 
 
-@pytest.mark.parametrize("sequences", [1, 2, 6])
+@pytest.mark.parametrize("sequences", [1, 2, 5, 6])
 def test_followed_sequences_are_whole(sequences, style, whole):
     targets = np.arange(sequences * 4).reshape(sequences, 4)
     whole(plots.followed(targets, targets + 0.3, "test sequences", style=style))

@@ -173,6 +173,9 @@ def test_a_finished_run_counts_strings_of_any_length(finished, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == strings
     assert all(line.split()[1].lstrip("-").isdigit() for line in lines)
+    bits = np.array([[[float(b)] for b in strings[0]]])
+    said = keras.saving.load_model(finished.model).predict(bits, verbose=0)
+    assert int(lines[0].split()[1]) == np.rint(said[0, 0])
 
 
 def test_a_finished_run_is_scored_at_other_lengths_without_training(finished):
