@@ -1,5 +1,6 @@
 """The visual language: contrast, colour blindness, settings, saving."""
 
+import io
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from PIL import Image
 
 from custom_lstm import plots
 from custom_lstm.plots.style import THEMES, Picture, themed
@@ -139,7 +141,8 @@ def test_pictures_leave_no_figure_open():
 
 
 def test_a_notebook_gets_a_png():
-    assert plots.curves({"loss": [1.0]})._repr_png_().startswith(b"\x89PNG")
+    shown = Image.open(io.BytesIO(plots.curves({"loss": [1.0]})._repr_png_()))
+    assert (shown.format, shown.mode) == ("PNG", "P")
 
 
 def test_importing_the_package_imports_no_plots():

@@ -26,6 +26,11 @@ def test_options_survive_json(preset):
     assert from_json(json.loads(json.dumps(to_json(settled)))) == settled
 
 
+def test_longer_strings_are_scored_too():
+    assert Options().lengths == (40, 100)
+    assert parse(["--length", "15", "--lengths", "7"]).lengths == (7,)
+
+
 def test_the_guide_is_a_preset():
     options = parse(["--preset", "original"])
     assert (options.data.length, options.data.strings) == (20, 10_000)

@@ -93,8 +93,8 @@ class Run:
     resume: Path | None = None
     """Go on with this run; if it is finished, score it or --predict. Its own options
     hold, except --lengths."""
-    lengths: tuple[int, ...] = (40, 100)
-    """Other lengths to score, on random strings."""
+    lengths: tuple[int, ...] = ()
+    """Lengths to score on random strings; by default twice and five times --length."""
     predict: tuple[str, ...] = ()
     """With --resume: strings of bits, of any length; says their number of ones."""
 
@@ -121,6 +121,11 @@ class Options:
     def resume(self) -> Path | None:
         """The run folder to go on with, if any."""
         return self.run.resume
+
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        """The lengths to score on random strings."""
+        return self.run.lengths or (2 * self.data.length, 5 * self.data.length)
 
     def of_cell(self, cell: CellName) -> "Options":
         """Return these options for one cell, with nothing left to be settled by it.

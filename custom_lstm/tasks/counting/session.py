@@ -1,5 +1,6 @@
 """A whole run of the task: strings, model, training, scores, picture."""
 
+import dataclasses
 import functools
 import time
 from typing import Any
@@ -76,11 +77,15 @@ def go_on(asked: Options) -> int:
         raise UserError(f"{folder.config} cannot be used: {error}") from error
     if asked.run.predict:
         return _predict(options, folder, asked.run.predict)
+    lengths = asked.run.lengths or options.run.lengths
+    options = dataclasses.replace(
+        options, run=dataclasses.replace(options.run, lengths=lengths)
+    )
     model, state = load_checkpoint(folder.last)
-    return _train_and_finish(options, folder, model, state, asked.run.lengths)
+    return _train_and_finish(options, folder, model, state)
 
 
-def _train_and_finish(options, folder, model, state, lengths=None) -> int:
+def _train_and_finish(options, folder, model, state) -> int:
     data, seed = options.data, options.run.seed
     codes = training_codes(data.length, data.strings, seed)
     began = time.perf_counter()
@@ -99,7 +104,7 @@ def _train_and_finish(options, folder, model, state, lengths=None) -> int:
     tested = time.perf_counter()
     scores = {
         "test": test,
-        "longer": score_lengths(model, head, lengths or options.run.lengths, seed),
+        "longer": score_lengths(model, head, options.lengths, seed),
         "parameters": model.count_params(),
         "seconds": {"training": trained - began, "test": tested - trained},
     }
