@@ -9,6 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+PARTIAL = ".partial-"
+"""How the name of a file begins that is not whole yet."""
+
 
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike) -> Iterator[Path]:
@@ -37,7 +40,7 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
     """
     path = Path(path)
     handle, name = tempfile.mkstemp(
-        prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent
+        prefix=f"{PARTIAL}{path.stem}-", suffix=path.suffix, dir=path.parent
     )
     os.close(handle)
     temporary = Path(name)

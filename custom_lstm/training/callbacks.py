@@ -1,40 +1,47 @@
 """What happens beside the steps: recording, checkpoints, stopping."""
 
 import csv
-import signal
-import threading
+import math
 import time
-from types import FrameType
+from collections.abc import Callable, Sequence
+from typing import SupportsFloat
 
 import keras
 
+from custom_lstm.errors import UserError
 from custom_lstm.files import replacing
-from custom_lstm.training.checkpoints import TrainingState, save_checkpoint
+from custom_lstm.training.checkpoints import TrainingState, save_checkpoint, save_model
+from custom_lstm.training.keeping import Keeping
 from custom_lstm.training.runs import RunFolder
+from custom_lstm.training.signals import Stopped, Stopping
 
 MONITOR = "val_loss"
 
 
 class Recorder(keras.callbacks.Callback):
-    """Keep history, last and best checkpoint; stop when nothing gets better.
+    """Keep history, checkpoints and the best model; stop when nothing gets better.
 
-    After every epoch, and after an interrupted one, the last checkpoint is
-    written; the best one when `val_loss` is the lowest so far (`val_exact` moves in
-    jumps).
-    The history, in memory, in the checkpoint and in `history.csv`, gets a row
-    for every whole epoch. Where epochs are short, `save_every` spares the disk: a
-    kill then costs that many seconds.
+    A checkpoint is written at the end of a step, as often as `keeping` says, when a
+    signal asks to stop, and when the training ends; the best model when `val_loss`
+    is the lowest so far (`val_exact` moves in jumps). The history, in memory, in the
+    checkpoint and in `history.csv`, gets a row for every whole epoch.
 
     Args:
         folder: the run folder.
         state: of a new run, or of the one that goes on.
         steps_per_epoch: steps in a whole epoch.
+        metrics: returns the metrics that the loop keeps over an epoch.
+        stopping: says whether a signal came.
+        keeping: when to write a checkpoint.
         patience: epochs without a lower loss after which training stops; 0
             never stops.
-        save_every: least seconds between two checkpoints of the last epoch. What is
-            due is written when the training ends.
+
+    Attributes:
+        saves: checkpoints written.
+        seconds: spent on them.
 
     Raises:
+        Stopped: (while training) a signal came; the checkpoint is written.
         UserError: (while training) the folder cannot be written.
     """
 
@@ -43,90 +50,171 @@ class Recorder(keras.callbacks.Callback):
         folder: RunFolder,
         state: TrainingState,
         steps_per_epoch: int,
+        metrics: Callable[[], Sequence[keras.metrics.Metric]],
+        stopping: Stopping,
+        keeping: Keeping,
         patience: int = 0,
-        save_every: float = 0,
     ):
         super().__init__()
         self.folder = folder
         self.state = state
         self.steps_per_epoch = steps_per_epoch
         self.patience = patience
-        self.save_every = save_every
-        self._saved = time.monotonic()
-        self._due = False
+        self.saves, self.seconds = 0, 0.0
+        self._metrics = metrics
+        self._stopping = stopping
+        self._keeping = keeping
+        self._saved_at = time.monotonic()
+        self._unsaved_steps = 0
+        self._changed = False
+        self._previous_batch = -1
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether the patience is at its end."""
+        waited = len(self.state.history) - self.state.best_epoch
+        return bool(self.patience) and waited >= self.patience
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Bring the metrics to where they were when the checkpoint was made."""
+        if self.state.metrics:
+            variables = [v for metric in self._metrics() for v in metric.variables]
+            for variable, value in zip(variables, self.state.metrics, strict=True):
+                variable.assign(value)
+            self.state.metrics = []
+        self._previous_batch = -1
+
+    def on_train_batch_end(self, batch, logs=None):
+        """Write a checkpoint if one is due, and stop if asked to."""
+        self._changed = True
+        self._unsaved_steps += batch - self._previous_batch
+        self._previous_batch = batch
+        if batch + 1 == self.params["steps"]:
+            self.state.unfinished = {k: float(v) for k, v in (logs or {}).items()}
+        elif self._stopping.asked or self._due():
+            self.state.metrics = [
+                keras.ops.convert_to_numpy(variable)
+                for metric in self._metrics()
+                for variable in metric.variables
+            ]
+        self._save_or_stop()
+
+    def on_test_batch_end(self, batch, logs=None):
+        """Stop if asked to, in the midst of a validation too."""
+        if self._stopping.asked:
+            self._save_or_stop()
 
     def on_epoch_end(self, epoch, logs=None):
-        """Record the epoch that ended, whole or interrupted."""
-        steps = int(self.model.optimizer.iterations)
-        row = {"epoch": epoch + 1, **{k: float(v) for k, v in (logs or {}).items()}}
+        """Record the epoch."""
+        unfinished = self.state.unfinished or {}
+        logs = unfinished | (logs or {}) | unfinished
+        row = {"epoch": epoch + 1, **{k: float(v) for k, v in logs.items()}}
         row["learning_rate"] = float(self.model.optimizer.learning_rate)
-        if steps % self.steps_per_epoch == 0:
-            self.state.history.append(row)
-        better = row.get(MONITOR, float("inf")) < self.state.best
-        if better:
+        self.state.unfinished = None
+        self._changed = True
+        self.state.history.append(row)
+        if row.get(MONITOR, math.inf) < self.state.best:
             self.state.best, self.state.best_epoch = row[MONITOR], epoch + 1
-        self._due = True
-        if time.monotonic() - self._saved >= self.save_every:
-            self._save()
-        if better:
-            save_checkpoint(self.folder.best, self.model, self.state)
-        if self.patience and epoch + 1 - self.state.best_epoch >= self.patience:
+            save_model(self.folder.best, self.model)
+        if self.exhausted:
             self.model.stop_training = True
+        self._save_or_stop()
 
-    def on_train_end(self, logs=None):
-        """Write what is due."""
-        if self._due:
+    def finish(self):
+        """Write the last checkpoint, if there is anything new."""
+        if self._changed:
             self._save()
 
-    def _save(self):
-        save_checkpoint(self.folder.last, self.model, self.state)
-        self._write_history()
-        self._saved, self._due = time.monotonic(), False
-
-    def _write_history(self):
+    def write_history(self):
+        """Write one line for each epoch of the history."""
         rows = self.state.history
         if not rows:
             return
-        with (
-            replacing(self.folder.history) as temporary,
-            temporary.open("w", newline="", encoding="utf-8") as file,
-        ):
-            writer = csv.DictWriter(file, fieldnames=list(rows[0]))
-            writer.writeheader()
-            writer.writerows(rows)
+        try:
+            with (
+                replacing(self.folder.history) as temporary,
+                temporary.open("w", newline="", encoding="utf-8") as file,
+            ):
+                writer = csv.DictWriter(file, fieldnames=list(rows[0]))
+                writer.writeheader()
+                writer.writerows(rows)
+        except OSError as error:
+            raise UserError(
+                f"cannot write {self.folder.history}: {error.strerror or error}"
+            ) from error
+
+    def _due(self) -> bool:
+        return self._keeping.due(self._unsaved_steps, time.monotonic() - self._saved_at)
+
+    def _save_or_stop(self):
+        if self._stopping.asked or self._due():
+            self._save()
+        if self._stopping.asked:
+            raise Stopped
+
+    def _save(self):
+        began = time.monotonic()
+        save_checkpoint(self.folder, self.model, self.state)
+        self.state.metrics = []
+        self.write_history()
+        self._saved_at, self._unsaved_steps = time.monotonic(), 0
+        self.saves += 1
+        self.seconds += self._saved_at - began
 
 
-class StopOnInterrupt(keras.callbacks.Callback):
-    """Let Ctrl-C end the training after the step in hand, not in the midst of it.
+class NotFinite(UserError):
+    """The loss or a weight became infinite or not a number."""
 
-    The second Ctrl-C raises KeyboardInterrupt as usual.
 
-    Attributes:
-        interrupted: whether Ctrl-C was pressed.
+class FiniteCheck(keras.callbacks.Callback):
+    """Stop at the first step after which the loss or a weight is not finite.
+
+    A gradient that is not finite makes its weights so in the same step, whichever
+    the optimizer. The check costs a sum over all weights; on JAX, whose weights are
+    out of reach within an epoch, it looks at the loss alone.
+
+    Raises:
+        NotFinite: (while training) names the step and what is not finite. It comes
+            before any checkpoint is written.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
-        self.interrupted = False
-        self._former = None
+        self._sums: Callable[[], SupportsFloat] | None = None
 
     def on_train_begin(self, logs=None):
-        """Listen; only the main thread can."""
-        if threading.current_thread() is threading.main_thread():
-            self._former = signal.signal(signal.SIGINT, self._on_signal)
-
-    def on_train_end(self, logs=None):
-        """Give Ctrl-C back."""
-        if self._former is not None:
-            signal.signal(signal.SIGINT, self._former)
-            self._former = None
+        """Compile the check."""
+        if keras.backend.backend() == "tensorflow":
+            self._sums = _compiled_sum(self.model.trainable_variables)
 
     def on_train_batch_end(self, batch, logs=None):
-        """Stop if asked to."""
-        if self.interrupted:
-            self.model.stop_training = True
+        """Look at the loss and at the weights."""
+        loss = float((logs or {}).get("loss", 0.0))
+        if not math.isfinite(loss):
+            self._stop(f"the loss is {loss}")
+        if self._sums is not None and not math.isfinite(float(self._sums())):
+            bad = [
+                variable.path
+                for variable in self.model.trainable_variables
+                if not bool(keras.ops.all(keras.ops.isfinite(variable)))
+            ]
+            if bad:
+                self._stop(f"a gradient was not finite: it spoiled {', '.join(bad)}")
 
-    def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        self.interrupted = True
-        signal.signal(signal.SIGINT, self._former)
-        print("\nstopping after this step; press Ctrl-C again to drop everything")
+    def _stop(self, what: str) -> None:
+        if hasattr(self.model, "jax_state_sync"):
+            self.model.jax_state_sync()
+        raise NotFinite(
+            f"step {int(self.model.optimizer.iterations)}: {what}. The training ends "
+            "here; a lower learning rate or clipped gradients may help"
+        )
+
+
+def _compiled_sum(variables):
+    import tensorflow as tf
+
+    @tf.function
+    def total():
+        return tf.add_n([tf.reduce_sum(tf.cast(v, tf.float32)) for v in variables])
+
+    return total

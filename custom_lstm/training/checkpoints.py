@@ -1,19 +1,32 @@
-"""One file from which a run goes on: model, optimizer and training state."""
+"""Checkpoints, from which a run goes on as if it had never stopped, and models.
+
+A checkpoint, `checkpoints/step-00001234.npz`, holds numbers and JSON only, no time
+and no path, and ends in the SHA-256 of its bytes: equal runs write equal files. The
+last two are kept.
+"""
 
 import dataclasses
+import hashlib
+import io
 import json
+import re
 import shutil
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
+from numpy.typing import NDArray
 
 from custom_lstm.errors import UserError
-from custom_lstm.files import replacing
+from custom_lstm.files import DamagedFile, check_seal, replacing, seal
 from custom_lstm.training.runs import RunFolder
 
-_STATE = "training_state.json"
+KEPT = 2
+"""Checkpoints in a run folder."""
+_STATE = "state.json"
 
 
 @dataclasses.dataclass
@@ -24,59 +37,138 @@ class TrainingState:
         history: one row an epoch: epoch (from 1), loss, exact, … as logged.
         best: lowest validation loss so far.
         best_epoch: the epoch that reached it, from 1; 0 before any.
+        unfinished: what was logged of an epoch whose last step is done, but not its
+            validation.
+        metrics: the variables of the metrics in the midst of an epoch.
     """
 
     history: list[dict[str, float]] = dataclasses.field(default_factory=list)
     best: float = float("inf")
     best_epoch: int = 0
+    unfinished: dict[str, float] | None = None
+    metrics: list[NDArray] = dataclasses.field(default_factory=list)
 
 
-def save_checkpoint(path: Path, model: keras.Model, state: TrainingState) -> None:
-    """Write a `.keras` file that also holds `state`, whole or not at all.
+def save_checkpoint(
+    folder: RunFolder, model: keras.Model, state: TrainingState
+) -> Path:
+    """Write all that the run must know to go on exactly; drop all but the last two.
+
+    That is: weights, optimizer with its moving averages and step count, seed
+    generators, metrics, and `state`. Where the data stand follows from the step count.
 
     Args:
-        path: file name ending in `.keras`.
-        model: a compiled model; its optimizer is saved with it.
-        state: written into the archive beside the model.
+        folder: the run folder.
+        model: compiled.
+        state: beside the model.
+
+    Returns:
+        The file written.
 
     Raises:
-        UserError: the disk is full or the folder not writable; what stood at
-            `path` before still stands there.
+        UserError: the disk is full or the folder not writable; the checkpoints that
+            stood there still stand.
+    """
+    if hasattr(model, "jax_state_sync"):
+        model.jax_state_sync()
+    groups = _variables(model)
+    arrays = {
+        name: [keras.ops.convert_to_numpy(v) for v in group]
+        for name, group in groups.items()
+    }
+    arrays["metrics"] = state.metrics
+    content = dataclasses.asdict(dataclasses.replace(state, metrics=[]))
+    path = folder.checkpoint(int(model.optimizer.iterations))
+    try:
+        with replacing(path) as temporary:
+            with zipfile.ZipFile(temporary, "w") as archive:
+                archive.writestr(zipfile.ZipInfo(_STATE), json.dumps(content))
+                for name, group in arrays.items():
+                    for number, array in enumerate(group):
+                        part = zipfile.ZipInfo(f"{name}/{number:04}.npy")
+                        archive.writestr(part, _as_npy(array))
+            seal(temporary)
+        for old in folder.checkpoints()[KEPT:]:
+            old.unlink()
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror or error}") from error
+    return path
+
+
+def restore(folder: RunFolder, model: keras.Model) -> TrainingState:
+    """Give a model what the last checkpoint holds; of a damaged one, say so.
+
+    Args:
+        folder: of a run; without a checkpoint it begins anew.
+        model: built and compiled as that run's was.
+
+    Returns:
+        The state saved beside the model.
+
+    Raises:
+        UserError: no checkpoint is whole, or they are of another model.
+    """
+    model.optimizer.build(model.trainable_variables)
+    paths = folder.checkpoints()
+    for path in paths:
+        try:
+            check_seal(path)
+        except (DamagedFile, OSError) as error:
+            print(f"{error}; trying the one before it", flush=True)
+            continue
+        return _read(path, model)
+    if paths:
+        raise UserError(
+            f"all checkpoints in {paths[0].parent} are damaged: this run cannot go on"
+        )
+    return TrainingState()
+
+
+def digest(model: keras.Model) -> str:
+    """Return the SHA-256 of a model's weights: equal for equal bytes.
+
+    Example:
+
+    >>> digest(keras.Sequential([keras.Input((1,)), keras.layers.ReLU()]))[:8]
+    'e3b0c442'
+    """
+    found = hashlib.sha256()
+    for weight in model.get_weights():
+        found.update(weight.tobytes())
+    return found.hexdigest()
+
+
+def save_model(path: Path, model: keras.Model) -> None:
+    """Write a `.keras` file that ends in the SHA-256 of its bytes.
+
+    Raises:
+        UserError: the disk is full or the folder not writable.
     """
     try:
         with replacing(path) as temporary:
             model.save(temporary)
-            with zipfile.ZipFile(temporary, "a") as archive:
-                archive.writestr(_STATE, json.dumps(dataclasses.asdict(state)))
+            seal(temporary)
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror or error}") from error
 
 
-def load_checkpoint(path: Path) -> tuple[keras.Model, TrainingState]:
-    """Read what `save_checkpoint` wrote.
-
-    Returns:
-        The model, compiled, with its optimizer as it was; and the state.
+def keep_model(folder: RunFolder, model: keras.Model) -> keras.Model:
+    """Write the best model, or else this one, to model.keras, and return it.
 
     Raises:
-        UserError: the file is missing, damaged or from something else.
+        UserError: the best model is damaged, or the folder cannot be written.
     """
+    if not folder.best.is_file():
+        save_model(folder.model, model)
+        return model
     try:
-        with zipfile.ZipFile(path) as archive:
-            damaged = archive.testzip()
-            if damaged:
-                raise UserError(f"{path} is damaged: its part {damaged} is corrupt")
-            fields: dict[str, Any] = json.loads(archive.read(_STATE))
-        return load_model(path), TrainingState(**fields)
-    except (OSError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path} is no checkpoint of this program: {error}") from error
-
-
-def keep_model(folder: RunFolder) -> keras.Model:
-    """Copy the best checkpoint, or else the last, to model.keras, and load that."""
-    with replacing(folder.model) as temporary:
-        found = folder.best if folder.best.is_file() else folder.last
-        shutil.copyfile(found, temporary)
+        check_seal(folder.best)
+        with replacing(folder.model) as temporary:
+            shutil.copyfile(folder.best, temporary)
+    except DamagedFile as error:
+        raise UserError(str(error)) from error
+    except OSError as error:
+        raise UserError(f"cannot write {folder.model}: {error.strerror}") from error
     return load_model(folder.model)
 
 
@@ -91,3 +183,52 @@ def load_model(path: Path) -> keras.Model:
     except (OSError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
         first = str(error).strip().splitlines()[0] if str(error).strip() else error
         raise UserError(f"{path} cannot be loaded as a model: {first}") from error
+
+
+def _variables(model: keras.Model) -> dict[str, list[Any]]:
+    """All that a step may change, except the metrics."""
+    return {"model": model.variables, "optimizer": model.optimizer.variables}
+
+
+def _read(path: Path, model: keras.Model) -> TrainingState:
+    with np.load(path, allow_pickle=False) as archive:
+        state = TrainingState(**json.loads(archive[_STATE]))
+        groups = {
+            name: [archive[f"{name}/{number:04}"] for number in range(count)]
+            for name, count in _counts(archive.files).items()
+        }
+    state.metrics = groups.pop("metrics", [])
+    for name, variables in _variables(model).items():
+        _check_fits(path, variables, groups[name])
+        for variable, array in zip(variables, groups[name], strict=True):
+            variable.assign(array)
+    return state
+
+
+def _counts(names: Iterable[str]) -> dict[str, int]:
+    counts = {"model": 0, "optimizer": 0}
+    for name in names:
+        if match := re.fullmatch(r"(\w+)/\d{4}", name):
+            counts[match[1]] = counts.get(match[1], 0) + 1
+    return counts
+
+
+def _check_fits(path: Path, variables: list[Any], arrays: list[NDArray]) -> None:
+    """Check that a checkpoint was made from such a model."""
+    if len(variables) != len(arrays):
+        raise UserError(
+            f"{path} is of another model: it holds {len(arrays)} variables, this "
+            f"model has {len(variables)}"
+        )
+    for variable, array in zip(variables, arrays, strict=True):
+        if tuple(variable.shape) != array.shape:
+            raise UserError(
+                f"{path} is of another model: {variable.path} has shape "
+                f"{array.shape} there, {tuple(variable.shape)} here"
+            )
+
+
+def _as_npy(array: NDArray) -> bytes:
+    file = io.BytesIO()
+    np.save(file, array, allow_pickle=False)
+    return file.getvalue()

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from custom_lstm import options as reading
 from custom_lstm.errors import UsageError
+from custom_lstm.training.keeping import KEEPING_RANGES, Keeping
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,7 +109,7 @@ class Config:
     """All options of a run.
 
     Args:
-        data, model, optimisation, run: the four groups, as `--help` shows them.
+        data, model, optimisation, run, keeping: the groups that `--help` shows.
 
     Example:
 
@@ -120,6 +121,7 @@ class Config:
     model: Model = Model()
     optimisation: Optimisation = Optimisation()
     run: Run = Run()
+    keeping: Keeping = Keeping()
 
     def replace(self, **options: Any) -> "Config":
         """Return a copy with these options, by name, instead of ours."""
@@ -171,6 +173,7 @@ PRESETS: dict[str, Config] = {
     "best": Config().replace(epochs=60, filters=(32, 64, 96, 128), dropout=0.1),
 }
 _RANGES: dict[str, tuple[float, float]] = {
+    **KEEPING_RANGES,
     "length": (1, reading.MANY),
     "shift": (0, 14),
     "rotate": (0, 180),

@@ -11,7 +11,7 @@ from custom_lstm.training.build import head_of
 from custom_lstm.training.checkpoints import TrainingState
 from custom_lstm.training.config import Config
 from custom_lstm.training.loop import custom_fit
-from custom_lstm.training.resuming import train_rest
+from custom_lstm.training.resuming import keras_fit, train_rest
 from custom_lstm.training.runs import RunFolder
 from custom_lstm.training.scoring import DIGITS_AT_ONCE
 
@@ -56,19 +56,24 @@ def train(
     callbacks = []
     if config.run.tensorboard:
         callbacks.append(keras.callbacks.TensorBoard(folder.tensorboard))
+    metrics = None
+    if config.optimisation.loop == "custom":
+        metrics = [keras.metrics.Mean(name="loss"), *head_of(config).metrics()]
     return train_rest(
         model,
         folder,
         state,
-        functools.partial(_fit, config, pools, model),
+        functools.partial(_fit, config, pools, model, metrics),
         epochs=epochs,
         steps=steps_per_epoch(config, pools),
+        keeping=config.keeping,
         patience=config.optimisation.patience,
+        metrics=None if metrics is None else lambda: metrics,
         callbacks=callbacks,
     )
 
 
-def _fit(config, pools, model, callbacks, first, last_epoch, steps):
+def _fit(config, pools, model, metrics, callbacks, first, last_epoch, steps):
     """Run the loop asked for from `(epoch, step)` up to `last_epoch`."""
     data, options = config.data, config.optimisation
     epoch, step = first
@@ -89,17 +94,20 @@ def _fit(config, pools, model, callbacks, first, last_epoch, steps):
         batch_size=max(1, DIGITS_AT_ONCE // data.length),
         start=data.start,
     )
-    common = {
-        "epochs": last_epoch,
-        "initial_epoch": epoch,
-        "steps_per_epoch": steps,
-        "validation_data": validation,
-        "callbacks": callbacks,
-    }
-    if options.loop == "custom":
-        custom_fit(model, batches, metrics=head_of(config).metrics(), **common)
-    else:
-        model.fit(batches, shuffle=False, **common)
+    if metrics is None:
+        rest = callbacks, first, last_epoch, steps
+        keras_fit(model, batches, *rest, validation_data=validation)
+        return
+    custom_fit(
+        model,
+        batches,
+        metrics=metrics,
+        epochs=last_epoch,
+        initial_epoch=epoch,
+        steps_per_epoch=steps,
+        validation_data=validation,
+        callbacks=callbacks,
+    )
 
 
 def augment_of(config: Config) -> datasets.Augment | None:

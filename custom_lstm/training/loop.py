@@ -13,7 +13,7 @@ def custom_fit(
     *,
     epochs: int,
     steps_per_epoch: int,
-    metrics: Iterable[keras.metrics.Metric] = (),
+    metrics: Iterable[keras.metrics.Metric] | None = None,
     validation_data: Iterable[tuple[tf.Tensor, tf.Tensor, tf.Tensor]] | None = None,
     callbacks: Iterable[keras.callbacks.Callback] = (),
     initial_epoch: int = 0,
@@ -30,7 +30,8 @@ def custom_fit(
         batches: `(images, totals)` pairs, `steps_per_epoch` of them an epoch.
         epochs: epoch to stop after, counted from 0 as in `fit`.
         steps_per_epoch: steps in an epoch.
-        metrics: fresh metrics, updated at every step with the mask as weights.
+        metrics: updated at every step with the mask as weights, begun anew every
+            epoch; the first is the mean of the loss.
         validation_data: `(images, totals, mask)` triples, run through after
             every epoch.
         callbacks: the same ones that `fit` takes.
@@ -49,7 +50,7 @@ def custom_fit(
     >>> list(history.history)
     ['loss']
     """
-    steps = _Steps(model, metrics)
+    steps = _Steps(model, metrics or [keras.metrics.Mean(name="loss")])
     calls = keras.callbacks.CallbackList(
         list(callbacks),
         add_history=True,
@@ -77,10 +78,12 @@ def custom_fit(
             steps.reset()
             for batch in validation_data:
                 steps.evaluate(*batch)
+                calls.on_test_batch_end(0)
             logs |= {f"val_{name}": value for name, value in steps.logs().items()}
         calls.on_epoch_end(epoch, logs)
         if model.stop_training:
             break
+    model.optimizer.finalize_variable_values(model.trainable_variables)
     calls.on_train_end(logs)
     return model.history
 
@@ -90,8 +93,7 @@ class _Steps:
 
     def __init__(self, model: keras.Model, metrics: Iterable[keras.metrics.Metric]):
         self._model = model
-        self._mean_loss = keras.metrics.Mean(name="loss")
-        self._metrics = list(metrics)
+        self._mean_loss, *self._metrics = metrics
         self.train = tf.function(self._train, reduce_retracing=True)
         self.evaluate = tf.function(self._evaluate, reduce_retracing=True)
 

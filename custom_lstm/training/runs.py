@@ -2,21 +2,24 @@
 
 config.json  history.csv  scores.json  model.keras
 curves.png   predictions.png  gates.png
-checkpoints/{last,best}.keras   tensorboard/
+checkpoints/{step-00001234.npz,best.keras}   tensorboard/
 """
 
+import contextlib
 import dataclasses
 import json
 import platform
 import re
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import filelock
+
 from custom_lstm.errors import UsageError, UserError
-from custom_lstm.files import replacing
+from custom_lstm.files import PARTIAL, replacing
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,6 +84,24 @@ class RunFolder:
             raise UserError(f"{path} is not a run folder: it holds no config.json")
         return cls(path)
 
+    @contextlib.contextmanager
+    def claimed(self) -> Iterator[None]:
+        """Keep other processes from writing here, and clear what a killed one left.
+
+        Raises:
+            UserError: another process has claimed it, or it cannot be written.
+        """
+        lock = filelock.FileLock(self.path / ".lock", blocking=False)
+        try:
+            with lock:
+                for left in self.path.rglob(f"{PARTIAL}*"):
+                    left.unlink()
+                yield
+        except filelock.Timeout:
+            raise UserError(
+                f"another process is at work on {self.path}; wait for it, or stop it"
+            ) from None
+
     def part(self, name: str) -> "RunFolder":
         """Return the folder of one of several models of this run."""
         return RunFolder(self.path / name)
@@ -105,14 +126,23 @@ class RunFolder:
         """The finished model: the epoch with the lowest validation loss."""
         return self.path / "model.keras"
 
-    @property
-    def last(self) -> Path:
-        """Checkpoint from which a run goes on."""
-        return self.path / "checkpoints" / "last.keras"
+    def checkpoint(self, step: int) -> Path:
+        """Return the path of the checkpoint made after `step` steps.
+
+        Example:
+
+        >>> RunFolder(Path("runs/x")).checkpoint(12).name
+        'step-00000012.npz'
+        """
+        return self.path / "checkpoints" / f"step-{step:08}.npz"
+
+    def checkpoints(self) -> list[Path]:
+        """Return the checkpoints from which the run can go on, the last one first."""
+        return sorted((self.path / "checkpoints").glob("step-*.npz"), reverse=True)
 
     @property
     def best(self) -> Path:
-        """Checkpoint of the lowest validation loss so far."""
+        """The model with the lowest validation loss so far."""
         return self.path / "checkpoints" / "best.keras"
 
     @property
@@ -171,6 +201,26 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise UserError(f"{path} holds no JSON object")
     return content
+
+
+def resume_command(folder: RunFolder) -> str:
+    """Return the words that go on with a run.
+
+    Args:
+        folder: of the run, or of a part of it.
+
+    Example:
+
+    >>> resume_command(RunFolder(Path("runs/x")))
+    'python train.py --resume runs/x'
+    """
+    path, words = folder.path, "python train.py"
+    if not folder.config.is_file() and (path.parent / "config.json").is_file():
+        return resume_command(RunFolder(path.parent))
+    task = read_json(folder.config).get("task") if folder.config.is_file() else None
+    if task not in (None, "digits"):
+        words += f" {task}"
+    return f"{words} --resume {path}"
 
 
 def environment() -> dict[str, Any]:

@@ -13,13 +13,13 @@ from custom_lstm.training.build import build_compiled, head_of
 from custom_lstm.training.checkpoints import (
     TrainingState,
     keep_model,
-    load_checkpoint,
     load_model,
+    restore,
 )
 from custom_lstm.training.command_line import from_json
 from custom_lstm.training.config import EPOCHS, Config
 from custom_lstm.training.fitting import steps_per_epoch, train
-from custom_lstm.training.runs import RunFolder, write_json
+from custom_lstm.training.runs import RunFolder, resume_command, write_json
 from custom_lstm.training.scoring import answer, for_any_length, score_lengths
 
 TASK = "digits"
@@ -33,6 +33,7 @@ def start(config: Config) -> int:
         The exit code: 0, or 130 if Ctrl-C cut the training short.
 
     Raises:
+        Terminated: SIGTERM ended the training.
         UserError: the digits cannot be had, or the run folder not written.
         UsageError: a sequence or batch is larger than the pool of digits.
     """
@@ -41,9 +42,10 @@ def start(config: Config) -> int:
     _check_lengths(config, pools)
     folder = RunFolder.create(config.run.runs, _name(config, pools))
     folder.write_config(TASK, config.to_json(), data_used=pools.name)
-    model = build_compiled(config, steps)
-    summarise(model)
-    return _train_and_finish(config, folder, pools, model, TrainingState())
+    with folder.claimed():
+        model = build_compiled(config, steps)
+        summarise(model)
+        return _train_and_finish(config, folder, pools, model, TrainingState())
 
 
 def go_on(asked: Config) -> int:
@@ -73,24 +75,26 @@ def go_on(asked: Config) -> int:
     config = config.replace(data=used, lengths=asked.run.lengths or config.run.lengths)
     config, pools = _with_pools(config)
     _check_lengths(config, pools)
-    model, state = load_checkpoint(folder.last)
-    return _train_and_finish(config, folder, pools, model, state)
+    with folder.claimed():
+        model = build_compiled(config, steps_per_epoch(config, pools))
+        state = restore(folder, model)
+        return _train_and_finish(config, folder, pools, model, state)
 
 
 def _train_and_finish(config, folder, pools, model, state) -> int:
     interrupted = train(config, folder, pools, model, state)
-    model = for_any_length(config, keep_model(folder))
+    model = for_any_length(config, keep_model(folder, model))
     results = score_lengths(config, model, pools)
     write_json(folder.scores, results)
     pictures.draw(config, folder, pools, model, state)
     for result in results.values():
         print("\n" + scores.table(result))
     if interrupted:
-        print(f"\nStopped early; go on with\n  python train.py --resume {folder.path}")
+        print(f"\nStopped early; go on with\n  {resume_command(folder)}")
         return 130
     print(
         f"\nThe run, with its pictures, is in {folder.path}. Try next:\n"
-        f"  python train.py --resume {folder.path} --lengths "
+        f"  {resume_command(folder)} --lengths "
         f"{config.data.length} {2 * config.data.length} 20"
     )
     return 0

@@ -9,7 +9,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import zipfile
 from pathlib import Path
 
 import keras
@@ -35,6 +34,7 @@ FILES = {
     "predictions.png",
     "gates.png",
     "checkpoints",
+    ".lock",
 }
 
 
@@ -44,8 +44,9 @@ def _run(runs, *words):
     return RunFolder(folder)
 
 
-def _weights(folder, name="last"):
-    return keras.saving.load_model(getattr(folder, name)).get_weights()
+def _weights(folder):
+    with np.load(folder.checkpoints()[0]) as arrays:
+        return [arrays[name] for name in arrays.files if name.startswith("model/")]
 
 
 def _rows(folder):
@@ -61,7 +62,7 @@ def finished(tmp_path_factory):
 
 def test_a_run_leaves_every_file(finished):
     assert {path.name for path in finished.path.iterdir()} == FILES
-    assert finished.last.is_file()
+    assert 1 <= len(finished.checkpoints()) <= 2
     assert finished.best.is_file()
     config = json.loads(finished.config.read_text())
     assert config["options"]["units"] == 12
@@ -214,25 +215,20 @@ def test_unwritable_runs_folder_is_one_line(tmp_path, capsys):
     assert capsys.readouterr().err.count("\n") == 1
 
 
-@pytest.mark.parametrize("damage", ["missing", "truncated", "foreign", "flipped"])
-def test_damaged_checkpoints_are_refused(tmp_path, finished, capsys, damage):
+def test_a_run_whose_checkpoints_are_all_damaged_is_refused(tmp_path, finished, capsys):
     shutil.copytree(finished.path, tmp_path / "run")
-    last = RunFolder(tmp_path / "run").last
-    content = bytearray(last.read_bytes())
-    if damage == "missing":
-        last.unlink()
-    elif damage == "truncated":
-        last.write_bytes(content[: len(content) // 2])
-    elif damage == "foreign":
-        with zipfile.ZipFile(last, "w") as archive:
-            archive.writestr("a.txt", "b")
-    else:
-        content[len(content) // 3] ^= 0xFF
-        last.write_bytes(content)
+    for path in RunFolder(tmp_path / "run").checkpoints():
+        path.write_bytes(path.read_bytes()[:-1])
     assert main(["--resume", str(tmp_path / "run")]) == 1
     error = capsys.readouterr().err
-    assert "last.keras" in error
+    assert "checkpoints are damaged: this run cannot go on" in error
     assert error.count("\n") == 1
+
+
+def test_a_second_process_is_refused(finished, capsys):
+    with finished.claimed():
+        assert main(["--resume", str(finished.path)]) == 1
+    assert "another process is at work on" in capsys.readouterr().err
 
 
 def test_image_files_that_are_none_are_refused(finished, tmp_path, capsys):

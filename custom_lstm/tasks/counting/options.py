@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from custom_lstm import options as reading
 from custom_lstm.errors import UsageError
+from custom_lstm.training.keeping import KEEPING_RANGES, Keeping
 
 PROG = "train.py count-ones"
 _DESCRIPTION = """Train an LSTM that reads a string of bits and says how many of them
@@ -104,7 +105,7 @@ class Options:
     """All options of a run.
 
     Args:
-        data, model, optimisation, run: the four groups, as `--help` shows them.
+        data, model, optimisation, run, keeping: the groups that `--help` shows.
 
     Example:
 
@@ -116,6 +117,7 @@ class Options:
     model: Model = Model()
     optimisation: Optimisation = Optimisation()
     run: Run = Run()
+    keeping: Keeping = Keeping()
 
     @property
     def resume(self) -> Path | None:
@@ -190,6 +192,7 @@ PRESETS: dict[str, Options] = {
     ),
 }
 _RANGES: dict[str, tuple[float, float]] = {
+    **KEEPING_RANGES,
     "length": (1, 62),
     "strings": (1, reading.MANY),
     "units": (1, reading.MANY),

@@ -19,15 +19,19 @@ from custom_lstm.tasks.counting.strings import training_batches, training_codes
 from custom_lstm.training.checkpoints import (
     TrainingState,
     keep_model,
-    load_checkpoint,
     load_model,
+    restore,
 )
-from custom_lstm.training.resuming import train_rest
-from custom_lstm.training.runs import RunFolder, read_json, write_json
+from custom_lstm.training.resuming import keras_fit, train_rest
+from custom_lstm.training.runs import (
+    RunFolder,
+    read_json,
+    resume_command,
+    write_json,
+)
 
 TASK = "count-ones"
 """This job's name in a run folder."""
-_SAVE_EVERY = 10.0
 _MANY_EPOCHS = 100
 
 
@@ -47,8 +51,9 @@ def start(options: Options) -> int:
         name = settled.run.name or f"{TASK}-{cell}-length{settled.data.length}"
         folder = RunFolder.create(settled.run.runs, name)
         folder.write_config(TASK, to_json(settled))
-        model = build_compiled(settled, _steps_per_epoch(settled))
-        code = _train_and_finish(settled, folder, model, TrainingState())
+        with folder.claimed():
+            model = build_compiled(settled, _steps_per_epoch(settled))
+            code = _train_and_finish(settled, folder, model, TrainingState())
         results[cell] = read_json(folder.scores)
         if code:
             break
@@ -81,8 +86,10 @@ def go_on(asked: Options) -> int:
     options = dataclasses.replace(
         options, run=dataclasses.replace(options.run, lengths=lengths)
     )
-    model, state = load_checkpoint(folder.last)
-    return _train_and_finish(options, folder, model, state)
+    with folder.claimed():
+        model = build_compiled(options, _steps_per_epoch(options))
+        state = restore(folder, model)
+        return _train_and_finish(options, folder, model, state)
 
 
 def _train_and_finish(options, folder, model, state) -> int:
@@ -96,10 +103,10 @@ def _train_and_finish(options, folder, model, state) -> int:
         functools.partial(_fit, options, codes, model),
         epochs=options.optimisation.epochs,
         steps=_steps_per_epoch(options),
-        save_every=_SAVE_EVERY,
+        keeping=options.keeping,
     )
     trained = time.perf_counter()
-    head, model = head_of(options), _for_any_length(options, keep_model(folder))
+    head, model = head_of(options), _for_any_length(options, keep_model(folder, model))
     test = score_others(model, head, data.length, codes, seed)
     tested = time.perf_counter()
     scores = {
@@ -112,14 +119,11 @@ def _train_and_finish(options, folder, model, state) -> int:
     plots.save(plots.counts(test["per_count"]), folder.picture("counts"))
     print("\n" + tables.count_table(scores))
     if interrupted:
-        print(
-            "\nStopped early; go on with\n"
-            f"  python train.py {TASK} --resume {folder.path}"
-        )
+        print(f"\nStopped early; go on with\n  {resume_command(folder)}")
         return 130
     print(
         f"\nThe run, with its picture, is in {folder.path}. Try next:\n"
-        f"  python train.py {TASK} --resume {folder.path} --predict "
+        f"  {resume_command(folder)} --predict "
         "10011011101001101110"
     )
     return 0
@@ -138,15 +142,8 @@ def _fit(options, codes, model, callbacks, first, last_epoch, steps):
         first_epoch=epoch,
         first_step=step,
     )
-    model.fit(
-        batches,
-        shuffle=False,
-        epochs=last_epoch,
-        initial_epoch=epoch,
-        steps_per_epoch=steps,
-        callbacks=callbacks,
-        verbose=1 if last_epoch <= _MANY_EPOCHS else 2,
-    )
+    verbose = 1 if last_epoch <= _MANY_EPOCHS else 2
+    keras_fit(model, batches, callbacks, first, last_epoch, steps, verbose=verbose)
 
 
 def _predict(options: Options, folder: RunFolder, strings: tuple[str, ...]) -> int:

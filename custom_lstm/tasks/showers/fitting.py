@@ -16,7 +16,7 @@ from custom_lstm.tasks.showers.streams import (
     training_batches,
 )
 from custom_lstm.training.checkpoints import TrainingState
-from custom_lstm.training.resuming import train_rest
+from custom_lstm.training.resuming import keras_fit, train_rest
 from custom_lstm.training.runs import RunFolder
 
 Sets = dict[str, list[Shard]]
@@ -49,6 +49,7 @@ def train(
         functools.partial(_fit, options, sets, model),
         epochs=options.optimisation.epochs,
         steps=steps_per_epoch(options.data.showers, options.optimisation.batch_size),
+        keeping=options.keeping,
         patience=options.optimisation.patience,
     )
 
@@ -66,14 +67,14 @@ def _fit(options, sets, model, callbacks, first, last_epoch, steps):
         first_step=step,
     )
     with reading():
-        model.fit(
+        keras_fit(
+            model,
             batches,
-            shuffle=False,
-            epochs=last_epoch,
-            initial_epoch=epoch,
-            steps_per_epoch=steps,
+            callbacks,
+            first,
+            last_epoch,
+            steps,
             validation_data=evaluation_batches(sets["validation"]),
-            callbacks=callbacks,
         )
 
 

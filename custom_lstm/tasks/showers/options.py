@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from custom_lstm import options as reading
 from custom_lstm.errors import UsageError
+from custom_lstm.training.keeping import KEEPING_RANGES, Keeping
 
 PROG = "train.py showers"
 _DESCRIPTION = """Train a network that looks at 40 slices of a shower in a calorimeter
@@ -90,7 +91,7 @@ class Options:
     """All options of a run.
 
     Args:
-        data, model, optimisation, run: the four groups, as `--help` shows them.
+        data, model, optimisation, run, keeping: the groups that `--help` shows.
 
     Example:
 
@@ -102,6 +103,7 @@ class Options:
     model: Model = Model()
     optimisation: Optimisation = Optimisation()
     run: Run = Run()
+    keeping: Keeping = Keeping()
 
     @property
     def resume(self) -> Path | None:
@@ -131,6 +133,7 @@ class Options:
 
 
 _RANGES: dict[str, tuple[float, float]] = {
+    **KEEPING_RANGES,
     "showers": (100, reading.MANY),
     "test_showers": (100, reading.MANY),
     "hidden_sizes": (1, reading.MANY),

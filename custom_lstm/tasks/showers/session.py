@@ -16,8 +16,8 @@ from custom_lstm.tasks.showers.networks import build_compiled
 from custom_lstm.tasks.showers.options import Options, from_json
 from custom_lstm.tasks.showers.results import finish
 from custom_lstm.tasks.showers.streams import steps_per_epoch
-from custom_lstm.training.checkpoints import TrainingState, keep_model, load_checkpoint
-from custom_lstm.training.runs import RunFolder
+from custom_lstm.training.checkpoints import keep_model, restore
+from custom_lstm.training.runs import RunFolder, resume_command
 
 TASK = "showers"
 """This job's name in a run folder."""
@@ -76,17 +76,15 @@ def _sets(options: Options) -> Sets:
 def _go(options: Options, folder: RunFolder, sets: Sets) -> int:
     """Train every network as far as it is not, then score those that are."""
     interrupted = False
-    for name in options.model.models:
-        interrupted = _train(name, options, folder.part(name), sets)
-        if interrupted:
-            break
-    with _writing(folder), reading():
-        finish(options, folder, sets)
+    with folder.claimed():
+        for name in options.model.models:
+            interrupted = _train(name, options, folder.part(name), sets)
+            if interrupted:
+                break
+        with _writing(folder), reading():
+            finish(options, folder, sets)
     if interrupted:
-        print(
-            "\nStopped early; go on with\n"
-            f"  python train.py {TASK} --resume {folder.path}"
-        )
+        print(f"\nStopped early; go on with\n  {resume_command(folder)}")
         return 130
     print(f"\nThe run, with its pictures, is in {folder.path}.")
     return 0
@@ -94,15 +92,14 @@ def _go(options: Options, folder: RunFolder, sets: Sets) -> int:
 
 def _train(name: str, options: Options, part: RunFolder, sets: Sets) -> bool:
     """Train one network; put its best weights and its curves into its folder."""
-    if part.last.is_file() or part.model.is_file():
-        model, state = load_checkpoint(part.last)
-    else:
-        steps = steps_per_epoch(options.data.showers, options.optimisation.batch_size)
-        model, state = build_compiled(name, options, steps), TrainingState()
+    steps = steps_per_epoch(options.data.showers, options.optimisation.batch_size)
+    model = build_compiled(name, options, steps)
+    state = restore(part, model)
+    if not state.history:
         model.summary()
     interrupted = train(options, part, sets, model, state)
     with _writing(part):
-        keep_model(part)
+        keep_model(part, model)
         if state.history:
             columns = state.history[0].keys() - {"epoch"}
             history = {key: [row[key] for row in state.history] for key in columns}

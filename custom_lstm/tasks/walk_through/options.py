@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from custom_lstm import options as reading
+from custom_lstm.training.keeping import KEEPING_RANGES, Keeping
 
 PROG = "train.py walk-through"
 _DESCRIPTION = """Train an LSTM on three sequences of four numbers to say, at each step,
@@ -53,7 +54,7 @@ class Options:
     """All options of a run.
 
     Args:
-        model, optimisation, run: the three groups, as `--help` shows them.
+        model, optimisation, run, keeping: the groups that `--help` shows.
 
     Example:
 
@@ -64,6 +65,7 @@ class Options:
     model: Model = Model()
     optimisation: Optimisation = Optimisation()
     run: Run = Run()
+    keeping: Keeping = Keeping()
 
     @property
     def resume(self) -> Path | None:
@@ -72,6 +74,7 @@ class Options:
 
 
 _RANGES: dict[str, tuple[float, float]] = {
+    **KEEPING_RANGES,
     "units": (1, reading.MANY),
     "scale": (1e-3, 1e3),
     "steps": (1, reading.MANY),

@@ -14,14 +14,13 @@ from custom_lstm.options import to_json
 from custom_lstm.streaming import Stream
 from custom_lstm.tasks.walk_through import numbers
 from custom_lstm.tasks.walk_through.options import Options, from_json
-from custom_lstm.training.checkpoints import TrainingState, keep_model, load_checkpoint
-from custom_lstm.training.resuming import train_rest
-from custom_lstm.training.runs import RunFolder, write_json
+from custom_lstm.training.checkpoints import TrainingState, keep_model, restore
+from custom_lstm.training.resuming import keras_fit, train_rest
+from custom_lstm.training.runs import RunFolder, resume_command, write_json
 from custom_lstm.training.schedules import largest_divisor, one_cycle
 
 TASK = "walk-through"
 """This job's name in a run folder."""
-_SAVE_EVERY = 10.0
 
 
 def build(options: Options) -> keras.Model:
@@ -49,6 +48,18 @@ def build(options: Options) -> keras.Model:
     return keras.Model(x, y, name="walk_through")
 
 
+def build_compiled(options: Options) -> keras.Model:
+    """Build the model to train, its weights drawn from the seed."""
+    keras.utils.set_random_seed(options.run.seed)
+    model, how = build(options), options.optimisation
+    model.compile(
+        keras.optimizers.Adam(one_cycle(how.learning_rate, how.steps, warmup=0.1)),
+        loss="mse",
+        steps_per_execution=largest_divisor(_steps_per_epoch(options), at_most=25),
+    )
+    return model
+
+
 def start(options: Options) -> int:
     """Train from the beginning, score and draw.
 
@@ -60,15 +71,10 @@ def start(options: Options) -> int:
     """
     folder = RunFolder.create(options.run.runs, options.run.name or TASK)
     folder.write_config(TASK, to_json(options))
-    keras.utils.set_random_seed(options.run.seed)
-    model, how = build(options), options.optimisation
-    model.summary()
-    model.compile(
-        keras.optimizers.Adam(one_cycle(how.learning_rate, how.steps, warmup=0.1)),
-        loss="mse",
-        steps_per_execution=largest_divisor(_steps_per_epoch(options), at_most=25),
-    )
-    return _train_and_finish(options, folder, model, TrainingState())
+    with folder.claimed():
+        model = build_compiled(options)
+        model.summary()
+        return _train_and_finish(options, folder, model, TrainingState())
 
 
 def go_on(asked: Options) -> int:
@@ -87,8 +93,10 @@ def go_on(asked: Options) -> int:
         options = from_json(content["options"])
     except UserError as error:
         raise UserError(f"{folder.config} cannot be used: {error}") from error
-    model, state = load_checkpoint(folder.last)
-    return _train_and_finish(options, folder, model, state)
+    with folder.claimed():
+        model = build_compiled(options)
+        state = restore(folder, model)
+        return _train_and_finish(options, folder, model, state)
 
 
 def score(model: keras.Model, features: int) -> dict[str, Any]:
@@ -130,9 +138,9 @@ def _train_and_finish(options, folder, model, state) -> int:
         functools.partial(_fit, options, model),
         epochs=options.optimisation.steps // steps,
         steps=steps,
-        save_every=_SAVE_EVERY,
+        keeping=options.keeping,
     )
-    scores = score(keep_model(folder), options.model.features)
+    scores = score(keep_model(folder, model), options.model.features)
     write_json(folder.scores, scores)
     losses = {"loss": [row["loss"] for row in state.history]}
     if state.history:
@@ -141,7 +149,7 @@ def _train_and_finish(options, folder, model, state) -> int:
     plots.save(plots.followed(true, answers), folder.picture("predictions"))
     _show(scores)
     if interrupted:
-        print(f"\nStopped; go on with\n  python train.py {TASK} --resume {folder.path}")
+        print(f"\nStopped early; go on with\n  {resume_command(folder)}")
         return 130
     print(f"\nThe run, with its pictures, is in {folder.path}.")
     return 0
@@ -151,15 +159,7 @@ def _fit(options, model, callbacks, first, last_epoch, steps):
     """Train from epoch `first[0]` up to `last_epoch`; every step sees all sequences."""
     x = numbers.inputs(numbers.TRAINING, options.model.features)
     batch = tf.data.Dataset.from_tensors((x, numbers.targets(numbers.TRAINING)))
-    model.fit(
-        batch.repeat(),
-        shuffle=False,
-        epochs=last_epoch,
-        initial_epoch=first[0],
-        steps_per_epoch=steps,
-        callbacks=callbacks,
-        verbose=2,
-    )
+    keras_fit(model, batch.repeat(), callbacks, first, last_epoch, steps, verbose=2)
 
 
 def _show(scores: dict[str, Any]) -> None:

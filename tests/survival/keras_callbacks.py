@@ -1,0 +1,92 @@
+"""The same small run, kept by Keras's ModelCheckpoint and BackupAndRestore."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import processes
+
+
+@dataclasses.dataclass
+class _Saves:
+    """Says when a callback begins to write."""
+
+    saving: object
+
+    def watch(self, callback):
+        """Announce each of the callback's saves."""
+        for name in ("_save_model", "on_train_batch_end"):
+            save = getattr(callback, name, None)
+            if save is None:
+                continue
+
+            def announced(*args, save=save, **kwargs):
+                self.saving.release()
+                return save(*args, **kwargs)
+
+            setattr(callback, name, announced)
+            break
+        return callback
+
+
+def run(folder: Path, log: Path) -> processes.Process:
+    """Begin, or go on, in a process of its own."""
+    folder.mkdir(parents=True, exist_ok=True)
+    return _Run(folder, log)
+
+
+class _Run(processes.Process):
+    def __init__(self, folder, log):
+        self._folder = folder
+        super().__init__([], log)
+
+    def _run(self, words, log, before):
+        import os
+        import sys
+
+        with log.open("a") as out:
+            os.dup2(out.fileno(), 1)
+            os.dup2(out.fileno(), 2)
+        _train(self._folder, _Saves(self.saving))
+        sys.exit(0)
+
+
+def _train(folder: Path, saves: _Saves) -> None:
+    import keras
+
+    from custom_lstm import data
+    from custom_lstm.training.build import build_compiled
+    from custom_lstm.training.command_line import parse
+    from custom_lstm.training.fitting import augment_of, steps_per_epoch
+
+    config = parse(processes.SMALL).settled("digits")
+    pools = data.load_pools("digits")
+    steps, epochs = steps_per_epoch(config, pools), config.optimisation.epochs
+    model = build_compiled(config, steps)
+    batches = data.training_sequences(
+        pools.train,
+        length=4,
+        batch_size=config.optimisation.batch_size,
+        epochs=epochs,
+        seed=0,
+        augment=augment_of(config),
+    )
+    every = {"save_freq": config.keeping.save_steps}
+    calls = [
+        keras.callbacks.ModelCheckpoint(folder / "last.keras", **every),
+        keras.callbacks.BackupAndRestore(folder / "backup", **every),
+    ]
+    model.fit(
+        batches,
+        shuffle=False,
+        epochs=epochs,
+        steps_per_epoch=steps,
+        callbacks=[saves.watch(calls[0]), calls[1]],
+    )
+    np.savez(folder / "weights.npz", *model.get_weights())
+
+
+def weights(folder: Path):
+    """The weights at the end of the run."""
+    with np.load(folder / "weights.npz") as arrays:
+        return [arrays[name] for name in arrays.files]

@@ -1,0 +1,130 @@
+"""Real runs in processes of their own, that can be killed at any moment."""
+
+import contextlib
+import importlib
+import multiprocessing
+import os
+import shlex
+import signal
+import sys
+import time
+from pathlib import Path
+
+from custom_lstm import command
+from custom_lstm.files import check_seal
+from custom_lstm.training.runs import RunFolder
+
+SMALL = shlex.split(
+    "--data digits --epochs 6 --batch-size 32 --units 12 --filters 4 4 --features 8 "
+    "--dropout 0.2 --save-steps 3 --no-tensorboard"
+)
+"""A run of 54 steps and 18 checkpoints."""
+_FORK = multiprocessing.get_context("fork")
+
+
+def ready():
+    """Import what a run needs, so that forked processes start at once."""
+    for task in [command._DIGITS, *command.TASKS.values()]:
+        importlib.import_module(task.session)
+
+
+class Process:
+    """`train.py WORDS` in a process of its own.
+
+    Attributes:
+        saving: a semaphore released whenever a checkpoint is begun.
+    """
+
+    def __init__(self, words, log: Path, before=None):
+        self.saving = _FORK.Semaphore(0)
+        self._process = _FORK.Process(target=self._run, args=(words, log, before))
+        self._process.start()
+
+    def _run(self, words, log, before):
+        with log.open("a") as out:
+            os.dup2(out.fileno(), 1)
+            os.dup2(out.fileno(), 2)
+        self._announce_saves()
+        if before is not None:
+            before()
+        sys.exit(command.main(list(words)))
+
+    def _announce_saves(self):
+        from custom_lstm.training import callbacks
+
+        save = callbacks.save_checkpoint
+
+        def announced(*content):
+            self.saving.release()
+            return save(*content)
+
+        callbacks.save_checkpoint = announced
+
+    @property
+    def pid(self):
+        return self._process.pid
+
+    def alive(self):
+        return self._process.is_alive()
+
+    def signal(self, number):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self._process.pid, number)
+
+    def wait(self, seconds=600.0):
+        """Return the exit code; a process that hangs is an error."""
+        self._process.join(seconds)
+        if self.alive():
+            self.signal(signal.SIGKILL)
+            raise TimeoutError(f"still running after {seconds} s")
+        return self._process.exitcode
+
+
+def only_run(runs: Path):
+    """The one run in this folder that has begun, or None."""
+    found = [path for path in runs.glob("*") if (path / "config.json").is_file()]
+    assert len(found) <= 1, found
+    return RunFolder(found[0]) if found else None
+
+
+def words_for(runs: Path, words=SMALL, task=()):
+    """What to type so that the run in this folder begins, or goes on."""
+    folder = only_run(runs)
+    if folder is None:
+        return [*task, *words, "--runs", str(runs)]
+    return [*task, "--resume", str(folder.path)]
+
+
+def last_checkpoint(folder: RunFolder) -> bytes:
+    """The bytes of the last checkpoint: weights, optimizer, seeds, history."""
+    path = folder.checkpoints()[0]
+    check_seal(path)
+    return path.read_bytes()
+
+
+def run_to_the_end(runs: Path, log: Path, words=SMALL, task=()):
+    """Begin the run, or go on with it, and wait for its end."""
+    code = Process(words_for(runs, words, task), log).wait()
+    assert code == 0, log.read_text()
+    return only_run(runs)
+
+
+def kill_once(runs: Path, log: Path, rng, longest: float, *, saving: bool, **how):
+    """Begin or go on, and kill at a random moment; return whether it was killed.
+
+    Args:
+        longest: seconds within which the moment lies; of a save, if `saving`.
+        saving: kill inside a save, not at any moment.
+    """
+    process = Process(words_for(runs, **how), log)
+    if saving:
+        for _ in range(rng.integers(1, 6)):
+            while process.alive() and not process.saving.acquire(timeout=0.05):
+                pass
+    time.sleep(rng.uniform(0, longest))
+    killed = process.alive()
+    process.signal(signal.SIGKILL)
+    code = process.wait()
+    assert code == -signal.SIGKILL or not killed or code == 0, log.read_text()
+    assert code in (0, -signal.SIGKILL), log.read_text()
+    return code == -signal.SIGKILL

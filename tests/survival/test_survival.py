@@ -1,0 +1,117 @@
+"""Runs in real processes, killed, terminated and started twice: the short form.
+
+The full forms are `kills.py` and `soak.py` beside this file.
+"""
+
+import signal
+
+import kills
+import numpy as np
+import processes
+import pytest
+import soak
+
+from custom_lstm.files import DamagedFile, check_seal
+
+TASKS = {
+    "count-ones": "--epochs 4 --length 8 --strings 60 --batch-size 20 --units 4",
+    "walk-through": "--steps 400",
+}
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    """A run that nothing disturbed."""
+    work = tmp_path_factory.mktemp("alone")
+    return processes.run_to_the_end(work / "runs", work / "log")
+
+
+def test_killed_at_any_moment_it_comes_out_the_same(tmp_path):
+    counts = kills.survive(tmp_path, runs=2, kills=8, seed=1)
+    assert counts["runs that came out identical"] == 2
+    assert counts["kills at any moment"] + counts["kills inside a save"] >= 4
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_other_tasks_survive_too(tmp_path, task):
+    words = [*TASKS[task].split(), "--save-steps", "1"]
+    how = {"words": words, "task": [task]}
+    log, rng = tmp_path / "log", np.random.default_rng(0)
+    whole = processes.run_to_the_end(tmp_path / "whole", log, **how)
+    for _ in range(2):
+        runs = tmp_path / "killed"
+        processes.kill_once(runs, log, rng, kills.SAVE_SECONDS, saving=True, **how)
+    killed = processes.run_to_the_end(tmp_path / "killed", log, **how)
+    ours, theirs = map(processes.last_checkpoint, (killed, whole))
+    assert ours == theirs
+
+
+def test_sigterm_saves_and_leaves_within_a_step(tmp_path, alone):
+    log, steps = tmp_path / "log", []
+    for _ in range(3):
+        process = processes.Process(processes.words_for(tmp_path / "runs"), log)
+        process.saving.acquire(timeout=120)
+        process.signal(signal.SIGTERM)
+        assert process.wait(seconds=60) == 143
+        run = processes.only_run(tmp_path / "runs")
+        steps.append(int(run.checkpoints()[0].stem.removeprefix("step-")))
+    assert steps == sorted(set(steps))
+    assert steps[0] <= 3 + 1
+    assert "saved; go on with" in log.read_text()
+    run = processes.run_to_the_end(tmp_path / "runs", log)
+    assert processes.last_checkpoint(run) == processes.last_checkpoint(alone)
+
+
+def test_a_second_process_in_one_run_folder_refuses(tmp_path):
+    log = tmp_path / "log"
+    first = processes.Process(processes.words_for(tmp_path / "runs"), log)
+    first.saving.acquire(timeout=120)
+    again = processes.words_for(tmp_path / "runs")
+    assert processes.Process(again, tmp_path / "second").wait() == 1
+    assert "another process is at work on" in (tmp_path / "second").read_text()
+    first.signal(signal.SIGKILL)
+    first.wait()
+
+
+def test_a_file_size_limit_is_said_and_costs_no_checkpoint(tmp_path):
+    """The operating system refuses to write more, as it does on a full disk."""
+    import resource
+
+    log = tmp_path / "log"
+    process = processes.Process(processes.words_for(tmp_path / "runs"), log)
+    for _ in range(3):
+        process.saving.acquire(timeout=120)
+    process.signal(signal.SIGTERM)
+    process.wait()
+    run = processes.only_run(tmp_path / "runs")
+    before = processes.last_checkpoint(run)
+
+    def limit():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+
+    process = processes.Process(
+        processes.words_for(tmp_path / "runs"), tmp_path / "out", before=limit
+    )
+    assert process.wait() == 1
+    assert "cannot write" in (tmp_path / "out").read_text()
+    assert processes.last_checkpoint(run) == before
+
+
+@pytest.mark.parametrize("damage", ["flip", "cut"])
+def test_every_damage_to_a_checkpoint_is_noticed(tmp_path, alone, damage):
+    content = alone.checkpoints()[0].read_bytes()
+    path, rng = tmp_path / "step-1.npz", np.random.default_rng(0)
+    for place in rng.integers(len(content), size=100):
+        changed = bytearray(content)
+        changed[place] ^= 1 << rng.integers(8)
+        path.write_bytes(changed if damage == "flip" else content[:place])
+        with pytest.raises(DamagedFile, match="is damaged"):
+            check_seal(path)
+
+
+def test_memory_and_open_files_stay_constant(tmp_path):
+    grown = soak.soak(tmp_path, first=50, last=250)
+    assert grown["steps"] == 250
+    assert grown["open files"] <= 0
+    assert grown["memory"] <= 0.10  # the first steps still warm up
