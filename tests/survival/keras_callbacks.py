@@ -41,14 +41,8 @@ class _Run(processes.Process):
         super().__init__([], log)
 
     def _run(self, words, log, before):
-        import os
-        import sys
-
-        with log.open("a") as out:
-            os.dup2(out.fileno(), 1)
-            os.dup2(out.fileno(), 2)
+        processes.write_to(log)
         _train(self._folder, _Saves(self.saving))
-        sys.exit(0)
 
 
 def _train(folder: Path, saves: _Saves) -> None:

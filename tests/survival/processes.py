@@ -28,6 +28,13 @@ def ready():
         importlib.import_module(task.session)
 
 
+def write_to(log: Path):
+    """Let all that this process says, Python's and TensorFlow's, go to a file."""
+    sys.stdout = sys.stderr = log.open("a", buffering=1)
+    os.dup2(sys.stdout.fileno(), 1)
+    os.dup2(sys.stdout.fileno(), 2)
+
+
 class Process:
     """`train.py WORDS` in a process of its own.
 
@@ -41,9 +48,7 @@ class Process:
         self._process.start()
 
     def _run(self, words, log, before):
-        with log.open("a") as out:
-            os.dup2(out.fileno(), 1)
-            os.dup2(out.fileno(), 2)
+        write_to(log)
         self._announce_saves()
         if before is not None:
             before()
