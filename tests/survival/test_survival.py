@@ -13,6 +13,7 @@ import soak
 
 from custom_lstm.files import DamagedFile, check_seal
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork")
 TASKS = {
     "count-ones": "--epochs 4 --length 8 --strings 60 --batch-size 20 --units 4",
     "walk-through": "--steps 400",
@@ -43,6 +44,17 @@ def test_other_tasks_survive_too(tmp_path, task):
         processes.kill_once(runs, log, rng, kills.SAVE_SECONDS, saving=True, **how)
     killed = processes.run_to_the_end(tmp_path / "killed", log, **how)
     ours, theirs = map(processes.last_checkpoint, (killed, whole))
+    assert ours == theirs
+
+
+def test_deterministic_runs_are_equal_too(tmp_path):
+    words = [*processes.SMALL, "--deterministic"]
+    words[words.index("--epochs") + 1] = "2"
+    runs = [
+        processes.run_to_the_end(tmp_path / name, tmp_path / "log", words)
+        for name in "ab"
+    ]
+    ours, theirs = map(processes.last_checkpoint, runs)
     assert ours == theirs
 
 
