@@ -17,8 +17,8 @@ LONGEST_UNROLLED = 64
 """Steps up to which the loop is written out when nobody asks for it."""
 SMALL_STEP = 1024
 """Numbers in h up to which starting a step takes longer than doing it."""
-ROWS_TO_SHARE = 32
-"""Sequences from which on the steps are shared between two cores."""
+SHARED_STEP = 8192
+"""Numbers in h from which on a step is shared between two cores."""
 STANDARD = (
     keras.activations.tanh,
     keras.activations.sigmoid,
@@ -159,7 +159,7 @@ def _no_mask(request: Request) -> str | None:
 
 def _shards(request: Request) -> int:
     several = (os.cpu_count() or 1) > 1
-    return 2 if several and (request.batch or 0) >= ROWS_TO_SHARE else 1
+    return 2 if several and (request.batch or 0) * request.units >= SHARED_STEP else 1
 
 
 def _tensorflow(**options: Any) -> Callable[..., Any]:

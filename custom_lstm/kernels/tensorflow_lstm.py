@@ -86,15 +86,15 @@ class _Part(NamedTuple):
 class _Saved(NamedTuple):
     """What the backward pass needs of the whole."""
 
-    rows: Any  # x, (time·batch, features)
+    rows: Any  # x, (time·batch, features), or batch-major: see _turn_late
     hs: Any  # (time + 1, batch, units), from before the first step
     parts: list[_Part]
 
 
 def _forward_pass(x, h, c, W, U, b, mask, unroll, shards):
-    loop, n = _Loop(x, unroll), U.shape[0]
-    rows = tf.reshape(tf.transpose(x, (1, 0, 2)), (-1, x.shape[-1]))
-    xW = tf.reshape(tf.matmul(rows, W) + b, (loop.time, -1, 4 * n))
+    loop, late = _Loop(x, unroll), _turn_late(W)
+    rows = tf.reshape(x if late else _turned(x), (-1, x.shape[-1]))
+    xW = _by_step(tf.nn.bias_add(tf.matmul(rows, W), b), loop.time, late)
     keep = None if mask is None else tf.transpose(mask)[..., None]
     cuts = _cut(xW, shards, 1), _cut(h, shards), _cut(c, shards), _cut(keep, shards, 1)
     done = [_forward_part(loop, *cut, U) for cut in zip(*cuts, strict=True)]
@@ -102,7 +102,7 @@ def _forward_pass(x, h, c, W, U, b, mask, unroll, shards):
     hs = tf.concat([array.stack() for array in hs], 1)
     h, c = (tf.concat(pieces, 0) for pieces in zip(*states, strict=True))
     saved = _Saved(rows, hs, list(parts))
-    return (tf.transpose(hs[1:], (1, 0, 2)), h, c), saved
+    return (_turned(hs[1:]), h, c), saved
 
 
 def _forward_part(loop, xW, h, c, keep, U):
@@ -127,19 +127,21 @@ def _forward_part(loop, xW, h, c, keep, U):
 def _backward_pass(saved, W, U, dhs, dh, dc, unroll):
     rows, hs, parts = saved
     loop, shards = _Loop(dhs, unroll), len(parts)
-    dhs = _cut(tf.transpose(dhs, (1, 0, 2)), shards, 1)
+    dhs = _cut(_turned(dhs), shards, 1)
     cuts = zip(parts, dhs, _cut(dh, shards), _cut(dc, shards), strict=True)
     done = [_backward_part(loop, *cut, U) for cut in cuts]
     dh, dc, dz = (
         tf.concat(pieces, axis)
         for pieces, axis in zip(zip(*done, strict=True), (0, 0, 1), strict=True)
     )
-    dz = tf.reshape(dz, (-1, dz.shape[-1]))
-    dx = tf.reshape(tf.matmul(dz, W, transpose_b=True), (loop.time, -1, rows.shape[-1]))
+    late, width = _turn_late(W), dz.shape[-1]
+    by_step = tf.reshape(dz, (-1, width))
+    by_row = tf.reshape(_turned(dz), (-1, width)) if late else by_step
+    dx = _by_batch(tf.matmul(by_row, W, transpose_b=True), loop.time, late)
     h_before = tf.reshape(hs[:-1], (-1, hs.shape[-1]))
-    dW = tf.matmul(rows, dz, transpose_a=True)
-    dU = tf.matmul(h_before, dz, transpose_a=True)
-    return tf.transpose(dx, (1, 0, 2)), dh, dc, dW, dU, tf.reduce_sum(dz, 0)
+    dW = tf.matmul(rows, by_row, transpose_a=True)
+    dU = tf.matmul(h_before, by_step, transpose_a=True)
+    return dx, dh, dc, dW, dU, tf.reduce_sum(by_step, 0)
 
 
 def _backward_part(loop, part, dhs, dh, dc, U):
@@ -235,6 +237,30 @@ class _Entries:
 
     def stack(self) -> Any:
         return tf.stack(self.entries)
+
+
+def _turn_late(W: Any) -> bool:
+    """Whether to turn x·W, not x, from batch-major to time-major: the narrower one."""
+    return W.shape[0] > W.shape[1]
+
+
+def _turned(tensor: Any) -> Any:
+    """Swap the first two axes."""
+    return tf.transpose(tensor, (1, 0, 2))
+
+
+def _by_step(rows: Any, time: Any, late: bool) -> Any:
+    """Rows as `(time, batch, width)`; if `late`, they stand batch-major."""
+    if late:
+        return _turned(tf.reshape(rows, (-1, time, rows.shape[-1])))
+    return tf.reshape(rows, (time, -1, rows.shape[-1]))
+
+
+def _by_batch(rows: Any, time: Any, late: bool) -> Any:
+    """The same rows as `(batch, time, width)`."""
+    if late:
+        return tf.reshape(rows, (-1, time, rows.shape[-1]))
+    return _turned(tf.reshape(rows, (time, -1, rows.shape[-1])))
 
 
 def _cut(tensor: Any, shards: int, axis: int = 0) -> list[Any]:

@@ -30,8 +30,8 @@ def layers_alike(kernel, features=FEATURES, **options):
     return fast, slow
 
 
-def sequences(dtype="float32", batch=BATCH, time=TIME):
-    x = np.random.default_rng(1).normal(size=(batch, time, FEATURES))
+def sequences(dtype="float32", batch=BATCH, time=TIME, features=FEATURES):
+    x = np.random.default_rng(1).normal(size=(batch, time, features))
     return x.astype(dtype)
 
 
@@ -87,18 +87,18 @@ def test_masks_hold_the_states(kernel, kind, zeros, backwards):
 @pytest.mark.parametrize("kind", ["none", *masks()])
 @pytest.mark.parametrize("kernel", FAST)
 @pytest.mark.parametrize("shards", [1, 2])
-def test_backward_pass_equals_autodiff(kernel, kind, shards, monkeypatch):
+@pytest.mark.parametrize("features", [FEATURES, 4 * UNITS + 1])
+def test_backward_pass_equals_autodiff(kernel, kind, shards, features, monkeypatch):
     import tensorflow as tf
 
     from custom_lstm.kernels import lstm
 
-    monkeypatch.setattr(lstm, "ROWS_TO_SHARE", 1 if shards == 2 else 10**9)
+    monkeypatch.setattr(lstm, "SHARED_STEP", 1 if shards == 2 else 10**9)
     monkeypatch.setattr(lstm.os, "cpu_count", lambda: 2)
-    pair = layers_alike(
-        kernel, return_sequences=True, return_state=True, dtype="float64"
-    )
+    sequence = {"return_sequences": True, "return_state": True, "dtype": "float64"}
+    pair = layers_alike(kernel, features, **sequence)
     rng = np.random.default_rng(3)
-    x = tf.constant(sequences("float64"))
+    x = tf.constant(sequences("float64", features=features))
     states = [tf.constant(rng.normal(size=(BATCH, UNITS))) for _ in range(2)]
     above = [rng.normal(size=(BATCH, TIME, UNITS)), *rng.normal(size=(2, BATCH, UNITS))]
     gradients = []

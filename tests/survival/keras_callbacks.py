@@ -29,23 +29,23 @@ class _Saves:
         return callback
 
 
-def run(folder: Path, log: Path) -> processes.Process:
+def run(folder: Path, log: Path, words: list[str]) -> processes.Process:
     """Begin, or go on, in a process of its own."""
     folder.mkdir(parents=True, exist_ok=True)
-    return _Run(folder, log)
+    return _Run(folder, log, words)
 
 
 class _Run(processes.Process):
-    def __init__(self, folder, log):
+    def __init__(self, folder, log, words):
         self._folder = folder
-        super().__init__([], log)
+        super().__init__(words, log)
 
     def _run(self, words, log, before):
         processes.write_to(log)
-        _train(self._folder, _Saves(self.saving))
+        _train(self._folder, words, _Saves(self.saving))
 
 
-def _train(folder: Path, saves: _Saves) -> None:
+def _train(folder: Path, words: list[str], saves: _Saves) -> None:
     import keras
 
     from custom_lstm import data
@@ -53,7 +53,7 @@ def _train(folder: Path, saves: _Saves) -> None:
     from custom_lstm.training.command_line import parse
     from custom_lstm.training.fitting import augment_of, steps_per_epoch
 
-    config = parse(processes.SMALL).settled("digits")
+    config = parse(words).settled("digits")
     pools = data.load_pools("digits")
     steps, epochs = steps_per_epoch(config, pools), config.optimisation.epochs
     model = build_compiled(config, steps)

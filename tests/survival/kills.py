@@ -25,30 +25,27 @@ LOOPS = ("fit", "custom")
 SAVE_SECONDS = 0.03
 
 
-def survive(work: Path, runs: int, kills: int, seed: int) -> Counter:
+def survive(work: Path, runs: int, kills: int, seed: int, epochs: int) -> Counter:
     """Kill `runs` runs `kills` times in all; count what became of them."""
     rng = np.random.default_rng(seed)
     expected, seconds = {}, {}
     for loop in LOOPS[:runs]:
-        began = time.monotonic()
-        alone = processes.run_to_the_end(
-            work / f"alone-{loop}", work / "log", _words(loop)
-        )
+        words = _words(loop, epochs)
+        seconds[loop] = processes.seconds_to_save(words, work / "log", work / "first")
+        alone = processes.run_to_the_end(work / f"alone-{loop}", work / "log", words)
         expected[loop] = processes.last_checkpoint(alone)
-        seconds[loop] = time.monotonic() - began
     counts: Counter = Counter()
     for number in range(runs):
         loop, folder = LOOPS[number % 2], work / f"run-{number}"
         for kill in range(kills // runs):
             saving = bool(kill % 2)
-            longest = SAVE_SECONDS if saving else 0.8 * seconds[loop]
-            words = {"words": _words(loop)}
-            killed = processes.kill_once(
-                folder, work / "log", rng, longest, saving=saving, **words
-            )
+            longest = SAVE_SECONDS if saving else seconds[loop]
+            how = {"saving": saving, "words": _words(loop, epochs)}
+            killed = processes.kill_once(folder, work / "log", rng, longest, **how)
             counts["kills inside a save" if saving else "kills at any moment"] += killed
             counts["came too late, the run had ended"] += not killed
-        run = processes.run_to_the_end(folder, work / "log", _words(loop))
+        words = _words(loop, epochs)
+        run = processes.run_to_the_end(folder, work / "log", words)
         same = processes.last_checkpoint(run) == expected[loop]
         counts["runs that came out identical"] += same
         counts["runs that came out otherwise"] += not same
@@ -56,30 +53,30 @@ def survive(work: Path, runs: int, kills: int, seed: int) -> Counter:
     return counts
 
 
-def _words(loop):
-    return [*processes.SMALL, "--loop", loop]
+def _words(loop, epochs):
+    words = [*processes.SMALL, "--loop", loop]
+    words[words.index("--epochs") + 1] = str(epochs)
+    return words
 
 
-def survive_keras(work: Path, runs: int, kills: int, seed: int) -> Counter:
+def survive_keras(work: Path, runs: int, kills: int, seed: int, epochs: int) -> Counter:
     """The same job, but with ModelCheckpoint and BackupAndRestore."""
     import keras_callbacks
 
     rng = np.random.default_rng(seed)
-    began = time.monotonic()
-    keras_callbacks.run(work / "alone", work / "log").wait()
+    words = _words("fit", epochs)
+    keras_callbacks.run(work / "alone", work / "log", words).wait()
     expected = keras_callbacks.weights(work / "alone")
-    seconds = time.monotonic() - began
+    seconds = processes.seconds_to_save(words, work / "log", work / "first")
     counts: Counter = Counter()
     for number in range(runs):
         folder = work / f"run-{number}"
         for kill in range(kills // runs):
             saving = bool(kill % 2)
-            process = keras_callbacks.run(folder, work / "log")
+            process = keras_callbacks.run(folder, work / "log", words)
             if saving:
-                for _ in range(rng.integers(1, 6)):
-                    while process.alive() and not process.saving.acquire(timeout=0.05):
-                        pass
-            time.sleep(rng.uniform(0, 0.1 if saving else 0.8 * seconds))
+                process.wait_for_saves(rng.integers(1, 5))
+            time.sleep(rng.uniform(0, 0.1 if saving else seconds))
             killed = process.alive()
             process.signal(9)
             code = process.wait()
@@ -87,7 +84,7 @@ def survive_keras(work: Path, runs: int, kills: int, seed: int) -> Counter:
             if code not in (0, -9):
                 counts["starts that failed after a kill"] += 1
                 break
-        code = keras_callbacks.run(folder, work / "log").wait()
+        code = keras_callbacks.run(folder, work / "log", words).wait()
         if code:
             counts["runs that cannot resume"] += 1
         else:
@@ -103,6 +100,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=20)
     parser.add_argument("--kills", type=int, default=200, help="in all runs together")
+    parser.add_argument("--epochs", type=int, default=30, help="9 steps each")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--keras", action="store_true", help="Keras's own callbacks")
     options = parser.parse_args()
@@ -110,7 +108,7 @@ def main():
     with tempfile.TemporaryDirectory() as work:
         how = survive_keras if options.keras else survive
         kills = math.ceil(options.kills / options.runs) * options.runs
-        counts = how(Path(work), options.runs, kills, options.seed)
+        counts = how(Path(work), options.runs, kills, options.seed, options.epochs)
     for what, count in sorted(counts.items()):
         print(f"{count:6}  {what}")
 

@@ -76,6 +76,12 @@ class Process:
         with contextlib.suppress(ProcessLookupError):
             os.kill(self._process.pid, number)
 
+    def wait_for_saves(self, count):
+        """Wait until so many checkpoints were begun, or the end."""
+        for _ in range(count):
+            while self.alive() and not self.saving.acquire(timeout=0.02):
+                pass
+
     def wait(self, seconds=600.0):
         """Return the exit code; a process that hangs is an error."""
         self._process.join(seconds)
@@ -114,6 +120,16 @@ def run_to_the_end(runs: Path, log: Path, words=SMALL, task=()):
     return only_run(runs)
 
 
+def seconds_to_save(words, log: Path, runs: Path) -> float:
+    """How long a run takes to begin its fourth checkpoint; it is killed then."""
+    began = time.monotonic()
+    process = Process([*words, "--runs", str(runs)], log)
+    process.wait_for_saves(4)
+    process.signal(signal.SIGKILL)
+    process.wait()
+    return time.monotonic() - began
+
+
 def kill_once(runs: Path, log: Path, rng, longest: float, *, saving: bool, **how):
     """Begin or go on, and kill at a random moment; return whether it was killed.
 
@@ -123,9 +139,7 @@ def kill_once(runs: Path, log: Path, rng, longest: float, *, saving: bool, **how
     """
     process = Process(words_for(runs, **how), log)
     if saving:
-        for _ in range(rng.integers(1, 6)):
-            while process.alive() and not process.saving.acquire(timeout=0.05):
-                pass
+        process.wait_for_saves(rng.integers(1, 5))
     time.sleep(rng.uniform(0, longest))
     killed = process.alive()
     process.signal(signal.SIGKILL)
