@@ -7,6 +7,8 @@ python train.py --resume runs/RUN --lengths 4 8  score a finished run
 python train.py --resume runs/RUN --images a.png b.png
 python train.py --help                           every option
 
+python train.py compare                          table and curves of all runs
+
 Other tasks, each with its own --help:
 
 python train.py count-ones                       count the ones in strings of bits
@@ -41,4 +43,4 @@ def _without_keras() -> Iterator[None]:
 if __name__ == "__main__":
     with _without_keras():
         from custom_lstm.command import main
-    sys.exit(main())
+    sys.exit(main(without_keras=_without_keras))

@@ -10,6 +10,7 @@ from custom_lstm.errors import UsageError
 from custom_lstm.training.build import head_of
 from custom_lstm.training.checkpoints import TrainingState
 from custom_lstm.training.config import Config
+from custom_lstm.training.history import timed
 from custom_lstm.training.loop import custom_fit
 from custom_lstm.training.resuming import train_rest
 from custom_lstm.training.runs import RunFolder
@@ -46,7 +47,7 @@ def train(
 
     Args:
         config: all options, settled for the data.
-        folder: gets history, checkpoints and TensorBoard logs.
+        folder: gets history, times, checkpoints and TensorBoard logs.
         pools: the digits.
         model: compiled; new or from a checkpoint.
         state: new or from the same checkpoint.
@@ -56,16 +57,17 @@ def train(
     callbacks = []
     if config.run.tensorboard:
         callbacks.append(keras.callbacks.TensorBoard(folder.tensorboard))
-    return train_rest(
-        model,
-        folder,
-        state,
-        functools.partial(_fit, config, pools, model),
-        epochs=epochs,
-        steps=steps_per_epoch(config, pools),
-        patience=config.optimisation.patience,
-        callbacks=callbacks,
-    )
+    with timed(folder):
+        return train_rest(
+            model,
+            folder,
+            state,
+            functools.partial(_fit, config, pools, model),
+            epochs=epochs,
+            steps=steps_per_epoch(config, pools),
+            patience=config.optimisation.patience,
+            callbacks=callbacks,
+        )
 
 
 def _fit(config, pools, model, callbacks, first, last_epoch, steps):

@@ -15,7 +15,7 @@ from custom_lstm.tasks.walk_through.session import build, score
 from custom_lstm.training.runs import RunFolder
 
 FILES = {"config.json", "history.csv", "scores.json", "model.keras"}
-FILES |= {"curves.png", "predictions.png", "checkpoints"}
+FILES |= {"times.json", "curves.png", "predictions.png", "checkpoints"}
 
 
 def test_the_numbers_are_the_notebooks():

@@ -29,6 +29,7 @@ SMALL = shlex.split(
 FILES = {
     "config.json",
     "history.csv",
+    "times.json",
     "scores.json",
     "model.keras",
     "curves.png",

@@ -22,6 +22,7 @@ from custom_lstm.training.checkpoints import (
     load_checkpoint,
     load_model,
 )
+from custom_lstm.training.history import timed
 from custom_lstm.training.resuming import train_rest
 from custom_lstm.training.runs import RunFolder, read_json, write_json
 
@@ -89,15 +90,16 @@ def _train_and_finish(options, folder, model, state) -> int:
     data, seed = options.data, options.run.seed
     codes = training_codes(data.length, data.strings, seed)
     began = time.perf_counter()
-    interrupted = train_rest(
-        model,
-        folder,
-        state,
-        functools.partial(_fit, options, codes, model),
-        epochs=options.optimisation.epochs,
-        steps=_steps_per_epoch(options),
-        save_every=_SAVE_EVERY,
-    )
+    with timed(folder):
+        interrupted = train_rest(
+            model,
+            folder,
+            state,
+            functools.partial(_fit, options, codes, model),
+            epochs=options.optimisation.epochs,
+            steps=_steps_per_epoch(options),
+            save_every=_SAVE_EVERY,
+        )
     trained = time.perf_counter()
     head, model = head_of(options), _for_any_length(options, keep_model(folder))
     test = score_others(model, head, data.length, codes, seed)

@@ -16,6 +16,7 @@ from custom_lstm.tasks.showers.streams import (
     training_batches,
 )
 from custom_lstm.training.checkpoints import TrainingState
+from custom_lstm.training.history import timed
 from custom_lstm.training.resuming import train_rest
 from custom_lstm.training.runs import RunFolder
 
@@ -42,15 +43,17 @@ def train(
     Raises:
         UserError: the folder cannot be written, or a file of showers changed.
     """
-    return train_rest(
-        model,
-        folder,
-        state,
-        functools.partial(_fit, options, sets, model),
-        epochs=options.optimisation.epochs,
-        steps=steps_per_epoch(options.data.showers, options.optimisation.batch_size),
-        patience=options.optimisation.patience,
-    )
+    data, how = options.data, options.optimisation
+    with timed(folder):
+        return train_rest(
+            model,
+            folder,
+            state,
+            functools.partial(_fit, options, sets, model),
+            epochs=how.epochs,
+            steps=steps_per_epoch(data.showers, how.batch_size),
+            patience=how.patience,
+        )
 
 
 def _fit(options, sets, model, callbacks, first, last_epoch, steps):

@@ -15,6 +15,7 @@ from custom_lstm.streaming import Stream
 from custom_lstm.tasks.walk_through import numbers
 from custom_lstm.tasks.walk_through.options import Options, from_json
 from custom_lstm.training.checkpoints import TrainingState, keep_model, load_checkpoint
+from custom_lstm.training.history import timed
 from custom_lstm.training.resuming import train_rest
 from custom_lstm.training.runs import RunFolder, write_json
 from custom_lstm.training.schedules import largest_divisor, one_cycle
@@ -123,15 +124,16 @@ def score(model: keras.Model, features: int) -> dict[str, Any]:
 
 def _train_and_finish(options, folder, model, state) -> int:
     steps = _steps_per_epoch(options)
-    interrupted = train_rest(
-        model,
-        folder,
-        state,
-        functools.partial(_fit, options, model),
-        epochs=options.optimisation.steps // steps,
-        steps=steps,
-        save_every=_SAVE_EVERY,
-    )
+    with timed(folder):
+        interrupted = train_rest(
+            model,
+            folder,
+            state,
+            functools.partial(_fit, options, model),
+            epochs=options.optimisation.steps // steps,
+            steps=steps,
+            save_every=_SAVE_EVERY,
+        )
     scores = score(keep_model(folder), options.model.features)
     write_json(folder.scores, scores)
     losses = {"loss": [row["loss"] for row in state.history]}
