@@ -1,3 +1,4 @@
+#!/usr/bin/env python
 """Train an LSTM to add and subtract handwritten digits.
 
 python train.py                                  MNIST if it can be had

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
+from custom_lstm.completion import FLAG, print_completion
 from custom_lstm.errors import UsageError, UserError
 from custom_lstm.options import nearest
 from custom_lstm.tasks.comparing import options as comparing
@@ -72,6 +73,10 @@ def main(
     """
     words = list(sys.argv[1:] if argv is None else argv)
     try:
+        if words[:1] == [FLAG]:
+            tasks = {name: task.parse([]) for name, task in TASKS.items()}
+            print_completion(words, _DIGITS.parse([]), tasks, prog="train.py")
+            return 0
         task = _task(words)
         options = task.parse(words)
         if options.resume is not None:

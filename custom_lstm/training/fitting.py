@@ -15,6 +15,7 @@ from custom_lstm.training.loop import custom_fit
 from custom_lstm.training.resuming import train_rest
 from custom_lstm.training.runs import RunFolder
 from custom_lstm.training.scoring import DIGITS_AT_ONCE
+from custom_lstm.training.terminal import verbosity
 
 
 def steps_per_epoch(config: Config, pools: datasets.Pools) -> int:
@@ -97,6 +98,7 @@ def _fit(config, pools, model, callbacks, first, last_epoch, steps):
         "steps_per_epoch": steps,
         "validation_data": validation,
         "callbacks": callbacks,
+        "verbose": verbosity(metrics=3),
     }
     if options.loop == "custom":
         custom_fit(model, batches, metrics=head_of(config).metrics(), **common)

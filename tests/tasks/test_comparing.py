@@ -69,7 +69,7 @@ def _table(text):
 
 def test_the_table_shows_options_that_differ_and_scores(tmp_path, compare):
     _digits(tmp_path, "a", seed=1, tensorboard=False)
-    _digits(tmp_path, "b", seed=2, filters=[8, 8], name="b")
+    _digits(tmp_path, "b", seed=2, filters=[8, 8], resume="a")
     text = compare(tmp_path, columns=100)
     same = {"exact %": "93.75", "MAE": "0.135", "one digit %": "99.50"}
     same |= {"epochs": "3", "training time": "0:01:31"}

@@ -2,6 +2,7 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Annotated
 
 import tyro
 
@@ -23,7 +24,9 @@ class Options:
     (PosixPath('runs'),)
     """
 
-    folders: tyro.conf.Positional[tuple[Path, ...]] = (Path("runs"),)
+    folders: Annotated[
+        tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="[RUNS ...]")
+    ] = (Path("runs"),)
     """Runs, or folders of runs."""
     quantity: str | None = None
     """Column of history.csv to draw; by default the exact match or loss on validation

@@ -25,6 +25,7 @@ from custom_lstm.training.checkpoints import (
 from custom_lstm.training.history import timed
 from custom_lstm.training.resuming import train_rest
 from custom_lstm.training.runs import RunFolder, read_json, write_json
+from custom_lstm.training.terminal import verbosity
 
 TASK = "count-ones"
 """This job's name in a run folder."""
@@ -147,7 +148,7 @@ def _fit(options, codes, model, callbacks, first, last_epoch, steps):
         initial_epoch=epoch,
         steps_per_epoch=steps,
         callbacks=callbacks,
-        verbose=1 if last_epoch <= _MANY_EPOCHS else 2,
+        verbose=verbosity(metrics=3) if last_epoch <= _MANY_EPOCHS else 2,
     )
 
 

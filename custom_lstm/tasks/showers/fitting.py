@@ -19,6 +19,7 @@ from custom_lstm.training.checkpoints import TrainingState
 from custom_lstm.training.history import timed
 from custom_lstm.training.resuming import train_rest
 from custom_lstm.training.runs import RunFolder
+from custom_lstm.training.terminal import verbosity
 
 Sets = dict[str, list[Shard]]
 """The files of each set of showers, by its name."""
@@ -77,6 +78,7 @@ def _fit(options, sets, model, callbacks, first, last_epoch, steps):
             steps_per_epoch=steps,
             validation_data=evaluation_batches(sets["validation"]),
             callbacks=callbacks,
+            verbose=verbosity(metrics=8),
         )
 
 

@@ -88,7 +88,10 @@ def _go(options: Options, folder: RunFolder, sets: Sets) -> int:
             f"  python train.py {TASK} --resume {folder.path}"
         )
         return 130
-    print(f"\nThe run, with its pictures, is in {folder.path}.")
+    print(
+        f"\nThe run, with its pictures, is in {folder.path}. Try next:\n"
+        f"  python train.py compare {folder.path.parent}"
+    )
     return 0
 
 

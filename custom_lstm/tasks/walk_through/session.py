@@ -145,7 +145,10 @@ def _train_and_finish(options, folder, model, state) -> int:
     if interrupted:
         print(f"\nStopped; go on with\n  python train.py {TASK} --resume {folder.path}")
         return 130
-    print(f"\nThe run, with its pictures, is in {folder.path}.")
+    print(
+        f"\nThe run, with its pictures, is in {folder.path}. Try next:\n"
+        f"  python train.py compare {folder.path.parent}"
+    )
     return 0
 
 
