@@ -219,7 +219,8 @@ def test_a_real_run_is_compared(tmp_path, compare, capsys):
     for seed in ("0", "1"):
         words = ["walk-through", "--steps", "4", "--units", "2", "--seed", seed]
         assert main([*words, "--runs", str(tmp_path)]) == 0
-    capsys.readouterr()
+    said = capsys.readouterr().out
+    assert said.endswith(f"Try next:\n  python train.py compare {tmp_path}\n")
     rows = _table(compare(tmp_path))
     assert [row["seed"] for row in rows] == ["0", "1"]
     runs = sorted(path for path in tmp_path.iterdir() if path.is_dir())
