@@ -1,3 +1,4 @@
+#!/usr/bin/env python
 """Train an LSTM to add and subtract handwritten digits.
 
 python train.py                                  MNIST if it can be had
@@ -6,6 +7,8 @@ python train.py --loop custom --recurrent keras  own loop, Keras's LSTM
 python train.py --resume runs/RUN --lengths 4 8  score a finished run
 python train.py --resume runs/RUN --images a.png b.png
 python train.py --help                           every option
+
+python train.py compare                          table and curves of all runs
 
 Other tasks, each with its own --help:
 
@@ -41,4 +44,4 @@ def _without_keras() -> Iterator[None]:
 if __name__ == "__main__":
     with _without_keras():
         from custom_lstm.command import main
-    sys.exit(main())
+    sys.exit(main(without_keras=_without_keras))

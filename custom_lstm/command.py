@@ -6,10 +6,13 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
+from custom_lstm.completion import FLAG, print_completion
 from custom_lstm.errors import UsageError, UserError
 from custom_lstm.options import nearest
+from custom_lstm.tasks.comparing import options as comparing
 from custom_lstm.tasks.counting import options as counting
 from custom_lstm.tasks.showers import options as showers
 from custom_lstm.tasks.walk_through import options as walk_through
@@ -25,10 +28,12 @@ class Task(NamedTuple):
             folder or None.
         session: module that does the work and returns the exit code, by
             `start(options)`, or `go_on(options)` where `resume` is set.
+        keras: whether that module needs Keras.
     """
 
     parse: Callable[[list[str]], Any]
     session: str
+    keras: bool = True
 
 
 _DIGITS = Task(command_line.parse, "custom_lstm.training.session")
@@ -36,11 +41,17 @@ TASKS: dict[str, Task] = {
     "count-ones": Task(counting.parse, "custom_lstm.tasks.counting.session"),
     "showers": Task(showers.parse, "custom_lstm.tasks.showers.session"),
     "walk-through": Task(walk_through.parse, "custom_lstm.tasks.walk_through.session"),
+    "compare": Task(
+        comparing.parse, "custom_lstm.tasks.comparing.session", keras=False
+    ),
 }
 """Tasks besides the main job, by the word that asks for them."""
 
 
-def main(argv: list[str] | None = None) -> int:
+def main(
+    argv: list[str] | None = None,
+    without_keras: Callable[[], AbstractContextManager] = contextlib.nullcontext,
+) -> int:
     """Run what the command line asks: a task if its first word names one, or the main
     job.
 
@@ -48,6 +59,8 @@ def main(argv: list[str] | None = None) -> int:
 
     Args:
         argv: the words after the program's name; by default `sys.argv[1:]`.
+        without_keras: gives a context in which `custom_lstm`'s modules can be imported
+            and Keras is not, for those that do without.
 
     Returns:
         The exit code: 0; 1 if something outside failed; 2 for a mistaken
@@ -60,11 +73,15 @@ def main(argv: list[str] | None = None) -> int:
     """
     words = list(sys.argv[1:] if argv is None else argv)
     try:
+        if words[:1] == [FLAG]:
+            tasks = {name: task.parse([]) for name, task in TASKS.items()}
+            print_completion(words, _DIGITS.parse([]), tasks, prog="train.py")
+            return 0
         task = _task(words)
         options = task.parse(words)
         if options.resume is not None:
             RunFolder.open(options.resume)
-        with _hushed():
+        with _hushed() if task.keras else without_keras():
             session = importlib.import_module(task.session)
         return (session.start if options.resume is None else session.go_on)(options)
     except UserError as error:

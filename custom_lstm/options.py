@@ -13,17 +13,21 @@ import difflib
 import io
 import itertools
 import re
+import shutil
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import tyro
 
+from custom_lstm.described import described, plain
 from custom_lstm.errors import UsageError
 
 Options = TypeVar("Options")
 MANY = 10**9
 """The upper end of a range that has none."""
+_WIDEST = 88
 
 
 def read_words(
@@ -35,7 +39,8 @@ def read_words(
         words: what was typed behind the program's name.
         default: what holds where nothing was typed; of the dataclass to return.
         prog: the program's name, for its help.
-        description: what it does, for its help.
+        description: what it does, for its help; lines of its first paragraph are
+            broken anew, those of others begin with a space and stay as they are.
 
     Returns:
         A copy of `default` with what was typed in place.
@@ -52,15 +57,17 @@ def read_words(
     >>> read_words(["--steps", "5"], Walk(), prog="walk", description="")
     Walk(steps=5)
     """
-    complaint = io.StringIO()
+    if words and words[0].startswith("--tyro-"):
+        raise UsageError(f"{words[0]} must stand alone behind train.py")
+    complaint, shown = io.StringIO(), described(default)
     try:
         with contextlib.redirect_stderr(complaint):
             options, unknown = tyro.cli(
-                type(default),
+                type(shown),
                 args=list(words),
-                default=default,
+                default=shown,
                 prog=prog,
-                description=description,
+                description=_set(description),
                 return_unknown_args=True,
                 config=(tyro.conf.OmitArgPrefixes,),
             )
@@ -72,7 +79,7 @@ def read_words(
         raise UsageError(
             f"unknown option {word}{nearest(word, map(spelled, flat(default)))}"
         )
-    return options
+    return plain(options, default)
 
 
 def flat(options: Any) -> dict[str, Any]:
@@ -94,12 +101,12 @@ def flat(options: Any) -> dict[str, Any]:
 def to_json(options: Any) -> dict[str, Any]:
     """Return every option by name, in JSON's types."""
 
-    def plain(value):
+    def json_of(value):
         if isinstance(value, tuple):
-            return [plain(v) for v in value]
+            return [json_of(v) for v in value]
         return str(value) if isinstance(value, Path) else value
 
-    return {name: plain(value) for name, value in flat(options).items()}
+    return {name: json_of(value) for name, value in flat(options).items()}
 
 
 def to_words(content: Mapping[str, Any], default: Any) -> list[str]:
@@ -211,6 +218,17 @@ def _as_words(name: str, value: Any) -> list[str]:
     if isinstance(value, list | tuple):
         return [spelled(name), *map(str, value)]
     return [f"{spelled(name)}={value}"]
+
+
+def _set(description: str) -> str:
+    """Break the first paragraph into lines that fit the terminal.
+
+    Each begins with a space: tyro joins lines that begin with a letter.
+    """
+    width = min(shutil.get_terminal_size().columns, _WIDEST)
+    first, *others = description.split("\n\n")
+    filled = textwrap.fill(first, width, initial_indent=" ", subsequent_indent=" ")
+    return "\n\n".join([filled, *others])
 
 
 def _one_line(panel: str) -> str:

@@ -1,19 +1,47 @@
 """The README's commands are the ones that work, and its examples run."""
 
+import dataclasses
+import importlib.util
 import os
 import re
+import shlex
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
+import custom_lstm
+from custom_lstm.command import TASKS
+from custom_lstm.completion import FLAG
+from custom_lstm.described import docstrings
+from custom_lstm.options import spelled
+from custom_lstm.training import command_line
+from custom_lstm.training.config import Config
+
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-EXAMPLES = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
+EXAMPLES = [code for language, code in BLOCKS if language == "python"]
+COMMANDS = [
+    line
+    for language, block in BLOCKS
+    if language == "sh"
+    for line in block.splitlines()
+    if line
+]
 
 
-@pytest.mark.parametrize("code", EXAMPLES, ids=lambda code: code.splitlines()[0][:40])
+def _example(code):
+    needs_torch = "import torch" in code
+    lacking = needs_torch and importlib.util.find_spec("torch") is None
+    marks = [pytest.mark.skipif(lacking, reason="torch is not installed")]
+    name = "torch" if needs_torch else re.search(r"class (\w+)|\Z", code)[1]
+    return pytest.param(code, marks=marks, id=name or "keras")
+
+
+@pytest.mark.parametrize("code", [_example(code) for code in EXAMPLES])
 def test_examples_run(code, tmp_path):
     done = subprocess.run(
         [sys.executable, "-W", "error::UserWarning", "-c", code],
@@ -25,25 +53,87 @@ def test_examples_run(code, tmp_path):
     )
     assert done.returncode == 0, done.stderr
     shown = re.findall(r"^# prints: (.*)$", code, re.MULTILINE)
-    assert done.stdout.splitlines()[: len(shown)] == shown
+    assert shown
+    assert done.stdout.splitlines() == shown
 
 
-def test_there_are_examples():
-    assert EXAMPLES
+def test_every_block_says_what_it_is():
+    assert {language for language, _ in BLOCKS} == {"python", "sh", "text"}
+    assert README.count("```") == 2 * len(BLOCKS)
+    assert not re.search(r"^    (pip|python) ", README, re.MULTILINE)
+    assert len(EXAMPLES) >= 4
 
 
-def test_options_in_the_readme_exist():
-    from custom_lstm.command import TASKS
-    from custom_lstm.options import flat, spelled
-    from custom_lstm.training import command_line
+def _runs_of_train_py():
+    """The words behind train.py of each command in the README."""
+    for line in COMMANDS:
+        for command in re.findall(r"python (train\.py[^&)]*)", line):
+            yield shlex.split(command, comments=True)[1:]
 
-    parsers = {"": command_line.parse, **{name: t.parse for name, t in TASKS.items()}}
-    known = {
-        name: {"--help", *map(spelled, flat(parse([])))}
-        for name, parse in parsers.items()
+
+@pytest.mark.parametrize("words", list(_runs_of_train_py()), ids=" ".join)
+def test_commands_are_read_by_the_real_parser(words):
+    parse = command_line.parse
+    if words and words[0] in TASKS:
+        parse = TASKS[words.pop(0)].parse
+    if words == ["--help"]:
+        with pytest.raises(SystemExit) as stop:
+            parse(words)
+        assert not stop.value.code
+    elif words[:1] != [FLAG]:  # tests/test_terminal.py runs that
+        parse(words)
+
+
+def test_commands_are_those_of_an_installed_checkout():
+    known = ("pip install ", "python train.py", "source <(python train.py ")
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    extras = extras["project"]["optional-dependencies"]
+    for line in COMMANDS:
+        assert line.startswith(known), line
+    for extra in re.findall(r'"\.\[(\w+)\]"', README):
+        assert extra in extras
+
+
+def test_tasks_and_their_options_in_the_prose_exist():
+    for name, words in re.findall(r"`([a-z-]+) (--[^`]*)`", README):
+        TASKS[name].parse(shlex.split(words))
+
+
+def _options_table():
+    """The options of the main job, as `--help` has them."""
+    lines = ["| option | default | meaning |", "|---|---|---|"]
+    for group in dataclasses.fields(Config):
+        options = getattr(Config(), group.name)
+        lines.append(f"| **{group.name}** | | {type(options).__doc__} |")
+        helps = docstrings(type(options))
+        for name, value in vars(options).items():
+            value = " ".join(map(str, value)) if isinstance(value, tuple) else value
+            shown = "" if value in (None, "") else f"`{value}`"
+            lines.append(f"| `{spelled(name)}` | {shown} | {helps[name]} |")
+    return "\n".join(lines)
+
+
+def test_the_options_are_those_of_the_command_line():
+    """If this fails, put what it expected into the README."""
+    assert f"\n{_options_table()}\n" in README
+
+
+def test_links_lead_somewhere():
+    links = re.findall(r"\]\(((?!https?:)[^)]+)\)", README)
+    headings = re.findall(r"^## (.*)$", README, re.MULTILINE)
+    anchors = {
+        "#" + re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
+        for title in headings
     }
-    lines = [line for line in README.splitlines() if "python train.py" in line]
-    assert lines
-    for line in lines:
-        name = re.search(r"python train.py ?([a-z][a-z-]*)?", line)[1] or ""
-        assert set(re.findall(r"--[a-z][a-z-]*", line)) <= known[name], line
+    for link in links:
+        assert link in anchors or (ROOT / link).exists(), link
+
+
+def test_one_version_everywhere():
+    version = custom_lstm.__version__
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    assert project["version"] == version
+    citation = (ROOT / "CITATION.cff").read_text("utf-8")
+    assert f"\nversion: {version}\n" in citation
+    changes = (ROOT / "CHANGELOG.md").read_text("utf-8")
+    assert re.search(r"^## (.*)$", changes, re.MULTILINE)[1] == version

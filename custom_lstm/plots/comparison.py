@@ -15,6 +15,8 @@ from custom_lstm.plots.style import WIDTH, Picture, Theme, themed
 
 _STROKES = ("-", "--", "-.", ":")
 _MARKERS = "osD^vPX"
+_INSIDE = 8  # runs that a legend can name beside the curves
+_ROW = 0.32  # inches of a legend's line
 
 
 def learning_curves(
@@ -26,7 +28,8 @@ def learning_curves(
 ) -> Figure:
     """Draw one quantity of several training histories on one chart, epoch by epoch.
 
-    Runs differ in colour, marker and stroke; the legend gives each one's last value.
+    Runs differ in colour, marker and stroke. The legend gives each one's last value and
+    stands below the chart where there are many runs.
     A loss or error that falls tenfold or more gets a logarithmic axis.
 
     Args:
@@ -52,15 +55,19 @@ def learning_curves(
     name = quantity.removeprefix("val_")
     series = _series(runs, quantity)
     with themed(style) as theme:
-        figure = Picture(theme, (WIDTH, 5.6), layout="constrained")
+        below = -(-len(runs) // 2) if len(runs) > _INSIDE else 0
+        size = WIDTH, 5.6 + _ROW * below
+        figure = Picture(theme, size, layout="constrained")
         axes = figure.subplots()
         _lines(axes, {_ended(*run, name): run[1] for run in series.items()}, theme)
         values = np.concatenate(list(series.values()))
         scale(axes, name, values[np.isfinite(values)])
         axes.set_xlabel("epoch")
-        legend = axes.legend(
-            loc="best", title="last value of each run", alignment="left"
-        )
+        how = {"title": "last value of each run", "alignment": "left"}
+        if below:
+            legend = figure.legend(loc="outside lower left", ncols=2, **how)
+        else:
+            legend = axes.legend(loc="best", **how)
         legend.get_title().set_color(theme.muted)
         heading = TITLES.get(name, name)
         if quantity.startswith("val_"):

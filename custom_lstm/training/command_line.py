@@ -7,7 +7,15 @@ from custom_lstm.options import check_resumed, preset_in, read_words, to_words
 from custom_lstm.training.config import PRESETS, Config
 
 _DESCRIPTION = """Train a network that reads handwritten digits one after the other
-and says their alternating sum, +d1 -d2 +d3 ..., after each."""
+and says their alternating sum, +d1 -d2 +d3 ..., after each.
+
+ Other tasks, each with its own --help:
+   train.py count-ones    count the ones in strings of bits
+   train.py showers       read showers in a calorimeter
+   train.py walk-through  add each number to the one before
+   train.py compare       table and curves of finished runs
+ Tab completion, in bash and for ./train.py:
+   source <(python train.py --tyro-print-completion bash)"""
 
 
 def parse(argv: list[str] | None = None) -> Config:

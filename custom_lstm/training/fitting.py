@@ -14,6 +14,7 @@ from custom_lstm.training.loop import custom_fit
 from custom_lstm.training.resuming import keras_fit, train_rest
 from custom_lstm.training.runs import RunFolder
 from custom_lstm.training.scoring import DIGITS_AT_ONCE
+from custom_lstm.training.terminal import verbosity
 
 
 def steps_per_epoch(config: Config, pools: datasets.Pools) -> int:
@@ -46,7 +47,7 @@ def train(
 
     Args:
         config: all options, settled for the data.
-        folder: gets history, checkpoints and TensorBoard logs.
+        folder: gets history, times, checkpoints and TensorBoard logs.
         pools: the digits.
         model: compiled; new or from a checkpoint.
         state: new or from the same checkpoint.
@@ -94,9 +95,9 @@ def _fit(config, pools, model, metrics, callbacks, first, last_epoch, steps):
         batch_size=max(1, DIGITS_AT_ONCE // data.length),
         start=data.start,
     )
+    common = {"validation_data": validation, "verbose": verbosity(metrics=3)}
     if metrics is None:
-        rest = callbacks, first, last_epoch, steps
-        keras_fit(model, batches, *rest, validation_data=validation)
+        keras_fit(model, batches, callbacks, first, last_epoch, steps, **common)
         return
     custom_fit(
         model,
@@ -105,8 +106,8 @@ def _fit(config, pools, model, metrics, callbacks, first, last_epoch, steps):
         epochs=last_epoch,
         initial_epoch=epoch,
         steps_per_epoch=steps,
-        validation_data=validation,
         callbacks=callbacks,
+        **common,
     )
 
 

@@ -8,6 +8,7 @@ import keras
 
 from custom_lstm.training.callbacks import FiniteCheck, NotFinite, Recorder
 from custom_lstm.training.checkpoints import TrainingState, digest
+from custom_lstm.training.history import timed
 from custom_lstm.training.keeping import Keeping
 from custom_lstm.training.runs import RunFolder, resume_command
 from custom_lstm.training.signals import Stopped, Stopping, Terminated
@@ -34,7 +35,7 @@ def train_rest(
 
     Args:
         model: compiled; new, or restored from a checkpoint.
-        folder: gets history and checkpoints.
+        folder: gets history, checkpoints and the time it took.
         state: new, or from the same checkpoint.
         fit: called as `fit(callbacks, (epoch, step), last_epoch, steps)`: trains from
             that step of that epoch up to `last_epoch`, `steps` steps an epoch; with
@@ -56,7 +57,7 @@ def train_rest(
         _be_deterministic()
     callbacks = list(callbacks)
     began = time.monotonic()
-    with Stopping() as stopping:
+    with timed(folder), Stopping() as stopping:
         recorder = Recorder(
             folder,
             state,

@@ -1,6 +1,6 @@
 """The run folder: everything that a run leaves behind, in known places.
 
-config.json  history.csv  scores.json  model.keras
+config.json  history.csv  times.json  scores.json  model.keras
 curves.png   predictions.png  gates.png
 checkpoints/{step-00001234.npz,best.keras}   tensorboard/
 """
@@ -115,6 +115,11 @@ class RunFolder:
     def history(self) -> Path:
         """One line an epoch."""
         return self.path / "history.csv"
+
+    @property
+    def times(self) -> Path:
+        """Seconds of training, one number a session."""
+        return self.path / "times.json"
 
     @property
     def scores(self) -> Path:

@@ -25,7 +25,7 @@ def test_is_whole(quantity, title, style, whole):
     whole(plots.learning_curves(RUNS, quantity, title, style=style))
 
 
-@pytest.mark.parametrize(("runs", "epochs"), [(1, 1), (8, 300)])
+@pytest.mark.parametrize(("runs", "epochs"), [(1, 1), (8, 300), (9, 40), (30, 40)])
 def test_is_whole_at_other_sizes(runs, epochs, style, whole):
     loss = np.geomspace(5, 0.01, epochs)
     histories = {f"run {k}": {"loss": loss * (1 + k / 10)} for k in range(runs)}
@@ -50,6 +50,16 @@ def test_the_legend_gives_the_last_values_known():
         "theirs: 96.02 %",
         "ours, cut short: 10.00 %",
     ]
+
+
+def test_the_legend_of_many_runs_names_each_and_covers_none():
+    names = [f"a run with a name of some length, {k}" for k in range(21)]
+    figure = plots.learning_curves(dict.fromkeys(names, RUNS["ours"]), "loss")
+    (axes,), (legend,) = figure.axes, figure.legends
+    named = [text.get_text() for text in legend.get_texts()]
+    assert named == [f"{name}: 0.0341" for name in names]
+    figure.draw_without_rendering()
+    assert not axes.get_window_extent().overlaps(legend.get_window_extent())
 
 
 def test_runs_differ_in_more_than_colour():

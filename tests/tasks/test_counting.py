@@ -25,7 +25,7 @@ SMALL = shlex.split(
     "--lengths 8 13"
 )
 FILES = {"config.json", "history.csv", "scores.json", "model.keras", "counts.png"}
-FILES |= {"checkpoints", ".lock"}
+FILES |= {"checkpoints", ".lock", "times.json"}
 
 
 def hand_made(leak=0.0):

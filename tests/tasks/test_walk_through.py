@@ -16,7 +16,7 @@ from custom_lstm.training.callbacks import Recorder
 from custom_lstm.training.runs import RunFolder
 
 FILES = {"config.json", "history.csv", "scores.json", "model.keras"}
-FILES |= {"curves.png", "predictions.png", "checkpoints", ".lock"}
+FILES |= {"curves.png", "predictions.png", "checkpoints", ".lock", "times.json"}
 
 
 def test_the_numbers_are_the_notebooks():

@@ -28,6 +28,7 @@ SMALL = shlex.split(
 FILES = {
     "config.json",
     "history.csv",
+    "times.json",
     "scores.json",
     "model.keras",
     "curves.png",

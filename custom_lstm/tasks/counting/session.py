@@ -29,6 +29,7 @@ from custom_lstm.training.runs import (
     resume_command,
     write_json,
 )
+from custom_lstm.training.terminal import verbosity
 
 TASK = "count-ones"
 """This job's name in a run folder."""
@@ -142,7 +143,7 @@ def _fit(options, codes, model, callbacks, first, last_epoch, steps):
         first_epoch=epoch,
         first_step=step,
     )
-    verbose = 1 if last_epoch <= _MANY_EPOCHS else 2
+    verbose = verbosity(metrics=3) if last_epoch <= _MANY_EPOCHS else 2
     keras_fit(model, batches, callbacks, first, last_epoch, steps, verbose=verbose)
 
 

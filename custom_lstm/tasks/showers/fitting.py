@@ -18,6 +18,7 @@ from custom_lstm.tasks.showers.streams import (
 from custom_lstm.training.checkpoints import TrainingState
 from custom_lstm.training.resuming import keras_fit, train_rest
 from custom_lstm.training.runs import RunFolder
+from custom_lstm.training.terminal import verbosity
 
 Sets = dict[str, list[Shard]]
 """The files of each set of showers, by its name."""
@@ -75,6 +76,7 @@ def _fit(options, sets, model, callbacks, first, last_epoch, steps):
             last_epoch,
             steps,
             validation_data=evaluation_batches(sets["validation"]),
+            verbose=verbosity(metrics=8),
         )
 
 

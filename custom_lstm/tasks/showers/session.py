@@ -86,7 +86,10 @@ def _go(options: Options, folder: RunFolder, sets: Sets) -> int:
     if interrupted:
         print(f"\nStopped early; go on with\n  {resume_command(folder)}")
         return 130
-    print(f"\nThe run, with its pictures, is in {folder.path}.")
+    print(
+        f"\nThe run, with its pictures, is in {folder.path}. Try next:\n"
+        f"  python train.py compare {folder.path.parent}"
+    )
     return 0
 
 

@@ -151,7 +151,10 @@ def _train_and_finish(options, folder, model, state) -> int:
     if interrupted:
         print(f"\nStopped early; go on with\n  {resume_command(folder)}")
         return 130
-    print(f"\nThe run, with its pictures, is in {folder.path}.")
+    print(
+        f"\nThe run, with its pictures, is in {folder.path}. Try next:\n"
+        f"  python train.py compare {folder.path.parent}"
+    )
     return 0
 
 

@@ -1,0 +1,139 @@
+"""A person at a terminal: help, tab completion, bars, colours, narrow windows."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from custom_lstm.command import TASKS, main
+from custom_lstm.completion import FLAG
+from custom_lstm.options import flat, spelled
+from custom_lstm.training import command_line
+from custom_lstm.training.terminal import verbosity
+
+TRAIN = Path(__file__).parents[1] / "train.py"
+
+
+def _printed(capsys, *words):
+    """What the command prints before it ends."""
+    try:
+        code = main(list(words))
+    except SystemExit as stop:
+        code = stop.code or 0
+    assert code == 0
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize("task", [[], *([name] for name in TASKS)])
+@pytest.mark.parametrize("columns", [50, 80])
+def test_help_fits_the_terminal(capsys, monkeypatch, task, columns):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setenv("NO_COLOR", "1")
+    text = _printed(capsys, *task, "--help")
+    _, *lines = text.splitlines()  # tyro breaks no usage line
+    listed = [line for line in lines if line.startswith(("   train.py", "   source"))]
+    assert max(map(len, [line for line in lines if line not in listed])) <= columns
+    assert "\x1b" not in text
+    assert "default: None" not in text
+
+
+def test_help_names_every_task_and_the_completion(capsys):
+    text = _printed(capsys, "--help")
+    for name in TASKS:
+        assert f"train.py {name} " in text
+    assert f"source <(python train.py {FLAG} bash)" in text
+
+
+@pytest.mark.parametrize("words", [[], ["sh"], ["bash", "-v"]])
+def test_completion_needs_a_shell(capsys, words):
+    assert main([FLAG, *words]) == 2
+    assert "needs one of bash, zsh, fish" in capsys.readouterr().err
+
+
+def test_completion_of_one_task_is_refused(capsys):
+    assert main(["showers", FLAG, "bash"]) == 2
+    assert "must stand alone" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("shell", ["zsh", "fish"])
+def test_prints_a_completion_script(capsys, shell):
+    script = _printed(capsys, FLAG, shell)
+    assert "train.py" in script
+    assert "learning-rate" in script
+    assert "count-ones" in script
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+def test_bash_completes_tasks_options_and_choices(capsys, tmp_path):
+    (tmp_path / "script").write_text(_printed(capsys, FLAG, "bash"))
+    press_tab = (
+        'source "$0"; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _tyro_train_py; '
+        'printf "%s\\n" "${COMPREPLY[@]}"'
+    )
+
+    def offered(*words):
+        done = subprocess.run(
+            ["bash", "-c", press_tab, tmp_path / "script", "train.py", *words],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return set(done.stdout.split("\n")) - {""}
+
+    options = set(map(spelled, flat(command_line.parse([]))))
+    assert offered("") >= options | set(TASKS)
+    assert all(word.startswith("-") for word in offered("") - set(TASKS))
+    assert offered("--le") == {"--length", "--lengths", "--learning-rate"}
+    assert offered("--loop", "") == {"fit", "custom"}
+    assert offered("count-ones", "--pre") == {"--preset", "--predict"}
+
+
+def test_train_py_can_be_called_by_its_name():
+    assert os.access(TRAIN, os.X_OK)
+    assert TRAIN.read_text().startswith("#!/usr/bin/env python\n")
+
+
+@pytest.mark.parametrize(
+    ("terminal", "columns", "environment", "expected"),
+    [
+        (True, 120, {}, 1),
+        (True, 80, {}, 2),
+        (True, 120, {"NO_COLOR": "1"}, 2),
+        (True, 120, {"TERM": "dumb"}, 2),
+        (False, 120, {}, 2),
+    ],
+)
+def test_bars_move_only_where_they_can(
+    monkeypatch, terminal, columns, environment, expected
+):
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: terminal)
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    for name, value in {"COLUMNS": str(columns), **environment}.items():
+        monkeypatch.setenv(name, value)
+    assert verbosity(metrics=3) == expected
+
+
+def test_a_log_file_holds_lines_and_no_control_characters(tmp_path):
+    """Also where there is no display and no terminal; the last line says what next."""
+    words = ["count-ones", "--length", "6", "--strings", "40", "--batch-size", "20"]
+    words += ["--epochs", "2", "--units", "3", "--lengths", "7"]
+    environment = {k: v for k, v in os.environ.items() if k != "DISPLAY"}
+    done = subprocess.run(
+        [sys.executable, TRAIN, *words, "--runs", tmp_path / "runs"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert not set(done.stdout) & set("\b\r\x1b")
+    assert done.stdout.count("Epoch ") == 2
+    (run,) = (tmp_path / "runs").iterdir()
+    assert f"is in {run}. Try next:" in done.stdout
+    *_, last = done.stdout.splitlines()
+    assert last.startswith(f"  python train.py count-ones --resume {run} ")
+    assert done.stderr == ""
