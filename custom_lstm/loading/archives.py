@@ -128,11 +128,12 @@ def _check_members(infos: list[zipfile.ZipInfo], size: int) -> None:
     """Check all that the archive's directory says, before anything is unpacked."""
     if len(infos) > MOST_MEMBERS:
         raise ValueError(f"it has {len(infos)} members, more than {MOST_MEMBERS}")
-    names = [info.filename for info in infos]
+    names = set()
     for info in infos:
         _check_member(info)
-        if names.count(info.filename) > 1:
+        if info.filename in names:
             raise ValueError(f"it holds {info.filename} twice")
+        names.add(info.filename)
     unpacked = sum(info.file_size for info in infos)
     if unpacked > LARGEST_MODEL:
         raise ValueError(f"unpacked it has {unpacked} bytes, over {LARGEST_MODEL}")

@@ -94,26 +94,23 @@ def _check_object(part: dict[str, Any], packages: Collection[str]) -> None:
         if package in packages:
             return
         raise ValueError(f"it names {sought}, of a package that is not trusted here")
-    label = f"{module}.{sought if is_function else name}"[:100]
-    if not isinstance(module, str) or not (
-        _is_function(module, sought) if is_function else _is_class(module, name)
-    ):
-        raise ValueError(
-            f"it names {label}, which is neither Keras's own nor registered here as "
-            f"that of {' or '.join(packages) or 'anything'}"
-        )
+    target, known = (sought, _is_function) if is_function else (name, _is_class)
+    if isinstance(module, str) and isinstance(target, str) and known(module, target):
+        return
+    raise ValueError(
+        f"it names {f'{module}.{target}'[:100]}, which is neither Keras's own nor "
+        f"registered here as that of {' or '.join(packages) or 'anything'}"
+    )
 
 
-def _is_class(module: str, name: Any) -> bool:
+def _is_class(module: str, name: str) -> bool:
     """Whether a class is one of Keras's own that do no more than compute."""
     inside = module.startswith("keras.src")
     if module.partition(".")[0] != "keras" or (
         inside and not module.startswith(_PRIVATE)
     ):
         return False
-    found = (
-        getattr(sys.modules.get(module), name, None) if isinstance(name, str) else None
-    )
+    found = getattr(sys.modules.get(module), name, None)
     if not isinstance(found, type):
         return False
     if issubclass(found, _FOREIGN):
@@ -121,9 +118,9 @@ def _is_class(module: str, name: Any) -> bool:
     return issubclass(found, _KINDS)
 
 
-def _is_function(module: str, name: Any) -> bool:
+def _is_function(module: str, name: str) -> bool:
     """Whether a function is one of Keras's own that do no more than compute."""
-    if not isinstance(name, str) or not name.isidentifier():
+    if not name.isidentifier():
         return False
     known = _FUNCTIONS.values() if module == "builtins" else [_FUNCTIONS.get(module)]
     return any(callable(getattr(place, name, None)) for place in known)

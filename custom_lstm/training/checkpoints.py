@@ -11,6 +11,7 @@ import keras
 
 from custom_lstm.errors import UserError
 from custom_lstm.files import replacing
+from custom_lstm.loading import load_model
 from custom_lstm.training.runs import RunFolder
 
 _STATE = "training_state.json"
@@ -78,16 +79,3 @@ def keep_model(folder: RunFolder) -> keras.Model:
         found = folder.best if folder.best.is_file() else folder.last
         shutil.copyfile(found, temporary)
     return load_model(folder.model)
-
-
-def load_model(path: Path) -> keras.Model:
-    """Load a `.keras` file, running no code from it (`safe_mode`).
-
-    Raises:
-        UserError: the file is missing, damaged or not a Keras model.
-    """
-    try:
-        return keras.saving.load_model(path, safe_mode=True)
-    except (OSError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
-        first = str(error).strip().splitlines()[0] if str(error).strip() else error
-        raise UserError(f"{path} cannot be loaded as a model: {first}") from error

@@ -68,7 +68,7 @@ def go_on(asked: Config) -> int:
     if asked.run.images:
         return _read_images(config, folder, asked.run.images)
     used = content.get("data_used")
-    if used not in EPOCHS:
+    if used not in list(EPOCHS):
         raise UserError(f"{folder.config} does not say which digits the run used")
     config = config.replace(data=used, lengths=asked.run.lengths or config.run.lengths)
     config, pools = _with_pools(config)
