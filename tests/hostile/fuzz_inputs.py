@@ -62,6 +62,7 @@ def _config(task):
     return {"task": task, "options": to_json(DEFAULTS[task]), "backend": "tensorflow"}
 
 
+CONFIGS = [json.dumps(_config(task), indent=2).encode() for task in TASKS]
 ODD = st.sampled_from(
     [float("nan"), float("inf"), -float("inf"), 1e308, -0.0, 10**9, -(2**63), 10**400]
     + ["None", "--help", "-1", "", "\0", "\ud800", "٣", "1_0", "nan", "../../x", "best"]
@@ -102,8 +103,7 @@ def _exchanged(draw):
 
 
 def configs():
-    originals = [json.dumps(_config(task), indent=2).encode() for task in TASKS]
-    return _exchanged() | spoilt(originals, WORDS)
+    return _exchanged() | spoilt(CONFIGS, WORDS)
 
 
 # --- TMVA's XML
