@@ -193,7 +193,8 @@ def preset_in(words: Sequence[str], presets: Mapping[str, Options]) -> Options:
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--preset", default=next(iter(presets)))
     try:
-        name = parser.parse_known_args(words)[0].preset
+        with contextlib.redirect_stderr(io.StringIO()):
+            name = parser.parse_known_args(words)[0].preset
     except SystemExit:
         raise UsageError(f"--preset needs one of {', '.join(presets)}") from None
     if name not in presets:

@@ -157,6 +157,11 @@ def _check_member(info: zipfile.ZipInfo) -> None:
         raise ValueError(f"its member {name} is packed in an unusual way")
     if name.endswith(".json") and info.file_size > LARGEST_TEXT:
         raise ValueError(f"its {name} has {info.file_size} bytes, over {LARGEST_TEXT}")
+    if (
+        info.compress_type == zipfile.ZIP_STORED
+        and info.file_size != info.compress_size
+    ):
+        raise ValueError(f"its member {name} has two sizes")
     if info.file_size > EXEMPT + MOST_EXPANSION * info.compress_size:
         raise ValueError(
             f"its member {name} grows from {info.compress_size} to "

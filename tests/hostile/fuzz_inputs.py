@@ -70,6 +70,8 @@ ODD = st.sampled_from(
 )
 VALUES = st.one_of(
     ODD,
+    st.integers(0, 9) | st.floats(0, 1) | st.text("abc", max_size=3),
+    st.lists(st.integers(1, 9), max_size=4),
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9),
         lambda inner: (

@@ -163,7 +163,7 @@ def test_registered_classes_need_a_trusted_package(tmp_path):
 def test_a_live_lambda_is_not_run(tmp_path, good):
     """The code in this file does run where somebody asks Keras to be unsafe."""
     trace = tmp_path / "trace"
-    code = f"lambda x: (open({str(trace)!r}, 'w'), x)[1]"
+    code = f"lambda x: (__import__('pathlib').Path({str(trace)!r}).touch(), x)[1]"
     model = keras.Sequential([keras.Input((3,)), layers.Lambda(eval(code))])
     trace.unlink()
     with warnings.catch_warnings(action="ignore"):
@@ -273,8 +273,8 @@ def test_absurd_sizes_are_refused(tmp_path, good):
     sizes = content.rindex(b"PK\1\2") + 20
     for size, reason in (
         ((2**32 - 2, 2**32 - 2), "have more bytes than the file"),
-        ((2**30, 2**32 - 2), "have more bytes than the file"),
-        ((8, 9), "cannot be loaded"),
+        ((2**30, 2**32 - 2), "its member assets/x has two sizes"),
+        ((8, 9), "its member assets/x has two sizes"),
         ((9, 9), "cannot be loaded"),
     ):
         for k, number in enumerate(size):
@@ -348,6 +348,8 @@ def test_models_of_every_task_load(tmp_path):
     assert ADDING
     for number, model in enumerate(task_models()):
         path = tmp_path / f"{number}.keras"
+        if model.optimizer is not None:
+            model.optimizer.build(model.trainable_variables)
         model.save(path)
         seal(path)
         same(load_model(path), model)
