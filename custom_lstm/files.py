@@ -98,11 +98,35 @@ def seal(path: Path) -> None:
         file.write(digest)
 
 
-def check_seal(path: Path) -> None:
-    """Do nothing if `path` is as `seal` left it.
+def seal_end(path: Path) -> None:
+    """Append the SHA-256 of a file's bytes to it, as `seal` does with archives.
+
+    For formats of which readers stop at the end of the data: zlib streams.
 
     Args:
-        path: a sealed archive.
+        path: any file.
+
+    Raises:
+        OSError: the file cannot be read or written.
+
+    Example:
+
+    >>> path = Path(tempfile.mkdtemp()) / "a.z"
+    >>> _ = path.write_bytes(b"1 2 3")
+    >>> seal_end(path)
+    >>> check_seal(path)
+    """
+    with path.open("r+b") as file:
+        digest = _digest(file, path.stat().st_size)
+        file.seek(0, os.SEEK_END)
+        file.write(digest)
+
+
+def check_seal(path: Path) -> None:
+    """Do nothing if `path` is as `seal` or `seal_end` left it.
+
+    Args:
+        path: a sealed file.
 
     Raises:
         DamagedFile: a byte was changed, or bytes are missing or were added.

@@ -12,10 +12,11 @@ import dataclasses
 import difflib
 import io
 import itertools
+import os
 import re
 import shutil
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -117,17 +118,49 @@ def to_words(content: Mapping[str, Any], default: Any) -> list[str]:
         default: options whose names `content` must have.
 
     Raises:
-        UsageError: an option is missing.
+        UsageError: an option is missing or unknown, or a value no command line can
+            hold.
 
     Example:
 
     >>> to_words({"steps": 5, "loud": False}, None)
     ['--steps=5', '--no-loud']
     """
-    lacking = set(flat(default) if default else ()) - set(content)
-    if lacking:
+    names = set(flat(default) if default else content)
+    if lacking := names - set(content):
         raise UsageError(f"options are missing: {', '.join(sorted(lacking))}")
+    if unknown := set(content) - names:
+        raise UsageError(f"there is no option {min(unknown)[:40]!r}")
     return [word for item in content.items() for word in _as_words(*item)]
+
+
+def restore(
+    content: Mapping[str, Any], default: Any, parse: Callable[[list[str]], Options]
+) -> Options:
+    """Rebuild options that `to_json` wrote, from a file that nobody vouches for.
+
+    Args:
+        content: every option by name.
+        default: options whose names `content` must have.
+        parse: reads options from words, and checks them.
+
+    Returns:
+        Options of which `to_json` makes the same `content`.
+
+    Raises:
+        UsageError: there are none.
+
+    Example:
+
+    >>> from custom_lstm.training.command_line import Config, parse
+    >>> restore(to_json(Config()), Config(), parse) == Config()
+    True
+    """
+    options = parse(to_words(content, default))
+    for name, value in to_json(options).items():
+        if content[name] != value:
+            raise UsageError(f"{spelled(name)} cannot be {content[name]!r:.80}")
+    return options
 
 
 def check_ranges(options: Any, ranges: Mapping[str, tuple[float, float]]) -> None:
@@ -167,7 +200,8 @@ def preset_in(words: Sequence[str], presets: Mapping[str, Options]) -> Options:
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--preset", default=next(iter(presets)))
     try:
-        name = parser.parse_known_args(words)[0].preset
+        with contextlib.redirect_stderr(io.StringIO()):
+            name = parser.parse_known_args(words)[0].preset
     except SystemExit:
         raise UsageError(f"--preset needs one of {', '.join(presets)}") from None
     if name not in presets:
@@ -215,9 +249,23 @@ def nearest(word: str, valid: Iterable[str]) -> str:
 def _as_words(name: str, value: Any) -> list[str]:
     if isinstance(value, bool):
         return [spelled(name if value else f"no_{name}")]
-    if isinstance(value, list | tuple):
-        return [spelled(name), *map(str, value)]
-    return [f"{spelled(name)}={value}"]
+    parts = list(map(str, value)) if isinstance(value, list | tuple) else [str(value)]
+    for part in parts:
+        if "\0" in part or not _can_be_typed(part):
+            raise UsageError(f"{spelled(name)} cannot be {part!r:.80}")
+    if not isinstance(value, list | tuple):
+        return [f"{spelled(name)}={value}"]
+    if options := [part for part in parts if part.startswith("--")]:
+        raise UsageError(f"{spelled(name)} cannot be {options[0]!r:.80}")
+    return [spelled(name), *parts]
+
+
+def _can_be_typed(word: str) -> bool:
+    try:
+        os.fsencode(word)
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _set(description: str) -> str:

@@ -24,7 +24,7 @@ def main(folder: Path) -> None:
         if keras.saving.get_registered_object(entry["registered_name"]) is None
     }
     model = keras.models.load_model(folder / "model.keras", custom_objects=objects)
-    outputs = model(np.load(folder / "x.npy"))
+    outputs = model(np.load(folder / "x.npy", allow_pickle=False))
     np.save(folder / "y.npy", keras.ops.convert_to_numpy(outputs))
     (folder / "unregistered.json").write_text(json.dumps(sorted(objects)), "utf-8")
 

@@ -124,7 +124,7 @@ def _elsewhere(
         last = process.stderr.strip().splitlines()[-1:]
         raise Breach("a fresh process to load the model", *last or ["it died silently"])
     unregistered = json.loads((folder / "unregistered.json").read_text("utf-8"))
-    return np.load(folder / "y.npy"), unregistered
+    return np.load(folder / "y.npy", allow_pickle=False), unregistered
 
 
 CHECKS = (saving,)

@@ -64,8 +64,10 @@ def fetch(path: Path, shapes: Sequence[tuple[int, ...]]) -> list[np.ndarray] | N
     >>> fetch(Path("no such file"), [(2, 2)]) is None
     True
     """
+    sizes = [math.prod(shape) for shape in shapes]
     try:
-        data = np.fromfile(path, np.uint8)
+        with path.open("rb") as file:  # of a huge file, no more than shows it is one
+            data = np.fromfile(file, np.uint8, sum(sizes) + _DIGEST_BYTES + 1)
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -74,7 +76,6 @@ def fetch(path: Path, shapes: Sequence[tuple[int, ...]]) -> list[np.ndarray] | N
         )
         return None
     body, digest = data[:-_DIGEST_BYTES], data[-_DIGEST_BYTES:]
-    sizes = [math.prod(shape) for shape in shapes]
     if body.size != sum(sizes) or _digest(body) != digest.tobytes():
         log.warning("The data cache %s is damaged; making it anew.", path)
         return None

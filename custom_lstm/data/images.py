@@ -85,6 +85,8 @@ def _pixels(path: Path) -> Floats:
         raise ImageError(f"{path} is a folder, not an image file")
     if not path.exists():
         raise ImageError(f"there is no file {path}")
+    if not path.is_file():
+        raise ImageError(f"{path} is no ordinary file")
     Image.init()  # without it Pillow knows no WebP
     try:
         with (

@@ -22,11 +22,20 @@ from numpy.typing import NDArray
 
 from custom_lstm.errors import UserError
 from custom_lstm.files import DamagedFile, check_seal, replacing, seal
+from custom_lstm.loading import load_model
 from custom_lstm.training.runs import RunFolder
 
 KEPT = 2
 """Checkpoints in a run folder."""
 _STATE = "state.json"
+_NO_CHECKPOINT = (
+    KeyError,
+    TypeError,
+    ValueError,
+    EOFError,
+    MemoryError,
+    zipfile.BadZipFile,
+)
 
 
 @dataclasses.dataclass
@@ -172,31 +181,24 @@ def keep_model(folder: RunFolder, model: keras.Model) -> keras.Model:
     return load_model(folder.model)
 
 
-def load_model(path: Path) -> keras.Model:
-    """Load a `.keras` file, running no code from it (`safe_mode`).
-
-    Raises:
-        UserError: the file is missing, damaged or not a Keras model.
-    """
-    try:
-        return keras.saving.load_model(path, safe_mode=True)
-    except (OSError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
-        first = str(error).strip().splitlines()[0] if str(error).strip() else error
-        raise UserError(f"{path} cannot be loaded as a model: {first}") from error
-
-
 def _variables(model: keras.Model) -> dict[str, list[Any]]:
     """All that a step may change, except the metrics."""
     return {"model": model.variables, "optimizer": model.optimizer.variables}
 
 
 def _read(path: Path, model: keras.Model) -> TrainingState:
-    with np.load(path, allow_pickle=False) as archive:
-        state = TrainingState(**json.loads(archive[_STATE]))
-        groups = {
-            name: [archive[f"{name}/{number:04}"] for number in range(count)]
-            for name, count in _counts(archive.files).items()
-        }
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if any(part.compress_type for part in archive.infolist()):
+                raise ValueError("it is compressed, ours are not")
+        with np.load(path, allow_pickle=False) as arrays:
+            state = TrainingState(**json.loads(arrays[_STATE]))
+            groups = {
+                name: [arrays[f"{name}/{number:04}"] for number in range(count)]
+                for name, count in _counts(arrays.files).items()
+            }
+    except _NO_CHECKPOINT as error:
+        raise UserError(f"{path} is no checkpoint of this program: {error}") from error
     state.metrics = groups.pop("metrics", [])
     for name, variables in _variables(model).items():
         _check_fits(path, variables, groups[name])

@@ -3,7 +3,7 @@
 import sys
 from typing import Any
 
-from custom_lstm.options import check_resumed, preset_in, read_words, to_words
+from custom_lstm.options import check_resumed, preset_in, read_words, restore
 from custom_lstm.training.config import PRESETS, Config
 
 _DESCRIPTION = """Train a network that reads handwritten digits one after the other
@@ -58,4 +58,4 @@ def from_json(options: dict[str, Any]) -> Config:
     >>> from_json(Config().to_json()) == Config()
     True
     """
-    return parse(to_words(options, Config()))
+    return restore(options, Config(), parse)

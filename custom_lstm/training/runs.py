@@ -21,6 +21,9 @@ import filelock
 from custom_lstm.errors import UsageError, UserError
 from custom_lstm.files import PARTIAL, replacing
 
+LARGEST_JSON = 2**26
+"""Bytes of JSON that are read at most: 64 MiB."""
+
 
 @dataclasses.dataclass(frozen=True)
 class RunFolder:
@@ -197,10 +200,17 @@ def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object.
 
     Raises:
-        UserError: the file cannot be read or is not a JSON object.
+        UserError: the file cannot be read, has over `LARGEST_JSON` bytes or is not a
+            JSON object.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        with path.open("rb") as file:
+            text = file.read(LARGEST_JSON + 1)
+        if len(text) > LARGEST_JSON:
+            raise ValueError(f"it has over {LARGEST_JSON} bytes")
+        content = json.loads(text.decode("utf-8"))
+    except RecursionError as error:
+        raise UserError(f"{path} cannot be read: it is nested too deeply") from error
     except (OSError, ValueError) as error:
         raise UserError(f"{path} cannot be read: {error}") from error
     if not isinstance(content, dict):

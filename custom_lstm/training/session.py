@@ -7,13 +7,13 @@ import numpy as np
 from custom_lstm import data as datasets
 from custom_lstm.data.images import read_digit_images
 from custom_lstm.errors import UsageError, UserError
+from custom_lstm.loading import load_model
 from custom_lstm.models import summarise
 from custom_lstm.training import pictures, scores
 from custom_lstm.training.build import build_compiled, head_of
 from custom_lstm.training.checkpoints import (
     TrainingState,
     keep_model,
-    load_model,
     restore,
 )
 from custom_lstm.training.command_line import from_json
@@ -70,7 +70,7 @@ def go_on(asked: Config) -> int:
     if asked.run.images:
         return _read_images(config, folder, asked.run.images)
     used = content.get("data_used")
-    if used not in EPOCHS:
+    if used not in list(EPOCHS):
         raise UserError(f"{folder.config} does not say which digits the run used")
     config = config.replace(data=used, lengths=asked.run.lengths or config.run.lengths)
     config, pools = _with_pools(config)

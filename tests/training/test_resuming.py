@@ -1,6 +1,7 @@
 """Going on with a training: no step twice, none left out, and all that has a state."""
 
 import signal
+import zipfile
 
 import keras
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 import tensorflow as tf
 
 from custom_lstm.errors import UserError
+from custom_lstm.files import seal
 from custom_lstm.training import callbacks
 from custom_lstm.training.checkpoints import TrainingState, restore, save_checkpoint
 from custom_lstm.training.keeping import Keeping
@@ -242,6 +244,40 @@ def test_a_checkpoint_of_another_model_is_refused(folder):
     other.compile("sgd", "mse")
     with pytest.raises(UserError, match="of another model: it holds .* this model has"):
         restore(folder, other)
+
+
+def _zip(path, method, **members):
+    with zipfile.ZipFile(path, "w", method) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    seal(path)
+
+
+HUGE = b"\x93NUMPY\x01\x00\x76\x00" + (
+    b"{'descr': '<f8', 'fortran_order': False, 'shape': (999999999999,), }".ljust(117)
+    + b"\n"
+)
+PICKLED = HUGE.replace(b"'<f8'", b"'|O' ").replace(b"999999999999,", b"1,           ")
+
+
+@pytest.mark.parametrize(
+    ("method", "members"),
+    [
+        (zipfile.ZIP_STORED, {}),
+        (zipfile.ZIP_STORED, {"state.json": "[]"}),
+        (zipfile.ZIP_STORED, {"state.json": "{"}),
+        (zipfile.ZIP_STORED, {"state.json": '{"no_such": 1}'}),
+        (zipfile.ZIP_STORED, {"state.json": "{}", "model/0000.npy": HUGE}),
+        (zipfile.ZIP_STORED, {"state.json": "{}", "model/0000.npy": PICKLED}),
+        (zipfile.ZIP_STORED, {"state.json": "{}", "model/0001.npy": b""}),
+        (zipfile.ZIP_DEFLATED, {"state.json": "{}"}),
+    ],
+)
+def test_what_is_no_checkpoint_is_refused(folder, method, members):
+    """Sealed, but not by this program: bombs, pickles, rubbish."""
+    _zip(folder.checkpoint(1), method, **members)
+    with pytest.raises(UserError, match="is no checkpoint of this program"):
+        restore(folder, model())
 
 
 def test_a_full_disk_keeps_the_old_checkpoint(folder, monkeypatch):

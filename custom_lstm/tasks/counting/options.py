@@ -242,4 +242,4 @@ def from_json(content: dict[str, Any]) -> Options:
     >>> from_json(reading.to_json(Options())) == Options()
     True
     """
-    return parse(reading.to_words(content, Options()))
+    return reading.restore(content, Options(), parse)

@@ -10,6 +10,7 @@ import numpy as np
 
 from custom_lstm import plots
 from custom_lstm.errors import UserError
+from custom_lstm.loading import load_model
 from custom_lstm.options import to_json
 from custom_lstm.tasks.counting import tables
 from custom_lstm.tasks.counting.model import build, build_compiled, head_of
@@ -19,7 +20,6 @@ from custom_lstm.tasks.counting.strings import training_batches, training_codes
 from custom_lstm.training.checkpoints import (
     TrainingState,
     keep_model,
-    load_model,
     restore,
 )
 from custom_lstm.training.resuming import keras_fit, train_rest

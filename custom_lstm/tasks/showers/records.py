@@ -6,7 +6,8 @@ shards, a start that was cut short loses none, and a lost one comes back the sam
 
 A record is a `tf.train.Example` with the features `image` (bytes: counts as
 little-endian uint16, `(x, y, layers)`), `energy`, `x`, `y`, `z` (float) and `kind`
-(int64); see `generator.Showers`.
+(int64); see `generator.Showers`. Behind the packed records, where readers of TFRecords
+no longer look, stands the SHA-256 of the file.
 """
 
 import dataclasses
@@ -20,7 +21,7 @@ import tensorflow as tf
 
 from custom_lstm.data.cache import cache_folder
 from custom_lstm.data.pools import DataError
-from custom_lstm.files import replacing
+from custom_lstm.files import DamagedFile, check_seal, replacing, seal_end
 from custom_lstm.tasks.showers import detector
 from custom_lstm.tasks.showers.generator import KINDS, Showers, generate
 
@@ -116,9 +117,11 @@ def write(path: Path, showers: Showers) -> None:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path) as part, tf.io.TFRecordWriter(str(part), _ZLIB) as file:
-            for k in range(len(showers)):
-                file.write(_example(showers, k))
+        with replacing(path) as part:
+            with tf.io.TFRecordWriter(str(part), _ZLIB) as file:
+                for k in range(len(showers)):
+                    file.write(_example(showers, k))
+            seal_end(part)
     except (OSError, tf.errors.OpError) as error:
         raise DataError(
             f"cannot write {path}: {getattr(error, 'strerror', None) or error}; "
@@ -134,6 +137,12 @@ def check(shard: Shard) -> None:
             have another shape or another number.
     """
     count = 0
+    try:
+        check_seal(shard.path)
+    except DamagedFile as error:
+        raise _unusable(shard.path, "its checksum is wrong") from error
+    except OSError as error:
+        raise _unusable(shard.path, error.strerror or str(error)) from error
     try:
         for batch in tf.data.TFRecordDataset(str(shard.path), _ZLIB).batch(250):
             images, truth = parse(batch)
@@ -202,8 +211,8 @@ def _example(showers: Showers, k: int) -> bytes:
 
 @functools.cache
 def _fingerprint() -> str:
-    """What the generator makes, in eight letters."""
-    digest = hashlib.sha256()
+    """What the generator makes and how it is kept, in eight letters."""
+    digest = hashlib.sha256(b"sealed")
     for values in vars(generate(4, 0)).values():
         digest.update(np.ascontiguousarray(values).tobytes())
     return digest.hexdigest()[:8]

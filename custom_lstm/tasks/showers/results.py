@@ -5,6 +5,7 @@ import numpy as np
 
 from custom_lstm import plots
 from custom_lstm.files import replacing
+from custom_lstm.loading import load_model
 from custom_lstm.tasks.showers import detector, scoring
 from custom_lstm.tasks.showers.fitting import Sets
 from custom_lstm.tasks.showers.generator import KINDS
@@ -12,7 +13,6 @@ from custom_lstm.tasks.showers.options import Options
 from custom_lstm.tasks.showers.saliency import saliency
 from custom_lstm.tasks.showers.scoring import Values
 from custom_lstm.tasks.showers.streams import evaluation_batches
-from custom_lstm.training.checkpoints import load_model
 from custom_lstm.training.runs import RunFolder, write_json
 
 SUMS, BLIND = "sum, kind known", "blind"
