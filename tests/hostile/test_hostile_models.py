@@ -341,7 +341,7 @@ def task_models():
     small = showers.Model(hidden_sizes=(4,), output_sizes=(2,), features=3)
     for name in ("lstm", "cnn"):
         yield networks.build_compiled(name, showers.Options(model=small), 3)
-    yield walk_session.build(walk_through.Options())
+    yield walk_session.build_compiled(walk_through.Options())
 
 
 def test_models_of_every_task_load(tmp_path):
