@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from custom_lstm import options as reading
 from custom_lstm.errors import UsageError
+from custom_lstm.training.parallel import Parallel
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,7 +95,7 @@ class Run:
     """Name in the run folder's name; by default data, length and head."""
     resume: Path | None = None
     """Go on with this run; if it is finished, score it or read --images.
-    Its own options hold, except --lengths and --images."""
+    Its own options hold, except --lengths, --images and those of devices."""
     lengths: tuple[int, ...] = ()
     """Lengths to score after training; by default the training length."""
     images: tuple[Path, ...] = ()
@@ -108,7 +109,7 @@ class Config:
     """All options of a run.
 
     Args:
-        data, model, optimisation, run: the four groups, as `--help` shows them.
+        data, model, optimisation, run, parallel: the groups, as `--help` shows them.
 
     Example:
 
@@ -120,6 +121,7 @@ class Config:
     model: Model = Model()
     optimisation: Optimisation = Optimisation()
     run: Run = Run()
+    parallel: Parallel = Parallel()
 
     def replace(self, **options: Any) -> "Config":
         """Return a copy with these options, by name, instead of ours."""
@@ -164,6 +166,7 @@ class Config:
             raise UsageError("--filters needs at least one number")
         if self.run.images and self.run.resume is None:
             raise UsageError("--images needs --resume RUN, a finished run")
+        self.parallel.check()
 
 
 PRESETS: dict[str, Config] = {
@@ -190,6 +193,9 @@ _RANGES: dict[str, tuple[float, float]] = {
     "patience": (0, reading.MANY),
     "seed": (0, 2**31 - 1),
     "lengths": (1, reading.MANY),
+    "devices": (1, reading.MANY),
+    "processes": (1, reading.MANY),
+    "process_id": (0, reading.MANY),
 }
 EPOCHS = {"mnist": 28, "digits": 40}
 """Epochs when none are asked for, by pool."""

@@ -10,6 +10,7 @@ from custom_lstm.errors import UsageError
 from custom_lstm.training.build import head_of
 from custom_lstm.training.checkpoints import TrainingState
 from custom_lstm.training.config import Config
+from custom_lstm.training.devices import Team
 from custom_lstm.training.loop import custom_fit
 from custom_lstm.training.resuming import train_rest
 from custom_lstm.training.runs import RunFolder
@@ -34,6 +35,7 @@ def steps_per_epoch(config: Config, pools: datasets.Pools) -> int:
 
 def train(
     config: Config,
+    team: Team,
     folder: RunFolder,
     pools: datasets.Pools,
     model: keras.Model,
@@ -46,6 +48,7 @@ def train(
 
     Args:
         config: all options, settled for the data.
+        team: the devices; its scope is entered.
         folder: gets history, checkpoints and TensorBoard logs.
         pools: the digits.
         model: compiled; new or from a checkpoint.
@@ -60,15 +63,15 @@ def train(
         model,
         folder,
         state,
-        functools.partial(_fit, config, pools, model),
+        functools.partial(_fit, config, team, pools, model),
         epochs=epochs,
         steps=steps_per_epoch(config, pools),
         patience=config.optimisation.patience,
-        callbacks=callbacks,
+        callbacks=[*callbacks, *team.callbacks()],
     )
 
 
-def _fit(config, pools, model, callbacks, first, last_epoch, steps):
+def _fit(config, team, pools, model, callbacks, first, last_epoch, steps):
     """Run the loop asked for from `(epoch, step)` up to `last_epoch`."""
     data, options = config.data, config.optimisation
     epoch, step = first
@@ -82,12 +85,15 @@ def _fit(config, pools, model, callbacks, first, last_epoch, steps):
         augment=augment_of(config),
         first_epoch=epoch,
         first_step=step,
+        share=team.share,
     )
     validation = datasets.evaluation_sequences(
         pools.validation,
         length=data.length,
         batch_size=max(1, DIGITS_AT_ONCE // data.length),
         start=data.start,
+        multiple=team.size,
+        share=team.share,
     )
     common = {
         "epochs": last_epoch,

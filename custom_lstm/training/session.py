@@ -8,7 +8,7 @@ from custom_lstm import data as datasets
 from custom_lstm.data.images import read_digit_images
 from custom_lstm.errors import UsageError, UserError
 from custom_lstm.models import summarise
-from custom_lstm.training import pictures, scores
+from custom_lstm.training import devices, pictures, scores
 from custom_lstm.training.build import build_compiled, head_of
 from custom_lstm.training.checkpoints import (
     TrainingState,
@@ -36,14 +36,19 @@ def start(config: Config) -> int:
         UserError: the digits cannot be had, or the run folder not written.
         UsageError: a sequence or batch is larger than the pool of digits.
     """
+    team = devices.assemble(config)
     config, pools = _with_pools(config)
     steps = steps_per_epoch(config, pools)
     _check_lengths(config, pools)
-    folder = RunFolder.create(config.run.runs, _name(config, pools))
+    team.check_batch(config.optimisation.batch_size)
+    folder = team.create(config.run.runs, _name(config, pools))
     folder.write_config(TASK, config.to_json(), data_used=pools.name)
-    model = build_compiled(config, steps)
-    summarise(model)
-    return _train_and_finish(config, folder, pools, model, TrainingState())
+    state = TrainingState()
+    with team.scope():
+        model = build_compiled(config, steps)
+        summarise(model)
+        interrupted = train(config, team, folder, pools, model, state)
+    return _finish(config, team, folder, pools, state, interrupted)
 
 
 def go_on(asked: Config) -> int:
@@ -70,15 +75,26 @@ def go_on(asked: Config) -> int:
     used = content.get("data_used")
     if used not in EPOCHS:
         raise UserError(f"{folder.config} does not say which digits the run used")
-    config = config.replace(data=used, lengths=asked.run.lengths or config.run.lengths)
+    config = config.replace(
+        data=used,
+        lengths=asked.run.lengths or config.run.lengths,
+        **vars(asked.parallel),
+    )
+    team = devices.assemble(config)
     config, pools = _with_pools(config)
     _check_lengths(config, pools)
-    model, state = load_checkpoint(folder.last)
-    return _train_and_finish(config, folder, pools, model, state)
+    team.check_batch(config.optimisation.batch_size)
+    folder = team.take(folder)
+    with team.scope():
+        model, state = load_checkpoint(folder.last)
+        interrupted = train(config, team, folder, pools, model, state)
+    return _finish(config, team, folder, pools, state, interrupted)
 
 
-def _train_and_finish(config, folder, pools, model, state) -> int:
-    interrupted = train(config, folder, pools, model, state)
+def _finish(config, team, folder, pools, state, interrupted) -> int:
+    if team.scratch is not None:
+        print("\nDone; process 0 keeps the run and scores it.")
+        return 130 if interrupted else 0
     model = for_any_length(config, keep_model(folder))
     results = score_lengths(config, model, pools)
     write_json(folder.scores, results)
