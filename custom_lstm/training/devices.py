@@ -8,6 +8,7 @@ rounding.
 import atexit
 import contextlib
 import dataclasses
+import hashlib
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -24,6 +25,8 @@ from custom_lstm.training.parallel import Parallel
 from custom_lstm.training.runs import RunFolder
 
 _BACKENDS = {"mirrored": "tensorflow", "data-parallel": "jax"}
+_OWN = {"process_id", "runs", "name", "resume", "data_dir", "lengths", "tensorboard"}
+"""Options in which the processes of a run may differ."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,9 +83,57 @@ class Team:
         """Which share of every batch this process reads, and of how many."""
         return self.process, self.processes
 
-    def callbacks(self) -> list[keras.callbacks.Callback]:
-        """Return what must come last among a training's callbacks."""
-        return [_StopTogether()] if self.processes > 1 else []
+    def check_alike(self, config: Config, data: str, model: keras.Model) -> None:
+        """Check that every process is about to train the same.
+
+        Args:
+            config: all options.
+            data: the digits used.
+            model: built or loaded, in every process at once.
+
+        Raises:
+            UserError: options, digits or weights differ.
+        """
+        if self.processes == 1:
+            return
+        options = config.to_json()
+        facts = [(name, options[name]) for name in options if name not in _OWN]
+        digest = hashlib.sha256(repr((data, facts)).encode())
+        for variable in (*model.variables, *model.optimizer.variables):
+            digest.update(variable.numpy().tobytes())
+        found = _from_all(np.frombuffer(digest.digest(), np.uint8))
+        if (found != found[0]).any():
+            raise UserError(
+                "the processes differ in options, digits or weights: start each with "
+                "the same command but for --process-id, and --resume from the same run"
+            )
+
+
+class StopTogether(keras.callbacks.Callback):
+    """End the training in every process after the same step, if it ends in one.
+
+    A process that went on alone would wait for the others for ever. Must come last
+    among the callbacks.
+
+    Args:
+        team: whose processes they are.
+
+    Attributes:
+        from_elsewhere: whether another process stopped this one.
+    """
+
+    def __init__(self, team: Team):
+        super().__init__()
+        self.team = team
+        self.from_elsewhere = False
+
+    def on_train_batch_end(self, batch, logs=None):
+        """Ask all processes whether one of them stops."""
+        if self.team.processes == 1:
+            return
+        mine = bool(self.model.stop_training)
+        self.model.stop_training = bool(_from_all(np.array(mine)).any())
+        self.from_elsewhere |= self.model.stop_training and not mine
 
 
 def assemble(config: Config) -> Team:
@@ -201,15 +252,8 @@ def _scratch() -> Path:
     return path
 
 
-class _StopTogether(keras.callbacks.Callback):
-    """End the training in every process after the same step, if it ends in one.
+def _from_all(x: np.ndarray) -> np.ndarray:
+    """Return an array of every process, `(processes, …)`; all must ask at once."""
+    from jax.experimental import multihost_utils
 
-    A process that went on alone would wait for the others for ever.
-    """
-
-    def on_train_batch_end(self, batch, logs=None):
-        """Ask all processes whether one of them stops."""
-        from jax.experimental import multihost_utils
-
-        stops = multihost_utils.process_allgather(np.array(self.model.stop_training))
-        self.model.stop_training = bool(np.any(stops))
+    return np.asarray(multihost_utils.process_allgather(x))

@@ -10,7 +10,7 @@ from custom_lstm.errors import UsageError
 from custom_lstm.training.build import head_of
 from custom_lstm.training.checkpoints import TrainingState
 from custom_lstm.training.config import Config
-from custom_lstm.training.devices import Team
+from custom_lstm.training.devices import StopTogether, Team
 from custom_lstm.training.loop import custom_fit
 from custom_lstm.training.resuming import train_rest
 from custom_lstm.training.runs import RunFolder
@@ -41,7 +41,7 @@ def train(
     model: keras.Model,
     state: TrainingState,
 ) -> bool:
-    """Train what is left of the epochs; return whether Ctrl-C ended it.
+    """Train what is left of the epochs; return whether Ctrl-C ended it, in any process.
 
     Where it begins follows from the optimizer's step count alone, so a resumed
     run repeats no batch and leaves none out.
@@ -53,13 +53,18 @@ def train(
         pools: the digits.
         model: compiled; new or from a checkpoint.
         state: new or from the same checkpoint.
+
+    Raises:
+        UserError: the processes of the team are not alike.
     """
     epochs = config.optimisation.epochs
     assert epochs is not None
     callbacks = []
     if config.run.tensorboard:
         callbacks.append(keras.callbacks.TensorBoard(folder.tensorboard))
-    return train_rest(
+    team.check_alike(config, pools.name, model)
+    together = StopTogether(team)
+    interrupted = train_rest(
         model,
         folder,
         state,
@@ -67,8 +72,9 @@ def train(
         epochs=epochs,
         steps=steps_per_epoch(config, pools),
         patience=config.optimisation.patience,
-        callbacks=[*callbacks, *team.callbacks()],
+        callbacks=[*callbacks, together],
     )
+    return interrupted or together.from_elsewhere
 
 
 def _fit(config, team, pools, model, callbacks, first, last_epoch, steps):

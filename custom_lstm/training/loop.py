@@ -65,10 +65,10 @@ def custom_fit(
     )
     strategy = tf.distribute.get_strategy()
     stream = iter(strategy.experimental_distribute_dataset(batches))
-    model.stop_training = False
-    calls.on_train_begin()
     if validation_data is not None:
         validation_data = strategy.experimental_distribute_dataset(validation_data)
+    model.stop_training = False
+    calls.on_train_begin()
     logs: dict[str, Any] = {}
     for epoch in range(initial_epoch, epochs):
         steps.reset()
@@ -93,6 +93,7 @@ def custom_fit(
 
 
 def _on_every_replica(step):
+    """Compile a step; without a strategy it runs once, as it stands."""
     strategy = tf.distribute.get_strategy()
     return tf.function(
         lambda *batch: strategy.run(step, args=batch), reduce_retracing=True
