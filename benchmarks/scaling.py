@@ -21,10 +21,8 @@ import os
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 DEVICES = (2, 4, 8, 16, 32, 64, 128, 256)
-ROOT = Path(__file__).parents[1]
 
 
 def communication(n: int, size: float, speed: float, latency: float, count: int):
@@ -109,11 +107,10 @@ def seconds_a_step(words: list[str]) -> float:
 
 def measure() -> None:
     """Print a step's time on one device and on two halves of the same processor."""
-    sys.path.insert(0, str(ROOT))
     for words in ([], ["--strategy", "mirrored", "--devices", "2"]):
         done = subprocess.run(
             [sys.executable, __file__, "--once", *words],
-            env=os.environ | {"PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"},
+            env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"},
             check=True,
             capture_output=True,
             text=True,

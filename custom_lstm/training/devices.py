@@ -83,29 +83,29 @@ class Team:
         """Which share of every batch this process reads, and of how many."""
         return self.process, self.processes
 
-    def check_alike(self, config: Config, data: str, model: keras.Model) -> None:
+    def check_alike(self, config: Config, data: str, folder: RunFolder) -> None:
         """Check that every process is about to train the same.
 
         Args:
             config: all options.
             data: the digits used.
-            model: built or loaded, in every process at once.
+            folder: this process's run folder, whose checkpoints are compared.
 
         Raises:
-            UserError: options, digits or weights differ.
+            UserError: options, digits or checkpoints differ.
         """
         if self.processes == 1:
             return
         options = config.to_json()
         facts = [(name, options[name]) for name in options if name not in _OWN]
         digest = hashlib.sha256(repr((data, facts)).encode())
-        for variable in (*model.variables, *model.optimizer.variables):
-            digest.update(variable.numpy().tobytes())
+        for path in sorted((folder.path / "checkpoints").glob("[!.]*")):
+            digest.update(path.read_bytes())
         found = _from_all(np.frombuffer(digest.digest(), np.uint8))
         if (found != found[0]).any():
             raise UserError(
-                "the processes differ in options, digits or weights: start each with "
-                "the same command but for --process-id, and --resume from the same run"
+                "the processes differ in options, digits or checkpoints: start each "
+                "with the same command but for --process-id, and --resume the same run"
             )
 
 

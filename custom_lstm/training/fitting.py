@@ -53,16 +53,12 @@ def train(
         pools: the digits.
         model: compiled; new or from a checkpoint.
         state: new or from the same checkpoint.
-
-    Raises:
-        UserError: the processes of the team are not alike.
     """
     epochs = config.optimisation.epochs
     assert epochs is not None
     callbacks = []
     if config.run.tensorboard:
         callbacks.append(keras.callbacks.TensorBoard(folder.tensorboard))
-    team.check_alike(config, pools.name, model)
     together = StopTogether(team)
     interrupted = train_rest(
         model,

@@ -107,6 +107,7 @@ class _Steps:
         self._model = model
         self._mean_loss = keras.metrics.Mean(name="loss")
         self._metrics = list(metrics)
+        model.optimizer.build(model.trainable_variables)
         self._replicas = tf.distribute.get_strategy().num_replicas_in_sync
         self.train = _on_every_replica(self._train)
         self.evaluate = _on_every_replica(self._evaluate)

@@ -33,18 +33,20 @@ def start(config: Config) -> int:
         The exit code: 0, or 130 if Ctrl-C cut the training short.
 
     Raises:
-        UserError: the digits cannot be had, or the run folder not written.
-        UsageError: a sequence or batch is larger than the pool of digits.
+        UserError: the digits cannot be had, the run folder not written, or the other
+            processes not met.
+        UsageError: a sequence or batch is larger than the pool of digits; the devices
+            asked for are not here or cannot share a batch.
     """
     team = devices.assemble(config)
     config, pools = _with_pools(config)
     steps = steps_per_epoch(config, pools)
-    _check_lengths(config, pools)
-    team.check_batch(config.optimisation.batch_size)
+    _check_sizes(config, pools, team)
     folder = team.create(config.run.runs, _name(config, pools))
     folder.write_config(TASK, config.to_json(), data_used=pools.name)
     state = TrainingState()
     with team.scope():
+        team.check_alike(config, pools.name, folder)
         model = build_compiled(config, steps)
         summarise(model)
         interrupted = train(config, team, folder, pools, model, state)
@@ -82,10 +84,10 @@ def go_on(asked: Config) -> int:
     )
     team = devices.assemble(config)
     config, pools = _with_pools(config)
-    _check_lengths(config, pools)
-    team.check_batch(config.optimisation.batch_size)
+    _check_sizes(config, pools, team)
     folder = team.take(folder)
     with team.scope():
+        team.check_alike(config, pools.name, folder)
         model, state = load_checkpoint(folder.last)
         interrupted = train(config, team, folder, pools, model, state)
     return _finish(config, team, folder, pools, state, interrupted)
@@ -135,7 +137,10 @@ def _with_pools(config: Config) -> tuple[Config, datasets.Pools]:
     return config.settled(pools.name), pools
 
 
-def _check_lengths(config: Config, pools: datasets.Pools) -> None:
+def _check_sizes(config: Config, pools: datasets.Pools, team: devices.Team) -> None:
+    batch_size = config.optimisation.batch_size
+    assert batch_size is not None
+    team.check_batch(batch_size)
     for length in config.run.lengths:
         if length > len(pools.test):
             raise UsageError(
