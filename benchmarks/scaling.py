@@ -49,8 +49,8 @@ def table(options, size: int) -> str:
         "each sends, MB a step",
         "all-reduces, ms",
         "efficiency, a batch on each",
-        "digits a second, a batch on each",
-        "one batch shared by all",
+        "faster, a batch on each",
+        "faster, one batch shared",
     )
     lines = [
         f"{options.step * 1e3:g} ms a step; {size / 1e6:.2f} MB of gradients; "
@@ -61,9 +61,10 @@ def table(options, size: int) -> str:
         "|" + "---|" * len(heads),
     ]
     for n, sent, c, weak, faster, strong in rows(options, size):
+        shared = f"{strong:.1f} ×" if n <= options.batch else "–"
         lines.append(
             f"| {n} | {sent / 1e6:.2f} | {c * 1e3:.1f} | {100 * weak:.0f} % | "
-            f"{faster:.1f} × | {strong:.1f} × |"
+            f"{faster:.1f} × | {shared} |"
         )
     return "\n".join(lines)
 
@@ -126,6 +127,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--step", type=float, default=0.043, help="s, in seconds")
+    parser.add_argument("--batch", type=int, default=64, help="sequences in a batch")
     parser.add_argument("--gigabits", type=float, default=10, help="B, in Gbit/s")
     parser.add_argument("--latency", type=float, default=25e-6, help="λ, in seconds")
     parser.add_argument("--all-reduces", type=int, default=21, help="m")

@@ -85,12 +85,12 @@ def test_two_mirrored_devices_end_with_the_weights_of_one(one_device, tmp_path, 
     _assert_same(tmp_path, one_device)
 
 
-def _pair(runs, *words, others=()):
+def _pair(*words, others=()):
     """Start the two processes of a run on this machine; `others` are the second's."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
-    words = [*words, "--strategy=data-parallel", "--processes=2", "--runs", runs]
+    words = [*words, "--strategy=data-parallel", "--processes=2"]
     words += ["--coordinator", address]
     mine = [*words, "--process-id=0"], [*words, "--process-id=1", *others]
     return [_start("jax", *own) for own in mine]
@@ -108,14 +108,14 @@ def one_process(tmp_path_factory):
 
 
 def test_two_processes_end_with_the_weights_of_one(one_process, tmp_path):
-    codes, said = _wait(_pair(tmp_path, *SMALL))
+    codes, said = _wait(_pair(*SMALL, "--runs", tmp_path))
     assert codes == [0, 0], said
     _assert_same(tmp_path, one_process)
 
 
 def test_both_stop_when_one_is_asked_to_and_both_go_on(one_process, tmp_path):
     """Ctrl-C in the process that keeps nothing; then --resume in both."""
-    processes = _pair(tmp_path, *SMALL)
+    processes = _pair(*SMALL, "--runs", tmp_path)
     said = ""
     while "Epoch 2/2" not in said:
         character = processes[1].stdout.read(1)
@@ -126,7 +126,7 @@ def test_both_stop_when_one_is_asked_to_and_both_go_on(one_process, tmp_path):
     assert codes == [130, 130], said
     (folder,) = tmp_path.iterdir()
     assert len(_rows_of(folder)) == 1
-    codes, said = _wait(_pair(tmp_path, "--resume", folder))
+    codes, said = _wait(_pair("--resume", folder))
     assert codes == [0, 0], said
     _assert_same(tmp_path, one_process)
 
@@ -137,7 +137,7 @@ def _rows_of(folder):
 
 def test_processes_started_unlike_are_refused(tmp_path):
     pytest.importorskip("jax")
-    codes, said = _wait(_pair(tmp_path, *SMALL, others=["--seed", "1"]))
+    codes, said = _wait(_pair(*SMALL, "--runs", tmp_path, others=["--seed", "1"]))
     assert codes == [1, 1], said
     assert all("the processes differ in options" in text for text in said)
 
