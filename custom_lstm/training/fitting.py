@@ -10,11 +10,11 @@ from custom_lstm.errors import UsageError
 from custom_lstm.training.build import head_of
 from custom_lstm.training.checkpoints import TrainingState
 from custom_lstm.training.config import Config
-from custom_lstm.training.devices import StopTogether, Team
 from custom_lstm.training.loop import custom_fit
 from custom_lstm.training.resuming import train_rest
 from custom_lstm.training.runs import RunFolder
 from custom_lstm.training.scoring import DIGITS_AT_ONCE
+from custom_lstm.training.team import StopTogether, Team
 
 
 def steps_per_epoch(config: Config, pools: datasets.Pools) -> int:

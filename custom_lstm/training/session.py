@@ -21,6 +21,7 @@ from custom_lstm.training.config import EPOCHS, Config
 from custom_lstm.training.fitting import steps_per_epoch, train
 from custom_lstm.training.runs import RunFolder, write_json
 from custom_lstm.training.scoring import answer, for_any_length, score_lengths
+from custom_lstm.training.team import Team
 
 TASK = "digits"
 """This job's name in a run folder."""
@@ -137,7 +138,7 @@ def _with_pools(config: Config) -> tuple[Config, datasets.Pools]:
     return config.settled(pools.name), pools
 
 
-def _check_sizes(config: Config, pools: datasets.Pools, team: devices.Team) -> None:
+def _check_sizes(config: Config, pools: datasets.Pools, team: Team) -> None:
     batch_size = config.optimisation.batch_size
     assert batch_size is not None
     team.check_batch(batch_size)

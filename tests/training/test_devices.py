@@ -19,7 +19,8 @@ import pytest
 
 from custom_lstm.errors import UsageError
 from custom_lstm.training.command_line import parse
-from custom_lstm.training.devices import Team, assemble
+from custom_lstm.training.devices import assemble
+from custom_lstm.training.team import Team
 
 ROOT = Path(__file__).parents[2]
 STEPS = 20
