@@ -29,6 +29,7 @@ def build_encoder(
     pooling: str = "flatten",
     dropout: float = 0.0,
     precision: str = "float32",
+    synchronized: bool = False,
     image_shape: tuple[int, int, int] = (28, 28, 1),
 ) -> keras.Sequential:
     """Build the convolutional encoder of one digit.
@@ -45,6 +46,8 @@ def build_encoder(
         dropout: share of the pooled features dropped in training, in [0, 1).
         precision: `"float32"`, or `"bfloat16"`: weights in float32, products and
             features in bfloat16, which some CPUs reckon twice as fast.
+        synchronized: whether batch normalisation takes its moments over all the
+            devices of a `tf.distribute` strategy.
         image_shape: `(height, width, channels)` of one image, in 0…255.
 
     Returns:
@@ -76,7 +79,7 @@ def build_encoder(
 
     def normalised():
         return [
-            BatchNormalization(momentum=0.9, dtype=policy),
+            BatchNormalization(momentum=0.9, synchronized=synchronized, dtype=policy),
             layers.ReLU(dtype=policy),
         ]
 

@@ -50,7 +50,9 @@ class Augment:
                 )
 
 
-def augment_images(images: tf.Tensor, augment: Augment, seed: tf.Tensor) -> tf.Tensor:
+def augment_images(
+    images: tf.Tensor, augment: Augment, seed: tf.Tensor, first: int = 0
+) -> tf.Tensor:
     """Warp each image by draws of its own.
 
     The new pixel at p takes the old value at A·(p − c) + c + t + e(p), where
@@ -69,6 +71,7 @@ def augment_images(images: tf.Tensor, augment: Augment, seed: tf.Tensor) -> tf.T
         images: uint8 tensor `(n, 28, 28, 1)`.
         augment: the bounds of the draws.
         seed: integer tensor `(2,)`; equal seeds give equal warps.
+        first: index of the first image, where these are part of a larger batch.
 
     Returns:
         uint8 tensor `(n, 28, 28, 1)`.
@@ -94,9 +97,11 @@ def augment_images(images: tf.Tensor, augment: Augment, seed: tf.Tensor) -> tf.T
         raise DataError(
             f"seed must be integers (2,), not {seed.dtype.name} {seed.shape}"
         )
-    transforms = _transforms(tf.shape(images)[0], augment, seed)
+    end = first + tf.shape(images)[0]
+    transforms = _transforms(end, augment, seed)[first:]
     if augment.elastic:
-        return _sample(images, _affine(transforms) + _field(images, augment, seed))
+        field = _field(end, first, augment, seed)
+        return _sample(images, _affine(transforms) + field)
     return tf.raw_ops.ImageProjectiveTransformV3(
         images=images,
         transforms=transforms,
@@ -130,12 +135,12 @@ def _affine(transforms: tf.Tensor) -> tf.Tensor:
     return tf.matmul(tf.reshape(transforms[:, :6], (-1, 2, 3)), pixels)
 
 
-def _field(images: tf.Tensor, augment: Augment, seed: tf.Tensor) -> tf.Tensor:
-    """Draw e(p): displacements along x and y, `(n, 2, 784)`."""
+def _field(end: tf.Tensor, first: int, augment: Augment, seed: tf.Tensor) -> tf.Tensor:
+    """Draw e(p) of images `first` to `end`: along x and y, `(n, 2, 784)`."""
     knots = _SPLINE.shape[1]
-    shape = (tf.shape(images)[0] * 2, knots, knots)
+    shape = (end * 2, knots, knots)
     other_seed = tf.cast(seed, tf.int64) + (0, 1 << 62)
-    draws = tf.random.stateless_normal(shape, other_seed, alg="philox")
+    draws = tf.random.stateless_normal(shape, other_seed, alg="philox")[2 * first :]
     spline = tf.constant(_SPLINE * math.sqrt(augment.elastic), tf.float32)
     field = tf.matmul(tf.matmul(spline, draws), spline, transpose_b=True)
     return tf.reshape(field, (-1, 2, SIDE * SIDE))

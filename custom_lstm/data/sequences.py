@@ -70,6 +70,7 @@ def training_sequences(
     augment: Augment | None = None,
     first_epoch: int = 0,
     first_step: int = 0,
+    share: tuple[int, int] = (0, 1),
 ) -> tf.data.Dataset:
     """Cut every epoch's order of the digits into batches of sequences.
 
@@ -87,10 +88,11 @@ def training_sequences(
         augment: bounds of random warps; None for none.
         first_epoch: the epoch to begin with, 0 to `epochs`.
         first_step: the batch of that epoch to begin with, 0 to `steps_per_epoch`.
+        share: (k, n) gives share k, from 0, of the n equal ones of each batch.
 
     Returns:
-        A dataset of images, uint8 `(batch_size, length, 28, 28, 1)`, and totals,
-        float32 `(batch_size, length, 1)`: all epochs one after the other.
+        A dataset of images, uint8 `(batch_size / n, length, 28, 28, 1)`, and totals,
+        float32 `(batch_size / n, length, 1)`: all epochs one after the other.
 
     Raises:
         DataError: if an argument is out of range.
@@ -103,6 +105,8 @@ def training_sequences(
     TensorShape([2, 2, 28, 28, 1])
     """
     steps_per_epoch(_pool_size(digits), length, batch_size)
+    share = _check_share(share, batch_size)
+    first = share[0] * batch_size // share[1] * length
     start = check_sign(start)
     if augment is not None and not isinstance(augment, Augment):
         raise DataError(f"augment must be an Augment, not {type(augment).__name__}")
@@ -113,10 +117,11 @@ def training_sequences(
         )
 
     def batch(number, indices):
+        indices = _cut(indices, share)
         chosen = tf.gather(images, indices)
         if augment is not None:
             flat = tf.reshape(chosen, (-1, *images.shape[1:]))
-            flat = augment_images(flat, augment, tf.stack([seed, -1 - number]))
+            flat = augment_images(flat, augment, tf.stack([seed, -1 - number]), first)
             chosen = tf.reshape(flat, chosen.shape)
         totals = totals_by_cumsum(tf.gather(labels, indices), start)
         return chosen, tf.cast(totals, tf.float32)[..., None]
@@ -135,18 +140,32 @@ def training_sequences(
 
 
 def evaluation_sequences(
-    digits: Digits, *, length: int, batch_size: int, start: int = 1
+    digits: Digits,
+    *,
+    length: int,
+    batch_size: int,
+    start: int = 1,
+    multiple: int = 1,
+    share: tuple[int, int] = (0, 1),
 ) -> tf.data.Dataset:
     """Cut a pool into sequences in its own order, every digit once.
 
     The last sequence may be shorter: it is filled up with zeros, images and totals, and
     the mask is 0 there. The last batch may be smaller.
 
+    With `multiple` over 1 all batches have one size, near `batch_size` and a multiple
+    of it, filled up with sequences whose mask is 0. The mask of the others is then a
+    little more than 1, so that a weighted sum divided by the number of sequences stays
+    what it is without those.
+
     Args:
         digits: the pool.
         length: digits to a sequence.
         batch_size: sequences to a batch.
         start: the first sign, 1 or −1.
+        multiple: the number of devices that share each batch.
+        share: (k, n) gives share k, from 0, of the n equal ones of each batch; n must
+            divide `multiple`.
 
     Returns:
         A dataset of images, uint8 `(batch, length, 28, 28, 1)`, totals, float32
@@ -164,16 +183,40 @@ def evaluation_sequences(
     """
     size, length = _sequence_length(_pool_size(digits), length)
     batch_size = check_whole("batch_size", batch_size, least=1)
-    shape = (-(-size // length), length)
+    multiple = check_whole("multiple", multiple, least=1)
+    share = _check_share(share, multiple)
+    count = rows = -(-size // length)
+    if multiple > 1:
+        batches = -(-count // batch_size)
+        batch_size = multiple * -(-count // (batches * multiple))
+        rows = batches * batch_size
+    shape = (rows, length)
     missing = shape[0] * length - size
     images = np.pad(digits.images, ((0, missing), (0, 0), (0, 0)))
     labels = np.pad(digits.labels, (0, missing)).reshape(shape)
-    mask = (np.arange(shape[0] * length) < size).reshape(shape).astype(np.float32)
+    real = (np.arange(rows * length) < size).reshape(shape)
+    mask = (real * (rows / count)).astype(np.float32)
     with tf.device("CPU"):
-        totals = tf.cast(totals_by_cumsum(labels, start), tf.float32) * mask
+        totals = tf.cast(totals_by_cumsum(labels, start), tf.float32) * real
         parts = (images.reshape(*shape, *images.shape[1:], 1), totals[..., None], mask)
         sequences = tf.data.Dataset.from_tensor_slices(parts)
-    return sequences.batch(batch_size).prefetch(tf.data.AUTOTUNE)
+    batched = sequences.batch(batch_size)
+    if share[1] > 1:
+        batched = batched.map(lambda *parts: tuple(_cut(x, share) for x in parts))
+    return batched.prefetch(tf.data.AUTOTUNE)
+
+
+def _check_share(share: tuple[int, int], whole: int) -> tuple[int, int]:
+    number, shares = share
+    shares = check_whole("shares", shares, least=1)
+    if whole % shares:
+        raise DataError(f"{shares} equal shares cannot be made of {whole}")
+    return check_whole("share", number, most=shares - 1), shares
+
+
+def _cut(x: tf.Tensor, share: tuple[int, int]) -> tf.Tensor:
+    number, shares = share
+    return x if shares == 1 else tf.split(x, shares)[number]
 
 
 def _pool_size(digits: Digits) -> int:

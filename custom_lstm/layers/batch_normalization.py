@@ -40,8 +40,10 @@ class BatchNormalization(keras.layers.BatchNormalization):
             return f"the backend is {keras.backend.backend()}, not tensorflow"
         if mask is not None:
             return "a mask is given"
-        if self.renorm or self.synchronized:
-            return "renorm and synchronized need Keras's moments"
+        if self.renorm:
+            return "renorm needs Keras's moments"
+        if self.synchronized:
+            return "synchronized moments are those of several devices"
         if self.axis not in (-1, len(inputs.shape) - 1):
             return "the axis is not the last"
         if keras.backend.standardize_dtype(inputs.dtype) == "float64":

@@ -36,6 +36,7 @@ def build(
         pooling=options.pooling,
         dropout=options.dropout,
         precision=options.precision,
+        synchronized=config.parallel.strategy == "mirrored",
     )
 
 

@@ -10,7 +10,12 @@ import keras
 
 from custom_lstm.errors import UserError
 from custom_lstm.files import replacing
-from custom_lstm.training.checkpoints import TrainingState, save_checkpoint, save_model
+from custom_lstm.training.checkpoints import (
+    TrainingState,
+    save_checkpoint,
+    save_model,
+    steps_done,
+)
 from custom_lstm.training.keeping import Keeping
 from custom_lstm.training.runs import RunFolder
 from custom_lstm.training.signals import Stopped, Stopping
@@ -86,6 +91,7 @@ class Recorder(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         """Write a checkpoint if one is due, and stop if asked to."""
+        self._stopping.agree()
         self._changed = True
         self._unsaved_steps += batch - self._previous_batch
         self._previous_batch = batch
@@ -202,10 +208,8 @@ class FiniteCheck(keras.callbacks.Callback):
                 self._stop(f"a gradient was not finite: it spoiled {', '.join(bad)}")
 
     def _stop(self, what: str) -> None:
-        if hasattr(self.model, "jax_state_sync"):
-            self.model.jax_state_sync()
         raise NotFinite(
-            f"step {int(self.model.optimizer.iterations)}: {what}. The training ends "
+            f"step {steps_done(self.model)}: {what}. The training ends "
             "here; a lower learning rate or clipped gradients may help"
         )
 

@@ -78,8 +78,7 @@ def save_checkpoint(
         UserError: the disk is full or the folder not writable; the checkpoints that
             stood there still stand.
     """
-    if hasattr(model, "jax_state_sync"):
-        model.jax_state_sync()
+    steps = steps_done(model)
     groups = _variables(model)
     arrays = {
         name: [keras.ops.convert_to_numpy(v) for v in group]
@@ -87,7 +86,7 @@ def save_checkpoint(
     }
     arrays["metrics"] = state.metrics
     content = dataclasses.asdict(dataclasses.replace(state, metrics=[]))
-    path = folder.checkpoint(int(model.optimizer.iterations))
+    path = folder.checkpoint(steps)
     try:
         with replacing(path) as temporary:
             with zipfile.ZipFile(temporary, "w") as archive:
@@ -102,6 +101,13 @@ def save_checkpoint(
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror or error}") from error
     return path
+
+
+def steps_done(model: keras.Model) -> int:
+    """Return how many steps the optimizer has made, in the midst of an epoch too."""
+    if hasattr(model, "jax_state_sync"):  # JAX keeps the variables elsewhere meanwhile
+        model.jax_state_sync()
+    return int(keras.ops.convert_to_numpy(model.optimizer.iterations))
 
 
 def restore(folder: RunFolder, model: keras.Model) -> TrainingState:

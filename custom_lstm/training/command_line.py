@@ -1,11 +1,18 @@
 """The main job's command line: words to checked options."""
 
+import dataclasses
 import sys
 from typing import Any
 
 from custom_lstm.options import check_resumed, preset_in, read_words, restore
 from custom_lstm.training.config import PRESETS, Config
+from custom_lstm.training.parallel import Parallel
 
+_MAY_CHANGE = (
+    "lengths",
+    "images",
+    *(field.name for field in dataclasses.fields(Parallel)),
+)
 _DESCRIPTION = """Train a network that reads handwritten digits one after the other
 and says their alternating sum, +d1 -d2 +d3 ..., after each.
 
@@ -40,7 +47,7 @@ def parse(argv: list[str] | None = None) -> Config:
     default = preset_in(argv, PRESETS)
     config = read_words(argv, default, prog="train.py", description=_DESCRIPTION)
     config.check()
-    check_resumed(config, default, may_change=("lengths", "images"))
+    check_resumed(config, default, may_change=_MAY_CHANGE)
     return config
 
 

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from custom_lstm import options as reading
 from custom_lstm.errors import UsageError
 from custom_lstm.training.keeping import KEEPING_RANGES, Keeping
+from custom_lstm.training.parallel import Parallel
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,7 +96,7 @@ class Run:
     """Name in the run folder's name; by default data, length and head."""
     resume: Path | None = None
     """Go on with this run; if it is finished, score it or read --images.
-    Its own options hold, except --lengths and --images."""
+    Its own options hold, except --lengths, --images and those of devices."""
     lengths: tuple[int, ...] = ()
     """Lengths to score after training; by default the training length."""
     images: tuple[Path, ...] = ()
@@ -109,7 +110,7 @@ class Config:
     """All options of a run.
 
     Args:
-        data, model, optimisation, run, keeping: the groups that `--help` shows.
+        data, model, optimisation, run, keeping, parallel: what `--help` shows.
 
     Example:
 
@@ -122,6 +123,7 @@ class Config:
     optimisation: Optimisation = Optimisation()
     run: Run = Run()
     keeping: Keeping = Keeping()
+    parallel: Parallel = Parallel()
 
     def replace(self, **options: Any) -> "Config":
         """Return a copy with these options, by name, instead of ours."""
@@ -166,6 +168,7 @@ class Config:
             raise UsageError("--filters needs at least one number")
         if self.run.images and self.run.resume is None:
             raise UsageError("--images needs --resume RUN, a finished run")
+        self.parallel.check()
 
 
 PRESETS: dict[str, Config] = {
@@ -193,6 +196,9 @@ _RANGES: dict[str, tuple[float, float]] = {
     "patience": (0, reading.MANY),
     "seed": (0, 2**31 - 1),
     "lengths": (1, reading.MANY),
+    "devices": (1, reading.MANY),
+    "processes": (1, reading.MANY),
+    "process_id": (0, reading.MANY),
 }
 EPOCHS = {"mnist": 28, "digits": 40}
 """Epochs when none are asked for, by pool."""

@@ -14,6 +14,7 @@ from custom_lstm.training.loop import custom_fit
 from custom_lstm.training.resuming import keras_fit, train_rest
 from custom_lstm.training.runs import RunFolder
 from custom_lstm.training.scoring import DIGITS_AT_ONCE
+from custom_lstm.training.team import Team
 from custom_lstm.training.terminal import verbosity
 
 
@@ -35,18 +36,20 @@ def steps_per_epoch(config: Config, pools: datasets.Pools) -> int:
 
 def train(
     config: Config,
+    team: Team,
     folder: RunFolder,
     pools: datasets.Pools,
     model: keras.Model,
     state: TrainingState,
 ) -> bool:
-    """Train what is left of the epochs; return whether Ctrl-C ended it.
+    """Train what is left of the epochs; return whether Ctrl-C ended it, in any process.
 
     Where it begins follows from the optimizer's step count alone, so a resumed
     run repeats no batch and leaves none out.
 
     Args:
         config: all options, settled for the data.
+        team: the devices; its scope is entered.
         folder: gets history, times, checkpoints and TensorBoard logs.
         pools: the digits.
         model: compiled; new or from a checkpoint.
@@ -64,17 +67,18 @@ def train(
         model,
         folder,
         state,
-        functools.partial(_fit, config, pools, model, metrics),
+        functools.partial(_fit, config, team, pools, model, metrics),
         epochs=epochs,
         steps=steps_per_epoch(config, pools),
         keeping=config.keeping,
         patience=config.optimisation.patience,
         metrics=None if metrics is None else lambda: metrics,
         callbacks=callbacks,
+        from_all=team.largest if team.processes > 1 else None,
     )
 
 
-def _fit(config, pools, model, metrics, callbacks, first, last_epoch, steps):
+def _fit(config, team, pools, model, metrics, callbacks, first, last_epoch, steps):
     """Run the loop asked for from `(epoch, step)` up to `last_epoch`."""
     data, options = config.data, config.optimisation
     epoch, step = first
@@ -88,12 +92,15 @@ def _fit(config, pools, model, metrics, callbacks, first, last_epoch, steps):
         augment=augment_of(config),
         first_epoch=epoch,
         first_step=step,
+        share=team.share,
     )
     validation = datasets.evaluation_sequences(
         pools.validation,
         length=data.length,
         batch_size=max(1, DIGITS_AT_ONCE // data.length),
         start=data.start,
+        multiple=team.size,
+        share=team.share,
     )
     common = {"validation_data": validation, "verbose": verbosity(metrics=3)}
     if metrics is None:

@@ -24,10 +24,14 @@ def custom_fit(
     Per step, with model f, weights w, loss ℓ and the optimizer's rule:
     g = ∂ℓ(y, f(x; w))/∂w, then w ← rule(w, g).
 
+    In the scope of a `tf.distribute` strategy each replica takes a share of the batch
+    and the optimizer sums their gradients; otherwise there is one replica.
+
     Args:
         model: compiled with an optimizer and a `keras.losses.Loss`; TensorFlow
             backend.
-        batches: `(images, totals)` pairs, `steps_per_epoch` of them an epoch.
+        batches: `(images, totals)` pairs, `steps_per_epoch` of them an epoch; a
+            `tf.data.Dataset` if there are several replicas.
         epochs: epoch to stop after, counted from 0 as in `fit`.
         steps_per_epoch: steps in an epoch.
         metrics: updated at every step with the mask as weights, begun anew every
@@ -60,7 +64,10 @@ def custom_fit(
         steps=steps_per_epoch,
         model=model,
     )
-    stream = iter(batches)
+    strategy = tf.distribute.get_strategy()
+    stream = iter(strategy.experimental_distribute_dataset(batches))
+    if validation_data is not None:
+        validation_data = strategy.experimental_distribute_dataset(validation_data)
     model.stop_training = False
     calls.on_train_begin()
     logs: dict[str, Any] = {}
@@ -88,20 +95,31 @@ def custom_fit(
     return model.history
 
 
+def _on_every_replica(step):
+    """Compile a step; without a strategy it runs once, as it stands."""
+    strategy = tf.distribute.get_strategy()
+    return tf.function(
+        lambda *batch: strategy.run(step, args=batch), reduce_retracing=True
+    )
+
+
 class _Steps:
     """The two compiled steps of one model, and the means they keep."""
 
     def __init__(self, model: keras.Model, metrics: Iterable[keras.metrics.Metric]):
         self._model = model
         self._mean_loss, *self._metrics = metrics
-        self.train = tf.function(self._train, reduce_retracing=True)
-        self.evaluate = tf.function(self._evaluate, reduce_retracing=True)
+        model.optimizer.build(model.trainable_variables)
+        self._replicas = tf.distribute.get_strategy().num_replicas_in_sync
+        self.train = _on_every_replica(self._train)
+        self.evaluate = _on_every_replica(self._evaluate)
 
     def _train(self, images, totals):
         model = self._model
         with tf.GradientTape() as tape:
             outputs = model(images, training=True)
-            loss = tf.add_n([model.loss(totals, outputs), *model.losses])
+            penalties = [penalty / self._replicas for penalty in model.losses]
+            loss = tf.add_n([model.loss(totals, outputs), *penalties])
         gradients = tape.gradient(loss, model.trainable_variables)
         model.optimizer.apply(gradients, model.trainable_variables)
         self._record(loss, totals, outputs)
@@ -112,7 +130,9 @@ class _Steps:
         self._record(loss, totals, outputs, mask)
 
     def _record(self, loss, totals, outputs, mask=None):
-        self._mean_loss.update_state(loss, sample_weight=tf.shape(totals)[0])
+        self._mean_loss.update_state(
+            loss * self._replicas, sample_weight=tf.shape(totals)[0]
+        )
         for metric in self._metrics:
             metric.update_state(totals, outputs, sample_weight=mask)
 

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 
 from custom_lstm.training.callbacks import FiniteCheck, NotFinite, Recorder
-from custom_lstm.training.checkpoints import TrainingState, digest
+from custom_lstm.training.checkpoints import TrainingState, digest, steps_done
 from custom_lstm.training.history import timed
 from custom_lstm.training.keeping import Keeping
 from custom_lstm.training.runs import RunFolder, resume_command
@@ -26,6 +26,7 @@ def train_rest(
     patience: int = 0,
     metrics: Callable[[], Sequence[keras.metrics.Metric]] | None = None,
     callbacks: Iterable[keras.callbacks.Callback] = (),
+    from_all: Callable[[int], int] | None = None,
 ) -> bool:
     """Train what is left of the epochs; return whether Ctrl-C ended it.
 
@@ -47,6 +48,7 @@ def train_rest(
         metrics: returns those that the loop keeps over an epoch; by default the
             model's own.
         callbacks: besides those that record and stop.
+        from_all: see `Stopping`.
 
     Raises:
         Terminated: SIGTERM came; the checkpoint is written.
@@ -57,7 +59,7 @@ def train_rest(
         _be_deterministic()
     callbacks = list(callbacks)
     began = time.monotonic()
-    with timed(folder), Stopping() as stopping:
+    with timed(folder), Stopping(from_all) as stopping:
         recorder = Recorder(
             folder,
             state,
@@ -78,7 +80,7 @@ def train_rest(
     _tell(model, recorder, time.monotonic() - began)
     if stopping.asked is not None and stopping.asked.name == "SIGTERM":
         raise Terminated(
-            f"terminated after step {int(model.optimizer.iterations)}, which is saved; "
+            f"terminated after step {steps_done(model)}, which is saved; "
             f"go on with\n  {resume_command(folder)}"
         )
     return stopping.asked is not None
@@ -132,7 +134,7 @@ def _go(fit, model, recorder, callbacks, epochs):
     """Call `fit` for the rest of an epoch that was cut short, and for the others."""
     model.stop_training = False
     steps = recorder.steps_per_epoch
-    epoch, step = divmod(int(model.optimizer.iterations), steps)
+    epoch, step = divmod(steps_done(model), steps)
     weights = _Weights()
     if recorder.state.unfinished is not None:
         fit([weights, *callbacks], (epoch - 1, steps), epoch, 0)

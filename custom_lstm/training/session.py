@@ -9,7 +9,7 @@ from custom_lstm.data.images import read_digit_images
 from custom_lstm.errors import UsageError, UserError
 from custom_lstm.loading import load_model
 from custom_lstm.models import summarise
-from custom_lstm.training import pictures, scores
+from custom_lstm.training import devices, pictures, scores
 from custom_lstm.training.build import build_compiled, head_of
 from custom_lstm.training.checkpoints import (
     TrainingState,
@@ -21,6 +21,7 @@ from custom_lstm.training.config import EPOCHS, Config
 from custom_lstm.training.fitting import steps_per_epoch, train
 from custom_lstm.training.runs import RunFolder, resume_command, write_json
 from custom_lstm.training.scoring import answer, for_any_length, score_lengths
+from custom_lstm.training.team import Team
 
 TASK = "digits"
 """This job's name in a run folder."""
@@ -34,18 +35,25 @@ def start(config: Config) -> int:
 
     Raises:
         Terminated: SIGTERM ended the training.
-        UserError: the digits cannot be had, or the run folder not written.
-        UsageError: a sequence or batch is larger than the pool of digits.
+        UserError: the digits cannot be had, the run folder not written, or the other
+            processes not met.
+        UsageError: a sequence or batch is larger than the pool of digits; the devices
+            asked for are not here or cannot share a batch.
     """
+    team = devices.assemble(config)
     config, pools = _with_pools(config)
     steps = steps_per_epoch(config, pools)
-    _check_lengths(config, pools)
-    folder = RunFolder.create(config.run.runs, _name(config, pools))
+    _check_sizes(config, pools, team)
+    folder = team.create(config.run.runs, _name(config, pools))
     folder.write_config(TASK, config.to_json(), data_used=pools.name)
+    state = TrainingState()
     with folder.claimed():
-        model = build_compiled(config, steps)
-        summarise(model)
-        return _train_and_finish(config, folder, pools, model, TrainingState())
+        with team.scope():
+            team.check_alike(config, pools.name, folder)
+            model = build_compiled(config, steps)
+            summarise(model)
+            interrupted = train(config, team, folder, pools, model, state)
+        return _finish(config, team, folder, pools, model, state, interrupted)
 
 
 def go_on(asked: Config) -> int:
@@ -72,17 +80,28 @@ def go_on(asked: Config) -> int:
     used = content.get("data_used")
     if used not in list(EPOCHS):
         raise UserError(f"{folder.config} does not say which digits the run used")
-    config = config.replace(data=used, lengths=asked.run.lengths or config.run.lengths)
+    config = config.replace(
+        data=used,
+        lengths=asked.run.lengths or config.run.lengths,
+        **vars(asked.parallel),
+    )
+    team = devices.assemble(config)
     config, pools = _with_pools(config)
-    _check_lengths(config, pools)
+    _check_sizes(config, pools, team)
+    folder = team.take(folder)
     with folder.claimed():
-        model = build_compiled(config, steps_per_epoch(config, pools))
-        state = restore(folder, model)
-        return _train_and_finish(config, folder, pools, model, state)
+        with team.scope():
+            team.check_alike(config, pools.name, folder)
+            model = build_compiled(config, steps_per_epoch(config, pools))
+            state = restore(folder, model)
+            interrupted = train(config, team, folder, pools, model, state)
+        return _finish(config, team, folder, pools, model, state, interrupted)
 
 
-def _train_and_finish(config, folder, pools, model, state) -> int:
-    interrupted = train(config, folder, pools, model, state)
+def _finish(config, team, folder, pools, model, state, interrupted) -> int:
+    if team.scratch is not None:
+        print("\nDone; process 0 keeps the run and scores it.")
+        return 130 if interrupted else 0
     model = for_any_length(config, keep_model(folder, model))
     results = score_lengths(config, model, pools)
     write_json(folder.scores, results)
@@ -123,7 +142,10 @@ def _with_pools(config: Config) -> tuple[Config, datasets.Pools]:
     return config.settled(pools.name), pools
 
 
-def _check_lengths(config: Config, pools: datasets.Pools) -> None:
+def _check_sizes(config: Config, pools: datasets.Pools, team: Team) -> None:
+    batch_size = config.optimisation.batch_size
+    assert batch_size is not None
+    team.check_batch(batch_size)
     for length in config.run.lengths:
         if length > len(pools.test):
             raise UsageError(

@@ -2,6 +2,7 @@
 
 import signal
 import threading
+from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
@@ -24,8 +25,14 @@ class Stopping:
     A second Ctrl-C raises KeyboardInterrupt as usual. Only the main thread can
     listen; in another, nothing changes.
 
+    Args:
+        from_all: where several processes train together, returns the largest of the
+            numbers that they give at once; one that stopped alone would leave the
+            others waiting for ever.
+
     Attributes:
-        asked: the signal that came, if any.
+        asked: the signal that came, if any; with several processes, in any of them
+            before they last agreed.
 
     Example:
 
@@ -35,8 +42,10 @@ class Stopping:
     'SIGTERM'
     """
 
-    def __init__(self) -> None:
+    def __init__(self, from_all: Callable[[int], int] | None = None) -> None:
         self.asked: signal.Signals | None = None
+        self._here: signal.Signals | None = None
+        self._from_all = from_all
         self._former: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> "Stopping":
@@ -51,8 +60,16 @@ class Stopping:
         for number, former in self._former.items():
             signal.signal(number, former)
 
+    def agree(self) -> None:
+        """Let all processes know what came to each; all must call it at once."""
+        if self._from_all is not None:
+            number = self._from_all(self._here or 0)
+            self.asked = signal.Signals(number) if number else None
+
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        self.asked = signal.Signals(number)
-        if self.asked is signal.SIGINT:
+        self._here = signal.Signals(number)
+        if self._from_all is None:
+            self.asked = self._here
+        if self._here is signal.SIGINT:
             signal.signal(signal.SIGINT, self._former[signal.SIGINT])
             print("\nstopping after this step; press Ctrl-C again to drop everything")

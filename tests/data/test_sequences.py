@@ -161,6 +161,45 @@ def test_evaluation_shows_every_digit_once_in_order(size, length, batch_size, st
     assert not totals[~shown].any()
 
 
+@pytest.mark.parametrize("augment", [None, Augment(), Augment(elastic=0.0)])
+def test_shares_of_training_batches_make_them_up(augment):
+    pool = load_pools("digits").validation
+    whole, *parts = (
+        batches(pool, batch_size=6, augment=augment, share=share)
+        for share in [(0, 1), (0, 3), (1, 3), (2, 3)]
+    )
+    for batch, *shares in zip(whole, *parts, strict=True):
+        for x, *cut in zip(batch, *shares, strict=True):
+            assert len(cut[0]) == 2
+            np.testing.assert_array_equal(np.concatenate(cut), x)
+
+
+@pytest.mark.parametrize("multiple", [2, 3, 8])
+@pytest.mark.parametrize(("length", "batch_size"), [(4, 3), (5, 99), (7, 4)])
+def test_evaluation_for_several_devices_weighs_alike(
+    pool, length, batch_size, multiple
+):
+    options = {"length": length, "batch_size": batch_size}
+    plain = list(evaluation_sequences(pool, **options).as_numpy_iterator())
+    even = [
+        list(
+            evaluation_sequences(
+                pool, **options, multiple=multiple, share=(k, multiple)
+            ).as_numpy_iterator()
+        )
+        for k in range(multiple)
+    ]
+    assert len({images.shape for part in even for images, _, _ in part}) == 1
+    shares = [share for step in zip(*even, strict=True) for share in step]
+    images, totals, mask = (np.concatenate(x) for x in zip(*shares, strict=True))
+    first, right, weights = (np.concatenate(x) for x in zip(*plain, strict=True))
+    count = len(first)
+    np.testing.assert_array_equal(images[:count], first)
+    np.testing.assert_array_equal(totals[:count], right)
+    assert not mask[count:].any()
+    np.testing.assert_allclose(mask[:count] / len(mask), weights / count, rtol=1e-6)
+
+
 def test_mask_serves_as_sample_weight(pool):
     data = evaluation_sequences(pool, length=4, batch_size=5)
     model = keras.Sequential(
@@ -196,6 +235,9 @@ def test_mask_serves_as_sample_weight(pool):
         ({"first_epoch": 3}, "first_epoch must be at most 2"),
         ({"first_step": -1}, "first_step must be at least 0"),
         ({"first_step": 5}, "first_step must be at most 4"),
+        ({"share": (0, 2)}, "2 equal shares cannot be made of 3"),
+        ({"share": (1, 1)}, "share must be at most 0"),
+        ({"share": (0, 0)}, "shares must be at least 1"),
     ],
 )
 def test_training_refuses_wrong_options(pool, changes, message):
@@ -210,6 +252,8 @@ def test_training_refuses_wrong_options(pool, changes, message):
         ({"length": 51}, "longer than the pool"),
         ({"batch_size": 0}, "batch_size must be at least 1"),
         ({"start": 3}, "start must be 1 or -1"),
+        ({"multiple": 0}, "multiple must be at least 1"),
+        ({"multiple": 4, "share": (0, 3)}, "3 equal shares cannot be made of 4"),
     ],
 )
 def test_evaluation_refuses_wrong_options(pool, changes, message):

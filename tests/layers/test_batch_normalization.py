@@ -62,6 +62,10 @@ def test_gradients_equal_keras(order):
         ({}, np.ones((2, 3, 4), "float32"), np.ones((2, 3), bool), "mask"),
         ({"renorm": True}, np.ones((2, 3), "float32"), None, "renorm"),
         *([({"dtype": "float64"}, np.ones((2, 3)), None, "float64")] * ON_TENSORFLOW),
+        *(
+            [({"synchronized": True}, np.ones((2, 3), "float32"), None, "several")]
+            * ON_TENSORFLOW
+        ),
     ],
 )
 def test_what_the_kernel_cannot_do_goes_to_keras(options, inputs, mask, said):

@@ -1,0 +1,219 @@
+"""Runs on several devices end where a run on one does; real processes, embedded digits.
+
+The tests of the JAX backend need jax; every process that they start is told which
+backend to use.
+"""
+
+import csv
+import os
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from custom_lstm.errors import UsageError
+from custom_lstm.training.command_line import parse
+from custom_lstm.training.devices import assemble
+from custom_lstm.training.team import Team
+
+ROOT = Path(__file__).parents[2]
+STEPS = 20
+SMALL = shlex.split(  # 20 steps
+    "--data digits --epochs 2 --batch-size 28 --units 12 --filters 4 4 --features 8 "
+    "--no-tensorboard"
+)
+MIRRORED = ["--strategy", "mirrored", "--devices", "2"]
+
+
+def _command(*words, script=ROOT / "train.py"):
+    return [sys.executable, str(script), *map(str, words)]
+
+
+def _start(backend, *words):
+    return subprocess.Popen(
+        _command(*words),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=os.environ | {"KERAS_BACKEND": backend, "PYTHONUNBUFFERED": "1"},
+    )
+
+
+def _one(tmp_path_factory, backend):
+    runs = tmp_path_factory.mktemp(backend)
+    with _start(backend, *SMALL, "--runs", runs) as process:
+        said = process.communicate()[0]
+    assert process.returncode == 0, said
+    return runs
+
+
+def _outcome(runs):
+    """Return the last epoch's row and the weights kept; there is one run."""
+    (folder,) = runs.iterdir()
+    with (folder / "history.csv").open(newline="") as file:
+        rows = [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
+    model = keras.saving.load_model(folder / "model.keras", compile=False)
+    return rows, model.get_weights()
+
+
+def _assert_same(runs, others):
+    (rows, weights), (other_rows, other_weights) = _outcome(runs), _outcome(others)
+    assert min(rows, key=lambda row: row["val_loss"]) is rows[-1]  # so it was kept
+    for mine, other in zip(weights, other_weights, strict=True):
+        np.testing.assert_allclose(mine, other, rtol=0, atol=1e-5)
+    for mine, other in zip(rows, other_rows, strict=True):
+        assert mine == pytest.approx(other, rel=1e-4, abs=1e-6)
+
+
+@pytest.fixture(scope="module")
+def one_device(tmp_path_factory):
+    return _one(tmp_path_factory, "tensorflow")
+
+
+@pytest.mark.parametrize("loop", ["fit", "custom"])
+def test_two_mirrored_devices_end_with_the_weights_of_one(one_device, tmp_path, loop):
+    words = [*SMALL, *MIRRORED, "--loop", loop, "--runs", tmp_path]
+    with _start("tensorflow", *words) as process:
+        said = process.communicate()[0]
+    assert process.returncode == 0, said
+    assert f"{STEPS // 2}/{STEPS // 2}" in said
+    _assert_same(tmp_path, one_device)
+
+
+def _pair(*words, others=()):
+    """Start the two processes of a run on this machine; `others` are the second's."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    words = [*words, "--strategy=data-parallel", "--processes=2"]
+    words += ["--coordinator", address]
+    mine = [*words, "--process-id=0"], [*words, "--process-id=1", *others]
+    return [_start("jax", *own) for own in mine]
+
+
+def _wait(processes):
+    said = [process.communicate()[0] for process in processes]
+    return [process.returncode for process in processes], said
+
+
+@pytest.fixture(scope="module")
+def one_process(tmp_path_factory):
+    pytest.importorskip("jax")
+    return _one(tmp_path_factory, "jax")
+
+
+def test_two_processes_end_with_the_weights_of_one(one_process, tmp_path):
+    codes, said = _wait(_pair(*SMALL, "--runs", tmp_path))
+    assert codes == [0, 0], said
+    _assert_same(tmp_path, one_process)
+
+
+def test_both_stop_when_one_is_asked_to_and_both_go_on(one_process, tmp_path):
+    """Ctrl-C in the process that keeps nothing; then --resume in both."""
+    processes = _pair(*SMALL, "--runs", tmp_path)
+    said = ""
+    while "Epoch 2/2" not in said:
+        character = processes[1].stdout.read(1)
+        assert character, said
+        said += character
+    processes[1].send_signal(signal.SIGINT)
+    codes, said = _wait(processes)
+    assert codes == [130, 130], said
+    (folder,) = tmp_path.iterdir()
+    assert len(_rows_of(folder)) == 1
+    codes, said = _wait(_pair("--resume", folder))
+    assert codes == [0, 0], said
+    _assert_same(tmp_path, one_process)
+
+
+def _rows_of(folder):
+    return (folder / "history.csv").read_text().splitlines()[1:]
+
+
+def test_processes_started_unlike_are_refused(tmp_path):
+    pytest.importorskip("jax")
+    codes, said = _wait(_pair(*SMALL, "--runs", tmp_path, others=["--seed", "1"]))
+    assert codes == [1, 1], said
+    assert all("the processes differ in options" in text for text in said)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("--strategy mirored", "did you mean mirrored?"),
+        (
+            "--strategy multi-worker-mirrored",
+            "Keras 3 does not support tf.distribute.MultiWorkerMirroredStrategy",
+        ),
+        ("--strategy mirrored --devices 0", "--devices must be 1 or more, not 0"),
+        ("--devices 2", "--devices needs --strategy mirrored"),
+        ("--processes 2 --coordinator a:1", "needs --strategy data-parallel"),
+        ("--strategy data-parallel --processes 0", "--processes must be 1 or more"),
+        ("--strategy data-parallel --processes 2", "--coordinator and --processes"),
+        ("--strategy data-parallel --coordinator a:1", "--coordinator and --processes"),
+        (
+            "--strategy data-parallel --processes 2 --process-id 2 --coordinator a:1",
+            "--process-id must be less than --processes 2, not 2",
+        ),
+        *(
+            (
+                f"--strategy data-parallel --processes 2 --coordinator {address}",
+                f"must be host:port, such as 10.0.0.1:12345, not {address}",
+            )
+            for address in ("ten", "ten:", ":1", "ten:x", "ten:0", "ten:65536", "a:b:1")
+        ),
+    ],
+)
+def test_options_that_cannot_be_meant_are_refused(words, said):
+    with pytest.raises(UsageError) as caught:
+        parse(words.split())
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize("address", ["10.0.0.1:1", "node-3.local:65535", "[::1]:8000"])
+def test_addresses_are_taken(address):
+    words = ["--strategy", "data-parallel", "--processes", "2", "--coordinator"]
+    assert parse([*words, address]).parallel.coordinator == address
+
+
+@pytest.mark.parametrize(
+    ("backend", "words", "said"),
+    [
+        ("jax", "--strategy mirrored --devices 2", "set KERAS_BACKEND=tensorflow"),
+        ("jax", "--loop custom", "--loop custom needs the tensorflow backend"),
+        ("tensorflow", "--strategy data-parallel", "set KERAS_BACKEND=jax"),
+        (
+            "tensorflow",
+            "--strategy mirrored --devices 2 --clip-norm 1",
+            "Keras clips the gradients of each device before it sums them",
+        ),
+    ],
+)
+def test_what_the_backend_cannot_do_is_refused(monkeypatch, backend, words, said):
+    monkeypatch.setattr(keras.backend, "backend", lambda: backend)
+    with pytest.raises(UsageError, match=said):
+        assemble(parse(words.split()))
+
+
+def test_a_batch_that_cannot_be_shared_is_refused_before_anything_is_written(tmp_path):
+    words = [*SMALL, *MIRRORED, "--batch-size", "15", "--runs", tmp_path / "runs"]
+    done = subprocess.run(
+        _command(*words),
+        env=os.environ | {"KERAS_BACKEND": "tensorflow"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2, done.stderr
+    assert "--batch-size 15 cannot be shared equally by 2 devices" in done.stderr
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_team_of_one_takes_any_batch():
+    Team().check_batch(15)
