@@ -85,7 +85,12 @@ def test_commands_are_read_by_the_real_parser(words):
 
 
 def test_commands_are_those_of_an_installed_checkout():
-    known = ("pip install ", "python train.py", "source <(python train.py ")
+    known = (
+        "pip install ",
+        "python train.py",
+        "KERAS_BACKEND=jax python train.py",
+        "source <(python train.py ",
+    )
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
     extras = extras["project"]["optional-dependencies"]
     for line in COMMANDS:

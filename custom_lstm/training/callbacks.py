@@ -12,6 +12,7 @@ from custom_lstm.errors import UserError
 from custom_lstm.files import replacing
 from custom_lstm.training.checkpoints import (
     TrainingState,
+    bring_home,
     save_checkpoint,
     save_model,
     steps_done,
@@ -98,6 +99,7 @@ class Recorder(keras.callbacks.Callback):
         if batch + 1 == self.params["steps"]:
             self.state.unfinished = {k: float(v) for k, v in (logs or {}).items()}
         elif self._stopping.asked or self._due():
+            bring_home(self.model)
             self.state.metrics = [
                 keras.ops.convert_to_numpy(variable)
                 for metric in self._metrics()

@@ -105,9 +105,14 @@ def save_checkpoint(
 
 def steps_done(model: keras.Model) -> int:
     """Return how many steps the optimizer has made, in the midst of an epoch too."""
-    if hasattr(model, "jax_state_sync"):  # JAX keeps the variables elsewhere meanwhile
-        model.jax_state_sync()
+    bring_home(model)
     return int(keras.ops.convert_to_numpy(model.optimizer.iterations))
+
+
+def bring_home(model: keras.Model) -> None:
+    """Let a model's variables be read; on JAX, a loop keeps their values elsewhere."""
+    if hasattr(model, "jax_state_sync"):
+        model.jax_state_sync()
 
 
 def restore(folder: RunFolder, model: keras.Model) -> TrainingState:
