@@ -104,13 +104,16 @@ def feed(target: Target, examples: int, number: int = 0) -> collections.Counter:
 
 @contextlib.contextmanager
 def limited(seconds: float):
-    """Raise Hang after so much processor time."""
+    """Raise Hang after so much processor time, and again should that get lost.
+
+    What a signal raises is dropped if it comes in the midst of a collection of garbage.
+    """
 
     def stop(*_):
         raise Hang
 
     former = signal.signal(signal.SIGPROF, stop)
-    signal.setitimer(signal.ITIMER_PROF, seconds)
+    signal.setitimer(signal.ITIMER_PROF, seconds, seconds)
     try:
         yield
     finally:

@@ -41,6 +41,6 @@ def test_a_hang_is_counted(monkeypatch, capsys):
         while True:
             pass
 
-    monkeypatch.setattr(fuzz, "SECONDS", 0.01)
+    monkeypatch.setattr(fuzz, "SECONDS", 0.3)
     target = fuzz.Target(fuzz_inputs.st.binary, read, ValueError)
     assert fuzz.feed(target, 2)["hangs"] == 2

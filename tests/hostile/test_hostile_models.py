@@ -348,7 +348,7 @@ def test_models_of_every_task_load(tmp_path):
     assert ADDING
     for number, model in enumerate(task_models()):
         path = tmp_path / f"{number}.keras"
-        if model.optimizer is not None:
+        if model.compiled:
             model.optimizer.build(model.trainable_variables)
         model.save(path)
         seal(path)
