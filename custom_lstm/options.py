@@ -130,7 +130,8 @@ def to_words(content: Mapping[str, Any], default: Any) -> list[str]:
     if lacking := names - set(content):
         raise UsageError(f"options are missing: {', '.join(sorted(lacking))}")
     if unknown := set(content) - names:
-        raise UsageError(f"there is no option {min(unknown)[:40]!r}")
+        name = min(unknown)[:40]
+        raise UsageError(f"unknown option {spelled(name)!r}{nearest(name, names)}")
     return [word for item in content.items() for word in _as_words(*item)]
 
 
