@@ -20,7 +20,6 @@ EXEMPT = 2**20
 MOST_MEMBERS = 10_000
 
 NEEDED = ("metadata.json", "config.json", "model.weights.h5")
-OURS = ("training_state.json",)
 _ASSET = re.compile(r"assets(/[^/\\:\0]+)+/?")
 _END = b"PK\5\6"  # of the archive's last record, 22 bytes long without a comment
 _KINDS = {
@@ -144,9 +143,7 @@ def _check_members(infos: list[zipfile.ZipInfo], size: int) -> None:
 def _check_member(info: zipfile.ZipInfo) -> None:
     name = info.filename
     parts = name.rstrip("/").split("/")
-    if name not in (*NEEDED, *OURS) and (
-        not _ASSET.fullmatch(name) or {".", ".."} & {*parts}
-    ):
+    if name not in NEEDED and (not _ASSET.fullmatch(name) or {".", ".."} & {*parts}):
         raise ValueError(f"it holds {name[:80]!r}, which is no part of a model")
     kind = stat.S_IFMT(info.external_attr >> 16)
     if kind not in (0, stat.S_IFDIR if name.endswith("/") else stat.S_IFREG):
