@@ -21,6 +21,10 @@ LAYERS = {
 }
 
 
+ATOL = 1e-6 if keras.backend.backend() == "torch" else 1e-15
+"""PyTorch's products of few and of many rows differ in their last bits."""
+
+
 def numpy(tensor):
     return keras.ops.convert_to_numpy(tensor)
 
@@ -46,9 +50,9 @@ def test_initial_state_carries_on(name, cut, x):
     first, *states = layer(x[:, :cut])
     second, *ours = layer(x[:, cut:], initial_state=states)
     both = np.concatenate([numpy(first), numpy(second)], 1)
-    np.testing.assert_allclose(both, whole, atol=1e-15)
+    np.testing.assert_allclose(both, whole, atol=ATOL)
     for state, expected in zip(map(numpy, ours), last, strict=True):
-        np.testing.assert_allclose(state, expected, atol=1e-15)
+        np.testing.assert_allclose(state, expected, atol=ATOL)
 
 
 @pytest.mark.parametrize("cut", range(1, TIME))
@@ -57,7 +61,7 @@ def test_a_stateful_layer_carries_on(name, cut, x):
     whole = numpy(made(name)(x))
     layer = made(name, stateful=True)
     chunks = [numpy(layer(x[:, :cut])), numpy(layer(x[:, cut:]))]
-    np.testing.assert_allclose(np.concatenate(chunks, 1), whole, atol=1e-15)
+    np.testing.assert_allclose(np.concatenate(chunks, 1), whole, atol=ATOL)
 
 
 @pytest.mark.skipif(

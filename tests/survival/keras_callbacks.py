@@ -32,17 +32,15 @@ class _Saves:
 def run(folder: Path, log: Path, words: list[str]) -> processes.Process:
     """Begin, or go on, in a process of its own."""
     folder.mkdir(parents=True, exist_ok=True)
-    return _Run(folder, log, words)
+    return _Run([str(folder), *words], log)
 
 
 class _Run(processes.Process):
-    def __init__(self, folder, log, words):
-        self._folder = folder
-        super().__init__(words, log)
-
-    def _run(self, words, log, before):
+    @staticmethod
+    def job(saving, words, log, before):
+        """Train in the folder that the first word names."""
         processes.write_to(log)
-        _train(self._folder, words, _Saves(self.saving))
+        _train(Path(words[0]), words[1:], _Saves(saving))
 
 
 def _train(folder: Path, words: list[str], saves: _Saves) -> None:

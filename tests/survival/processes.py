@@ -1,7 +1,6 @@
 """Real runs in processes of their own, that can be killed at any moment."""
 
 import contextlib
-import importlib
 import multiprocessing
 import os
 import shlex
@@ -19,13 +18,15 @@ SMALL = shlex.split(
     "--dropout 0.2 --save-steps 3 --no-tensorboard"
 )
 """A run of 54 steps and 18 checkpoints."""
-_FORK = multiprocessing.get_context("fork")
+_CLEAN = multiprocessing.get_context("forkserver")
+"""Forks a server that has imported everything and computed nothing: threads of
+TensorFlow do not survive a fork."""
+_SESSIONS = [task.session for task in [command._DIGITS, *command.TASKS.values()]]
 
 
 def ready():
-    """Import what a run needs, so that forked processes start at once."""
-    for task in [command._DIGITS, *command.TASKS.values()]:
-        importlib.import_module(task.session)
+    """Have the server import what a run needs, so that processes start at once."""
+    _CLEAN.set_forkserver_preload(_SESSIONS)
 
 
 def write_to(log: Path):
@@ -43,27 +44,19 @@ class Process:
     """
 
     def __init__(self, words, log: Path, before=None):
-        self.saving = _FORK.Semaphore(0)
-        self._process = _FORK.Process(target=self._run, args=(words, log, before))
+        self.saving = _CLEAN.Semaphore(0)
+        what = (self.saving, list(words), log, before)
+        self._process = _CLEAN.Process(target=self.job, args=what)
         self._process.start()
 
-    def _run(self, words, log, before):
+    @staticmethod
+    def job(saving, words, log, before):
+        """What the process does."""
         write_to(log)
-        self._announce_saves()
+        _announce_saves(saving)
         if before is not None:
             before()
-        sys.exit(command.main(list(words)))
-
-    def _announce_saves(self):
-        from custom_lstm.training import callbacks
-
-        save = callbacks.save_checkpoint
-
-        def announced(*content):
-            self.saving.release()
-            return save(*content)
-
-        callbacks.save_checkpoint = announced
+        sys.exit(command.main(words))
 
     @property
     def pid(self):
@@ -96,6 +89,18 @@ def only_run(runs: Path):
     found = [path for path in runs.glob("*") if (path / "config.json").is_file()]
     assert len(found) <= 1, found
     return RunFolder(found[0]) if found else None
+
+
+def _announce_saves(saving):
+    from custom_lstm.training import callbacks
+
+    save = callbacks.save_checkpoint
+
+    def announced(*content):
+        saving.release()
+        return save(*content)
+
+    callbacks.save_checkpoint = announced
 
 
 def words_for(runs: Path, words=SMALL, task=()):

@@ -3,6 +3,7 @@
 The full forms are `kills.py` and `soak.py` beside this file.
 """
 
+import resource
 import signal
 
 import kills
@@ -13,7 +14,6 @@ import soak
 
 from custom_lstm.files import DamagedFile, check_seal
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork")
 TASKS = {
     "count-ones": "--epochs 4 --length 8 --strings 60 --batch-size 20 --units 4",
     "walk-through": "--steps 400",
@@ -87,8 +87,6 @@ def test_a_second_process_in_one_run_folder_refuses(tmp_path):
 
 def test_a_file_size_limit_is_said_and_costs_no_checkpoint(tmp_path):
     """The operating system refuses to write more, as it does on a full disk."""
-    import resource
-
     log = tmp_path / "log"
     process = processes.Process(processes.words_for(tmp_path / "runs"), log)
     for _ in range(3):
@@ -98,16 +96,17 @@ def test_a_file_size_limit_is_said_and_costs_no_checkpoint(tmp_path):
     run = processes.only_run(tmp_path / "runs")
     before = processes.last_checkpoint(run)
 
-    def limit():
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
-
     process = processes.Process(
-        processes.words_for(tmp_path / "runs"), tmp_path / "out", before=limit
+        processes.words_for(tmp_path / "runs"), tmp_path / "out", before=_limit_files
     )
     assert process.wait() == 1
     assert "cannot write" in (tmp_path / "out").read_text()
     assert processes.last_checkpoint(run) == before
+
+
+def _limit_files():
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
 
 
 @pytest.mark.parametrize("damage", ["flip", "cut"])
