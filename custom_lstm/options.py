@@ -52,11 +52,9 @@ def read_words(
 
     Example:
 
-    >>> @dataclasses.dataclass(frozen=True)
-    ... class Walk:
-    ...     steps: int = 3
-    >>> read_words(["--steps", "5"], Walk(), prog="walk", description="")
-    Walk(steps=5)
+    >>> from custom_lstm.training.config import Data
+    >>> read_words(["--length", "6"], Data(), prog="digits", description="").length
+    6
     """
     if words and words[0].startswith("--tyro-"):
         raise UsageError(f"{words[0]} must stand alone behind train.py")
