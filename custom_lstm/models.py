@@ -4,12 +4,15 @@ images (batch, time, 28, 28, 1)
   → TimeDistributed(encoder)      convolutions, time folded into the batch axis
   → RNN(LSTMCell)                 any recurrent layer that returns sequences
   → Dense                         the same head at every step
+
+Several such networks, members, may answer side by side; see `custom_lstm.heads`.
 """
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
+from keras import ops
 
 from custom_lstm.cells.lstm import LSTMCell
 from custom_lstm.heads import Head
@@ -105,7 +108,11 @@ def build_encoder(
 
 
 def build_core(
-    recurrent: str = "cell", units: int = 256, *, unroll: bool = False
+    recurrent: str = "cell",
+    units: int = 256,
+    *,
+    unroll: bool = False,
+    name: str = "core",
 ) -> keras.layers.Layer:
     """Build the recurrent layer; every kind has the same weights and outputs.
 
@@ -114,6 +121,7 @@ def build_core(
             wrapping; `"layer"` for our `LSTM`; `"keras"` for `keras.layers.LSTM`.
         units: size of each of the two states.
         unroll: write the steps out instead of looping; needs a fixed length.
+        name: the layer's.
 
     Returns:
         A layer `(batch, time, features)` → `(batch, time, units)`.
@@ -129,7 +137,7 @@ def build_core(
     options: dict[str, Any] = {
         "return_sequences": True,
         "unroll": unroll,
-        "name": "core",
+        "name": name,
     }
     if recurrent == "cell":
         return keras.layers.RNN(LSTMCell(units), **options)
@@ -155,7 +163,7 @@ def build_model(
     length can be set into a model built for another, or for any (None).
 
     Args:
-        head: kind and range of the answers.
+        head: kind and range of the answers, and how many members give them.
         length: digits in a sequence, unrolled; None loops over any number.
         recurrent, units: see `build_core`.
         image_shape: `(height, width, channels)` of one image.
@@ -163,7 +171,9 @@ def build_model(
 
     Returns:
         An uncompiled functional model: `(batch, time, *image_shape)` uint8 →
-        `(batch, time, head.units)` float32.
+        `(batch, time, head.members·head.units)` float32. Its layers are called
+        "encode", "core" and, as the head's kind, "totals" or "value"; those of
+        further members "encode_2", "core_2" and so on.
 
     Raises:
         ValueError: an argument is out of range.
@@ -175,10 +185,17 @@ def build_model(
     (None, 4, 37)
     """
     images = keras.Input((length, *image_shape), dtype="uint8", name="images")
-    encoder = build_encoder(image_shape=image_shape, **encoder_options)
-    features = TimeDistributed(encoder, name="encode")(images)
-    core = build_core(recurrent, units, unroll=length is not None)
-    return keras.Model(images, head.layer()(core(features)), name="digit_totals")
+    answers = []
+    for member in range(1, head.members + 1):
+        nth = f"_{member}" if member > 1 else ""
+        encoder = build_encoder(image_shape=image_shape, **encoder_options)
+        features = TimeDistributed(encoder, name=f"encode{nth}")(images)
+        core = build_core(
+            recurrent, units, unroll=length is not None, name=f"core{nth}"
+        )
+        answers.append(head.layer(name=f"{head.kind}{nth}")(core(features)))
+    together = ops.concatenate(answers, axis=-1) if len(answers) > 1 else answers[0]
+    return keras.Model(images, together, name="digit_totals")
 
 
 def summarise(model: keras.Model, print_fn: Callable[[str], object] = print) -> None:

@@ -1,5 +1,7 @@
 """The main job's network: shape, size and interchangeable parts."""
 
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
@@ -76,6 +78,20 @@ def test_an_answer_depends_on_no_later_digit():
     before, after = numpy(model(IMAGES)), numpy(model(changed))
     np.testing.assert_allclose(before[:, :2], after[:, :2], rtol=1e-5, atol=1e-6)
     assert np.abs(before[:, 2] - after[:, 2]).max() > 1e-4
+
+
+def test_members_are_networks_side_by_side():
+    head = Head("totals", -9, 18)
+    model = build_model(dataclasses.replace(head, members=2), length=3, **SMALL)
+    outputs = numpy(model(IMAGES))
+    assert outputs.shape == (2, 3, 2 * head.units)
+    parts = np.split(outputs, 2, axis=-1)
+    assert np.abs(parts[0] - parts[1]).max() > 1e-3  # each has weights of its own
+    for part, nth in zip(parts, ("", "_2"), strict=True):
+        x = IMAGES
+        for name in ("encode", "core", "totals"):
+            x = model.get_layer(name + nth)(x)
+        np.testing.assert_allclose(part, numpy(x), rtol=1e-5, atol=1e-6)
 
 
 def test_head_covers_every_total_of_the_length():

@@ -20,7 +20,16 @@ from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 sys.path.insert(0, str(Path(__file__).parent))
-PARTS = ("layer", "job", "pipeline", "time-distributed", "growth", "start", "memory")
+PARTS = (
+    "layer",
+    "job",
+    "pipeline",
+    "time-distributed",
+    "growth",
+    "start",
+    "memory",
+    "learning",
+)
 
 
 def run(part: str, short: bool) -> dict:
@@ -44,12 +53,14 @@ def run(part: str, short: bool) -> dict:
         lengths, runs = ((4,), 5) if short else ((4, 6), 30)
         return {f"length {n}": job.measure_step(n, runs) for n in lengths}
     import growth
+    import learning
 
     measure = {
         "time-distributed": growth.measure_time_distributed,
         "growth": growth.measure_growth,
         "start": growth.measure_start,
-        "memory": lambda short: {} if short else growth.measure_memory(),
+        "memory": growth.measure_memory,
+        "learning": learning.measure_learning,
     }
     return measure[part](short)
 

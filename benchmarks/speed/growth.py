@@ -1,10 +1,12 @@
 """How cost grows: with time, batch and units; graph nodes, first step, memory."""
 
+import functools
 import resource
 import subprocess
 import sys
 import time
 
+import job
 import keras
 import numpy as np
 import tensorflow as tf
@@ -27,24 +29,30 @@ def _step(layer, x):
 
 
 def measure_growth(short: bool) -> dict:
-    """Milliseconds of an LSTM's training step along one axis at a time."""
+    """Milliseconds of a training step along one axis at a time.
+
+    Of an LSTM along time, batch and units; of the main job along the digits in a
+    sequence, with 64 sequences.
+    """
     times = (64, 128, 256) if short else (64, 128, 256, 512, 1024)
     axes = {
-        "time": [(32, t, 64, 64) for t in times],
-        "batch": [(b, 64, 64, 64) for b in (16, 32, 64, 128)],
-        "units": [(32, 64, 64, u) for u in (32, 64, 128, 256)],
+        "time": {t: _lstm_step(32, t, 64) for t in times},
+        "batch": {b: _lstm_step(b, 64, 64) for b in (16, 32, 64, 128)},
+        "units": {u: _lstm_step(32, 64, u) for u in (32, 64, 128, 256)},
+        "digits": {n: job.our_step(n) for n in ((2, 4) if short else (2, 4, 8, 16))},
     }
     found = {}
-    for axis, shapes in axes.items():
-        candidates = {}
-        for batch, length, features, units in shapes:
-            x = tf.ones((batch, length, features))
-            step = _step(custom_lstm.LSTM(units, return_sequences=True), x)
-            size = {"time": length, "batch": batch, "units": units}[axis]
-            candidates[str(size)] = lambda step=step, x=x: step(x)
-        measured = interleaved(candidates, 20, seconds=30)
+    for axis, steps in axes.items():
+        candidates = {str(size): step for size, step in steps.items()}
+        measured = interleaved(candidates, 5 if short else 20, seconds=30)
         found[axis] = {size: 1e3 * float(np.median(t)) for size, t in measured.items()}
     return found
+
+
+def _lstm_step(batch: int, length: int, units: int):
+    x = tf.ones((batch, length, 64))
+    step = _step(custom_lstm.LSTM(units, return_sequences=True), x)
+    return lambda: step(x)
 
 
 def measure_time_distributed(short: bool) -> dict:
@@ -58,10 +66,7 @@ def measure_time_distributed(short: bool) -> dict:
         ):
             step = _step(wrapper(keras.layers.Conv2D(24, 5, strides=2)), x)
             candidates[name] = lambda step=step, x=x: step(x)
-            graph = step.get_concrete_function(x).graph.as_graph_def()
-            nodes[name] = len(graph.node) + sum(
-                len(function.node_def) for function in graph.library.function
-            )
+            nodes[name] = _nodes(step, x)
         times = interleaved(candidates, 20, seconds=30)
         ratio = np.percentile(times["Keras's"] / times["ours"], [25, 50, 75])
         found[str(length)] = {"times_ours": list(ratio), "nodes": nodes}
@@ -69,8 +74,11 @@ def measure_time_distributed(short: bool) -> dict:
 
 
 def measure_start(short: bool) -> dict:
-    """Seconds to the first step, and graph nodes, at several lengths."""
-    found = {}
+    """Seconds of the import and to the first step, and graph nodes, by length."""
+    found = {
+        f"import {name}": {"seconds": min(_import_seconds(name) for _ in range(3))}
+        for name in ("keras", "custom_lstm")
+    }
     for length in (4, 32) if short else (4, 32, 256):
         for name, kind in (("ours", custom_lstm.LSTM), ("Keras's", keras.layers.LSTM)):
             x = tf.ones((32, length, 64))
@@ -78,34 +86,60 @@ def measure_start(short: bool) -> dict:
             step = _step(kind(64, return_sequences=True), x)
             step(x)
             seconds = time.perf_counter() - started
-            graph = step.get_concrete_function(x).graph.as_graph_def()
-            nodes = len(graph.node) + sum(
-                len(function.node_def) for function in graph.library.function
-            )
-            found[f"{name}, {length} steps"] = {"seconds": seconds, "nodes": nodes}
+            found[f"{name}, {length} steps"] = {
+                "seconds": seconds,
+                "nodes": _nodes(step, x),
+            }
     return found
 
 
-def measure_memory() -> dict:
-    """Peak memory in MiB of a process that takes ten steps, by layer and length."""
+def _import_seconds(name: str) -> float:
+    started = time.perf_counter()
+    subprocess.run([sys.executable, "-c", f"import {name}"], check=True)
+    return time.perf_counter() - started
+
+
+def _nodes(step, x) -> int:
+    graph = step.get_concrete_function(x).graph.as_graph_def()
+    inner = sum(len(function.node_def) for function in graph.library.function)
+    return len(graph.node) + inner
+
+
+def measure_memory(short: bool) -> dict:
+    """Peak memory in MiB of a process that takes ten steps, by who and length."""
     found = {}
-    for length in (64, 256, 1024):
-        for name in ("custom_lstm", "keras.layers"):
-            done = subprocess.run(
-                [sys.executable, __file__, name, str(length)],
-                capture_output=True,
-                text=True,
-                check=True,
-            )
-            found[f"{name}.LSTM, {length} steps"] = int(done.stdout) / 1024
+    for length in (64,) if short else (64, 256, 1024):
+        for name in MEMORY:
+            command = [sys.executable, __file__, name, str(length)]
+            done = subprocess.run(command, capture_output=True, text=True, check=True)
+            found[f"{name}, {length} steps"] = int(done.stdout) / 1024
     return found
+
+
+def _torch_step(length: int):
+    import torch
+
+    x = torch.ones((64, length, 64))
+    layer = torch.nn.LSTM(64, 128, batch_first=True)
+    return lambda: torch.autograd.grad(layer(x)[0].sum(), list(layer.parameters()))
+
+
+def _keras_step(kind, length: int):
+    x = tf.ones((64, length, 64))
+    step = _step(kind(128, return_sequences=True), x)
+    return lambda: step(x)
+
+
+MEMORY = {
+    "custom_lstm.LSTM": functools.partial(_keras_step, custom_lstm.LSTM),
+    "keras.layers.LSTM": functools.partial(_keras_step, keras.layers.LSTM),
+    "torch.nn.LSTM": _torch_step,
+}
+"""What makes a training step of each at (64, length, 64, 128)."""
 
 
 if __name__ == "__main__":
-    kind, length = sys.argv[1:]
-    LSTM = custom_lstm.LSTM if kind == "custom_lstm" else keras.layers.LSTM
-    x = tf.ones((64, int(length), 64))
-    step = _step(LSTM(128, return_sequences=True), x)
+    step = MEMORY[sys.argv[1]](int(sys.argv[2]))
     for _ in range(10):
-        step(x)
+        step()
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)

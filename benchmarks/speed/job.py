@@ -1,15 +1,17 @@
 """The main job's training step, against stock Keras and PyTorch, and what feeds it."""
 
+import itertools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import keras
 import numpy as np
 import tensorflow as tf
 import torch
-from timing import interleaved, summary
+from timing import Trainer, interleaved, summary
 
 from custom_lstm import data
+from custom_lstm.heads import Head
 from custom_lstm.training.build import build_compiled, head_of
 from custom_lstm.training.config import Config
 from custom_lstm.training.fitting import augment_of
@@ -19,20 +21,32 @@ BATCH = 64
 
 def measure_step(length: int, runs: int) -> dict:
     """Time one training step of the default network, everything included."""
-    config = Config().replace(length=length).settled("mnist")
-    rng = np.random.default_rng(0)
-    images = rng.integers(0, 256, (BATCH, length, 28, 28, 1)).astype("uint8")
-    totals = rng.integers(-5, 6, (BATCH, length, 1)).astype("float32")
-    ours = build_compiled(config, 100)
-    layer = build_compiled(config.replace(recurrent="layer"), 100)
+    config, batch = _config(length), _batch(length)
     candidates = {
-        "ours": _keras_step(ours, images, totals),
-        "ours, --recurrent layer": _keras_step(layer, images, totals),
-        "Keras's own layers": _keras_step(stock(config), images, totals),
-        "PyTorch, channels last": _torch_step(config, images, totals),
+        "ours": our_step(length),
+        "ours, --recurrent layer": our_step(length, recurrent="layer"),
+        "Keras's own layers": _keras_step(stock(config), head_of(config), *batch),
+        "PyTorch, channels last": _torch_step(config, *batch),
         "convolutions and matrix products": floor(config),
     }
     return summary(interleaved(candidates, runs, seconds=90), "ours")
+
+
+def our_step(length: int, **options) -> Callable[[], object]:
+    """Return one training step of our network, with other options than the default."""
+    config = _config(length).replace(**options)
+    model = build_compiled(config, 100)
+    return _keras_step(model, head_of(config), *_batch(length))
+
+
+def _config(length: int) -> Config:
+    return Config().replace(length=length).settled("mnist")
+
+
+def _batch(length: int):
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (BATCH, length, 28, 28, 1)).astype("uint8")
+    return images, rng.integers(-5, 6, (BATCH, length, 1)).astype("float32")
 
 
 def measure_pipeline(length: int, batches: int = 400) -> dict:
@@ -88,18 +102,28 @@ def stock(config: Config) -> keras.Model:
     return network
 
 
-def _keras_step(model: keras.Model, images, totals) -> Callable[[], object]:
-    images, totals = tf.constant(images), tf.constant(totals)
+def keras_trainer(model: keras.Model, head: Head) -> Trainer:
+    """Return the compiled step, and the answers, of a compiled Keras model."""
 
     @tf.function
-    def step():
+    def step(images, totals):
         with tf.GradientTape() as tape:
             loss = model.loss(totals, model(images, training=True))
         gradients = tape.gradient(loss, model.trainable_variables)
         model.optimizer.apply(gradients, model.trainable_variables)
         return loss
 
-    return lambda: step().numpy()
+    @tf.function
+    def answer(images):
+        return head.answers(model(images, training=False))
+
+    return Trainer(step, lambda images: answer(images).numpy())
+
+
+def _keras_step(model: keras.Model, head: Head, images, totals) -> Callable[[], object]:
+    step = keras_trainer(model, head).step
+    images, totals = tf.constant(images), tf.constant(totals)
+    return lambda: step(images, totals).numpy()
 
 
 class TorchNetwork(torch.nn.Module):
@@ -114,12 +138,12 @@ class TorchNetwork(torch.nn.Module):
             blocks += [
                 nn.Conv2d(before, width, size, padding=padding, bias=False),
                 nn.MaxPool2d(2, ceil_mode=True),
-                nn.BatchNorm2d(width),
+                nn.BatchNorm2d(width, eps=1e-3),
                 nn.ReLU(),
             ]
             before = width
         blocks += [nn.Flatten(), nn.Linear(4 * before, model.features, bias=False)]
-        blocks += [nn.BatchNorm1d(model.features), nn.ReLU()]
+        blocks += [nn.BatchNorm1d(model.features, eps=1e-3), nn.ReLU()]
         self.encoder = nn.Sequential(*blocks).to(memory_format=torch.channels_last)
         self.core = nn.LSTM(model.features, model.units, batch_first=True)
         self.head = nn.Linear(model.units, head_of(config).units)
@@ -132,21 +156,47 @@ class TorchNetwork(torch.nn.Module):
         return self.head(self.core(features)[0])
 
 
-def _torch_step(config: Config, images, totals) -> Callable[[], object]:
-    network = TorchNetwork(config)
-    images = torch.tensor(images)
-    classes = torch.tensor(totals - head_of(config).lowest).long().reshape(-1)
-    optimizer = torch.optim.Adam(network.parameters(), fused=True)
+def torch_trainer(
+    network: TorchNetwork, optimizer, head: Head, rates: Iterator[float]
+) -> Trainer:
+    """Return PyTorch's step and answers; batches are TensorFlow's or NumPy's.
 
-    def step():
+    Args:
+        network: in training mode between the calls.
+        optimizer: of its weights.
+        head: says which totals the classes stand for.
+        rates: the learning rate of each step.
+    """
+
+    def step(images, totals):
+        for group in optimizer.param_groups:
+            group["lr"] = next(rates)
         optimizer.zero_grad(set_to_none=True)
-        answers = network(images).reshape(len(classes), -1)
-        loss = torch.nn.functional.cross_entropy(answers, classes)
+        classes = torch.tensor(np.asarray(totals) - head.lowest).long().reshape(-1)
+        answers = network(torch.tensor(np.asarray(images)))
+        loss = torch.nn.functional.cross_entropy(
+            answers.reshape(len(classes), -1), classes
+        )
         loss.backward()
         optimizer.step()
         return float(loss.detach())
 
-    return step
+    def answer(images):
+        network.eval()
+        with torch.no_grad():
+            outputs = network(torch.tensor(np.asarray(images)))
+        network.train()
+        return outputs.argmax(-1).numpy() + float(head.lowest)
+
+    return Trainer(step, answer)
+
+
+def _torch_step(config: Config, images, totals) -> Callable[[], object]:
+    network = TorchNetwork(config)
+    optimizer = torch.optim.AdamW(network.parameters(), fused=True)
+    rates = itertools.repeat(1e-3)
+    step = torch_trainer(network, optimizer, head_of(config), rates).step
+    return lambda: step(images, totals)
 
 
 def floor(config: Config) -> Callable[[], object]:

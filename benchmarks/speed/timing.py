@@ -2,8 +2,24 @@
 
 import time
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
+
+FEWEST = 20
+"""Rounds below which no time limit ends a measurement."""
+
+
+class Trainer(NamedTuple):
+    """A network that learns batch by batch.
+
+    Args:
+        step: takes images and totals, learns from them and returns the loss.
+        answer: images → totals, `(batch, time)`.
+    """
+
+    step: Callable
+    answer: Callable
 
 
 def interleaved(
@@ -15,7 +31,7 @@ def interleaved(
         candidates: functions by name, each of which waits for its own result.
         runs: rounds counted, after one that is not.
         seconds: stop early once this much time has gone by, though not before
-            five rounds.
+            `FEWEST` rounds.
 
     Returns:
         Seconds of every round, by name.
@@ -25,7 +41,7 @@ def interleaved(
     times: dict[str, list[float]] = {name: [] for name in candidates}
     begun = time.perf_counter()
     for done in range(runs):
-        if done >= 5 and time.perf_counter() - begun > seconds:
+        if done >= FEWEST and time.perf_counter() - begun > seconds:
             break
         for name, run in candidates.items():
             started = time.perf_counter()

@@ -12,7 +12,7 @@ from custom_lstm.training.schedules import one_cycle
 def head_of(config: Config) -> Head:
     """Return the head that the options describe."""
     lowest, highest = total_range(config.data.length, config.data.start)
-    return Head(config.model.head, lowest, highest)
+    return Head(config.model.head, lowest, highest, config.model.members)
 
 
 def build(

@@ -58,6 +58,8 @@ class Model:
     """Units of the LSTM."""
     head: Literal["totals", "value"] = "totals"
     """Softmax over all possible totals, or one number with squared error."""
+    members: int = 1
+    """Such networks, trained side by side, that vote on each total."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -188,6 +190,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "features": (0, reading.MANY),
     "dropout": (0, 0.99),
     "units": (1, reading.MANY),
+    "members": (1, 100),
     "epochs": (1, reading.MANY),
     "batch_size": (1, reading.MANY),
     "learning_rate": (1e-9, 10),

@@ -54,7 +54,8 @@ def draw(
     )
     twin = build(config, any_length=True, recurrent="cell")  # Keras's has no gates
     twin.set_weights(model.get_weights())
-    states = {k: np.asarray(v)[0] for k, v in trace(twin, images[:1]).items()}
+    traced = trace(twin, images[:1], layer="core")  # of several members, the first
+    states = {name: values[0] for name, values in traced.items()}
     plots.save(
         plots.gates(images[0, ..., 0], signs, states, totals[0], answers[0]),
         folder.picture("gates"),
