@@ -18,6 +18,7 @@ from custom_lstm.cells.lstm import LSTMCell
 from custom_lstm.heads import Head
 from custom_lstm.layers.batch_normalization import BatchNormalization
 from custom_lstm.layers.lstm import LSTM
+from custom_lstm.layers.shift_average import ShiftAverage
 from custom_lstm.layers.time_distributed import TimeDistributed
 
 RECURRENT = ("cell", "layer", "keras")
@@ -154,6 +155,7 @@ def build_model(
     length: int | None = None,
     recurrent: str = "cell",
     units: int = 256,
+    shift_average: bool = False,
     image_shape: tuple[int, int, int] = (28, 28, 1),
     **encoder_options,
 ) -> keras.Model:
@@ -166,6 +168,8 @@ def build_model(
         head: kind and range of the answers, and how many members give them.
         length: digits in a sequence, unrolled; None loops over any number.
         recurrent, units: see `build_core`.
+        shift_average: whether the encoder's features are, outside training, means over
+            shifts of each image by a pixel; see `custom_lstm.layers.ShiftAverage`.
         image_shape: `(height, width, channels)` of one image.
         **encoder_options: see `build_encoder`.
 
@@ -189,7 +193,8 @@ def build_model(
     for member in range(1, head.members + 1):
         nth = f"_{member}" if member > 1 else ""
         encoder = build_encoder(image_shape=image_shape, **encoder_options)
-        features = TimeDistributed(encoder, name=f"encode{nth}")(images)
+        reader = ShiftAverage(encoder) if shift_average else encoder
+        features = TimeDistributed(reader, name=f"encode{nth}")(images)
         core = build_core(
             recurrent, units, unroll=length is not None, name=f"core{nth}"
         )
@@ -213,4 +218,6 @@ def summarise(model: keras.Model, print_fn: Callable[[str], object] = print) -> 
     True
     """
     model.summary(print_fn=print_fn)
-    model.get_layer("encode").layer.summary(print_fn=print_fn)
+    reader = model.get_layer("encode").layer
+    encoder = reader.layer if isinstance(reader, ShiftAverage) else reader
+    encoder.summary(print_fn=print_fn)

@@ -8,6 +8,7 @@ import pytest
 
 from custom_lstm.cells.lstm import LSTMCell
 from custom_lstm.heads import Head
+from custom_lstm.layers import ShiftAverage
 from custom_lstm.models import (
     POOLINGS,
     RECURRENT,
@@ -92,6 +93,23 @@ def test_members_are_networks_side_by_side():
         for name in ("encode", "core", "totals"):
             x = model.get_layer(name + nth)(x)
         np.testing.assert_allclose(part, numpy(x), rtol=1e-5, atol=1e-6)
+
+
+def test_finished_model_reads_shifted_digits_too():
+    config = CONFIG.replace(units=6, filters=(3, 4), features=5)
+    training, finished = build(config), build(config, any_length=True)
+    finished.set_weights(training.get_weights())
+    assert finished.input_shape[1] is None
+    reader = finished.get_layer("encode").layer
+    assert isinstance(reader, ShiftAverage)
+    alone = build(config.replace(shift_average=False), any_length=True)
+    alone.set_weights(training.get_weights())
+    images = np.zeros((1, 4, 28, 28, 1), np.uint8)
+    images[:, :, 9:19, 9:19] = 255
+    np.testing.assert_allclose(
+        numpy(alone(images)), numpy(training(images)), rtol=1e-4, atol=1e-5
+    )
+    assert np.abs(numpy(finished(images)) - numpy(training(images))).max() > 1e-4
 
 
 def test_head_covers_every_total_of_the_length():

@@ -22,7 +22,8 @@ def build(
 
     Args:
         config: all options.
-        any_length: loop over any number of digits instead of unrolling.
+        any_length: build the finished model instead of the one to train: one that
+            loops over any number of digits, and averages over shifts if asked to.
         recurrent: the recurrent layer, instead of the one in the options.
     """
     options = config.model
@@ -31,6 +32,7 @@ def build(
         length=None if any_length else config.data.length,
         recurrent=recurrent or options.recurrent,
         units=options.units,
+        shift_average=any_length and options.shift_average,
         filters=options.filters,
         features=options.features,
         pooling=options.pooling,

@@ -10,9 +10,8 @@ import hashlib
 import io
 import json
 import re
-import shutil
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -172,24 +171,30 @@ def save_model(path: Path, model: keras.Model) -> None:
         raise UserError(f"cannot write {path}: {error.strerror or error}") from error
 
 
-def keep_model(folder: RunFolder, model: keras.Model) -> keras.Model:
+def keep_model(
+    folder: RunFolder,
+    model: keras.Model,
+    finished: Callable[[keras.Model], keras.Model] = lambda model: model,
+) -> keras.Model:
     """Write the best model, or else this one, to model.keras, and return it.
+
+    Args:
+        folder: of a run.
+        model: as the last step left it.
+        finished: makes of a trained model the one to keep.
 
     Raises:
         UserError: the best model is damaged, or the folder cannot be written.
     """
-    if not folder.best.is_file():
-        save_model(folder.model, model)
-        return model
-    try:
-        check_seal(folder.best)
-        with replacing(folder.model) as temporary:
-            shutil.copyfile(folder.best, temporary)
-    except DamagedFile as error:
-        raise UserError(str(error)) from error
-    except OSError as error:
-        raise UserError(f"cannot write {folder.model}: {error.strerror}") from error
-    return load_model(folder.model)
+    if folder.best.is_file():
+        try:
+            check_seal(folder.best)
+        except DamagedFile as error:
+            raise UserError(str(error)) from error
+        model = load_model(folder.best)
+    model = finished(model)
+    save_model(folder.model, model)
+    return model
 
 
 def _variables(model: keras.Model) -> dict[str, list[Any]]:

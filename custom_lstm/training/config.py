@@ -60,6 +60,9 @@ class Model:
     """Softmax over all possible totals, or one number with squared error."""
     members: int = 1
     """Such networks, trained side by side, that vote on each total."""
+    shift_average: bool = True
+    """Let the finished model read each digit five times, in place and shifted by a
+    pixel each way, and average the features."""
 
 
 @dataclasses.dataclass(frozen=True)

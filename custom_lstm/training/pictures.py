@@ -54,8 +54,8 @@ def draw(
     )
     twin = build(config, any_length=True, recurrent="cell")  # Keras's has no gates
     twin.set_weights(model.get_weights())
-    traced = trace(twin, images[:1], layer="core")  # of several members, the first
-    states = {name: values[0] for name, values in traced.items()}
+    core = trace(twin, images[:1], layer="core")  # of several members, the first
+    states = {name: np.asarray(values)[0] for name, values in core.items()}
     plots.save(
         plots.gates(images[0, ..., 0], signs, states, totals[0], answers[0]),
         folder.picture("gates"),

@@ -17,7 +17,7 @@ DIGITS_AT_ONCE = 1024
 
 
 def for_any_length(config: Config, model: keras.Model) -> keras.Model:
-    """Return a model with the same weights that takes any number of digits."""
+    """Return the finished model, with the same weights, for any number of digits."""
     twin = build(config, any_length=True)
     twin.set_weights(model.get_weights())
     return twin

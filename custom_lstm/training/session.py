@@ -1,5 +1,6 @@
 """A whole run: data, model, training, scores, pictures."""
 
+import functools
 from pathlib import Path
 
 import numpy as np
@@ -102,7 +103,7 @@ def _finish(config, team, folder, pools, model, state, interrupted) -> int:
     if team.scratch is not None:
         print("\nDone; process 0 keeps the run and scores it.")
         return 130 if interrupted else 0
-    model = for_any_length(config, keep_model(folder, model))
+    model = keep_model(folder, model, functools.partial(for_any_length, config))
     results = score_lengths(config, model, pools)
     write_json(folder.scores, results)
     pictures.draw(config, folder, pools, model, state)

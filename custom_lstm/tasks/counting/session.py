@@ -107,7 +107,8 @@ def _train_and_finish(options, folder, model, state) -> int:
         keeping=options.keeping,
     )
     trained = time.perf_counter()
-    head, model = head_of(options), _for_any_length(options, keep_model(folder, model))
+    head = head_of(options)
+    model = keep_model(folder, model, functools.partial(_for_any_length, options))
     test = score_others(model, head, data.length, codes, seed)
     tested = time.perf_counter()
     scores = {
