@@ -12,6 +12,7 @@ import tensorflow as tf
 from custom_lstm.data.augment import Augment, augment_images
 from custom_lstm.data.checks import check_sign, check_whole
 from custom_lstm.data.order import epoch_order, index_batches
+from custom_lstm.data.pipelines import prefetched
 from custom_lstm.data.pools import DataError, Digits
 from custom_lstm.data.totals import (
     alternating_signs,
@@ -134,9 +135,7 @@ def training_sequences(
         first_epoch=first_epoch,
         first_step=first_step,
     )
-    return batches.map(batch, num_parallel_calls=tf.data.AUTOTUNE).prefetch(
-        tf.data.AUTOTUNE
-    )
+    return prefetched(batches.map(batch, num_parallel_calls=tf.data.AUTOTUNE))
 
 
 def evaluation_sequences(
@@ -203,7 +202,7 @@ def evaluation_sequences(
     batched = sequences.batch(batch_size)
     if share[1] > 1:
         batched = batched.map(lambda *parts: tuple(_cut(x, share) for x in parts))
-    return batched.prefetch(tf.data.AUTOTUNE)
+    return prefetched(batched)
 
 
 def _check_share(share: tuple[int, int], whole: int) -> tuple[int, int]:

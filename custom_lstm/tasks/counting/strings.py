@@ -11,6 +11,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from custom_lstm.data.order import index_batches
+from custom_lstm.data.pipelines import prefetched
 
 Codes = NDArray[np.int64]
 Bits = NDArray[np.float32]
@@ -161,9 +162,7 @@ def training_batches(
         chosen = tf.gather(bits, indices)
         return chosen, tf.reduce_sum(chosen, axis=1)
 
-    return batches.map(batch, num_parallel_calls=tf.data.AUTOTUNE).prefetch(
-        tf.data.AUTOTUNE
-    )
+    return prefetched(batches.map(batch, num_parallel_calls=tf.data.AUTOTUNE))
 
 
 def _contains(some: Codes, codes: Codes) -> NDArray[np.bool_]:

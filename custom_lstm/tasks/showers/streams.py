@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
+from custom_lstm.data.pipelines import prefetched
 from custom_lstm.tasks.showers.records import Shard, parse
 
 WINDOW = 2000
@@ -87,12 +88,11 @@ def training_batches(
         )
 
     left = max(0, (epochs - first_epoch) * steps - first_step)
-    return (
+    return prefetched(
         tf.data.Dataset.range(first_epoch, epochs)
         .flat_map(batches_of)
         .map(read, num_parallel_calls=tf.data.AUTOTUNE)
         .apply(tf.data.experimental.assert_cardinality(left))
-        .prefetch(2)
     )
 
 
@@ -100,11 +100,10 @@ def evaluation_batches(shards: Sequence[Shard]) -> tf.data.Dataset:
     """Stream all showers in their own order, as `records.parse` gives them."""
     batches = -(-sum(shard.showers for shard in shards) // EVALUATED_AT_ONCE)
     records = tf.data.TFRecordDataset([str(shard.path) for shard in shards], "ZLIB")
-    return (
+    return prefetched(
         records.batch(EVALUATED_AT_ONCE)
         .map(parse)
         .apply(tf.data.experimental.assert_cardinality(batches))
-        .prefetch(2)
     )
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from custom_lstm import plots
+from custom_lstm.data.pipelines import prefetched
 from custom_lstm.errors import UserError
 from custom_lstm.layers import LSTM
 from custom_lstm.options import to_json
@@ -162,7 +163,8 @@ def _fit(options, model, callbacks, first, last_epoch, steps):
     """Train from epoch `first[0]` up to `last_epoch`; every step sees all sequences."""
     x = numbers.inputs(numbers.TRAINING, options.model.features)
     batch = tf.data.Dataset.from_tensors((x, numbers.targets(numbers.TRAINING)))
-    keras_fit(model, batch.repeat(), callbacks, first, last_epoch, steps, verbose=2)
+    batches = prefetched(batch.repeat())
+    keras_fit(model, batches, callbacks, first, last_epoch, steps, verbose=2)
 
 
 def _show(scores: dict[str, Any]) -> None:
