@@ -20,7 +20,8 @@ _register = keras.saving.register_keras_serializable(package="custom_lstm")
 
 def _apart(outputs, members):
     """Outputs `(…, members·units)` as `(…, members, units)`."""
-    return ops.reshape(outputs, (*ops.shape(outputs)[:-1], members, -1))
+    units = outputs.shape[-1] // members
+    return ops.reshape(outputs, (*ops.shape(outputs)[:-1], members, units))
 
 
 def _answers(outputs, lowest, members):
