@@ -16,11 +16,13 @@ from custom_lstm.tasks.counting.strings import (
     Codes,
     bits_of,
     other_codes,
-    random_bits,
+    random_batches,
 )
 
 RANDOM = 20_000
 """Random strings of each other length, and as many again of even counts."""
+MOST_BITS = 20_000_000
+"""Bits of all of them together: of strings above 1,000 bits there are fewer."""
 
 
 @dataclasses.dataclass
@@ -133,15 +135,16 @@ def score_lengths(
         For each length what `Tally.to_json` gives of strings with `random` bits, and
         of strings with `even` counts, where the tails are as frequent as the middle.
     """
+
+    def scored(length: int, *, even: bool) -> dict[str, Any]:
+        count = min(RANDOM, MOST_BITS // length)
+        batches = random_batches(length, count, seed, even_counts=even)
+        return _score(model, head, length, batches)
+
     return {
         str(length): {
-            name: _score(
-                model,
-                head,
-                length,
-                [random_bits(length, RANDOM, seed, even_counts=name == "even")],
-            )
-            for name in ("random", "even")
+            "random": scored(length, even=False),
+            "even": scored(length, even=True),
         }
         for length in lengths
     }
