@@ -239,7 +239,8 @@ def _where(fresh: Any, begun: Any, carried: Any) -> Any:
 
 
 def _is_index(value: Any) -> bool:
-    return isinstance(value, Integral) and not isinstance(value, bool) and value >= 0
+    whole = isinstance(value, Integral) and not isinstance(value, bool)
+    return whole and int(value) >= 0
 
 
 def _check_layer(layer: keras.layers.RNN) -> None:
