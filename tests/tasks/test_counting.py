@@ -83,6 +83,24 @@ def test_answers_hold_at_any_length():
     np.testing.assert_allclose(answers, bits.sum((1, 2)), atol=1e-4)
 
 
+def test_a_model_reads_a_bounded_number_of_bits_at_a_time(monkeypatch):
+    monkeypatch.setattr("custom_lstm.tasks.counting.scoring.READ_AT_ONCE", 500)
+    options, model = hand_made()
+    predict, sizes = model.predict_on_batch, []
+
+    def counting(batch):
+        sizes.append(batch.size)
+        return predict(batch)
+
+    monkeypatch.setattr(model, "predict_on_batch", counting)
+    for length, expected in ((100, [500, 500, 200]), (501, [501] * 12)):
+        [bits] = random_batches(length, 12, seed=1, even_counts=True)
+        answers = answers_of(model, head_of(options), bits)
+        np.testing.assert_allclose(answers, bits.sum((1, 2)), atol=1e-3)
+        assert sizes == expected
+        sizes.clear()
+
+
 def test_of_very_long_strings_fewer_are_scored(monkeypatch):
     """So that time and memory stay bounded at any length."""
     monkeypatch.setattr("custom_lstm.tasks.counting.scoring.RANDOM", 50)
