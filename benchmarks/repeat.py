@@ -5,10 +5,11 @@
     python benchmarks/repeat.py --seeds 0 -- --data mnist --length 10
     python benchmarks/repeat.py --seeds 0 1 2 3 4 -- count-ones
     python benchmarks/repeat.py --seeds 0 1 2 3 4 -- walk-through
+    python benchmarks/repeat.py --seeds 0 1 2 -- showers
 
-Everything behind `--` goes to train.py. Times are of the whole command, from its
-start to the score table and pictures; run nothing else beside it. With `--json FILE`
-the figures of every seed are kept.
+Everything behind `--` goes to train.py. Times are of the training (of showers: of each
+network) and of the whole command, from its start to the score table and pictures; run
+nothing else beside it. With `--json FILE` the figures of every seed are kept.
 """
 
 import argparse
@@ -42,7 +43,13 @@ def once(words: list[str], seed: int, runs: Path) -> dict:
     (folder,) = runs.iterdir()
     task = json.loads((folder / "config.json").read_text())["task"]
     scores = json.loads((folder / "scores.json").read_text())
-    return {"seed": seed, "task": task, **times, "scores": scores}
+    training = {
+        str(path.parent.relative_to(folder)): sum(
+            json.loads(path.read_text())["training_seconds"]
+        )
+        for path in sorted(folder.rglob("times.json"))
+    }
+    return {"seed": seed, "task": task, **times, "training": training, "scores": scores}
 
 
 def cpu_seconds() -> float:
@@ -102,7 +109,31 @@ def walk_through(scores: list[dict]) -> dict[str, str]:
     }
 
 
-REACHED = {"digits": digits, "count-ones": count_ones, "walk-through": walk_through}
+def showers(scores: list[dict]) -> dict[str, str]:
+    """Return what each network, and what needs none, said of the showers, by name."""
+    names = {
+        "energy": "energy error",
+        "energy_electromagnetic": "the same, electromagnetic",
+        "energy_hadronic": "the same, hadronic",
+        "kind": "kind right",
+    }
+    rows = {}
+    for who in scores[0]:
+        for key in [key for key in names if key in scores[0][who]]:
+            values = [score[who][key] for score in scores]
+            rows[f"{who}: {names[key]}"] = f"{spread(values, 2)} %"
+        axes = [axis for axis in "xyz" if axis in scores[0][who]]
+        means = [spread([score[who][f"{a}_cm"] for score in scores], 2) for a in axes]
+        rows[f"{who}: errors of {', '.join(axes)}"] = f"{', '.join(means)} cm"
+    return rows
+
+
+REACHED = {
+    "digits": digits,
+    "count-ones": count_ones,
+    "walk-through": walk_through,
+    "showers": showers,
+}
 
 
 def report(results: list[dict]) -> str:
@@ -110,12 +141,18 @@ def report(results: list[dict]) -> str:
     rows = {
         "seeds": str([result["seed"] for result in results]),
         **REACHED[results[0]["task"]]([result["scores"] for result in results]),
+        **{
+            "seconds of training" + (f", {part}" if part != "." else ""): spread(
+                [r["training"][part] for r in results], 0
+            )
+            for part in results[0]["training"]
+        },
         "seconds, start to finish": spread([r["seconds"] for r in results], 0),
         "processor seconds": spread([r["cpu_seconds"] for r in results], 0),
         "machine": f"{os.cpu_count()} cores, {platform.machine()}, "
         f"Python {platform.python_version()}",
     }
-    return "\n".join(f"{name:<35}{value}" for name, value in rows.items())
+    return "\n".join(f"{name:<44}{value}" for name, value in rows.items())
 
 
 def main() -> None:

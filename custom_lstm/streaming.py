@@ -1,7 +1,7 @@
 """Endless sequences: chunk by chunk, in constant memory, many at once."""
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from numbers import Integral
 from typing import Any
 
@@ -115,8 +115,9 @@ class Stream:
             if self._shape:
                 self._shape = (None, *self._shape[1:])
             return
-        indices, count = list(streams), len(self._fresh) if self._states else 0
-        if not all(isinstance(i, Integral) and 0 <= i < count for i in indices):
+        count = len(self._fresh) if self._states else 0
+        indices = list(streams) if isinstance(streams, Iterable) else [None]
+        if not all(_is_index(i) and i < count for i in indices):
             raise ValueError(
                 f"Stream: `streams` must be indices of the {count} streams, from 0. "
                 f"Received: streams={streams!r}"
@@ -235,6 +236,11 @@ class _Pass(keras.Model):
 def _where(fresh: Any, begun: Any, carried: Any) -> Any:
     rows = ops.reshape(fresh, (-1, *[1] * (len(begun.shape) - 1)))
     return ops.where(rows, begun, ops.cast(carried, begun.dtype))
+
+
+def _is_index(value: Any) -> bool:
+    whole = isinstance(value, Integral) and not isinstance(value, bool)
+    return whole and int(value) >= 0
 
 
 def _check_layer(layer: keras.layers.RNN) -> None:

@@ -289,7 +289,9 @@ def test_a_built_layer_says_its_features_at_once():
         Stream(layer)(np.ones((2, 4, 5)))
 
 
-@pytest.mark.parametrize("streams", [[3], [-1], ["0"], [0.5]])
+@pytest.mark.parametrize(
+    "streams", [[3], [-1], ["0"], [0.5], 0, [True, False, True], np.array([True])]
+)
 def test_streams_that_are_none_cannot_be_reset(streams, x):
     stream = Stream(custom_lstm.LSTM(4))
     with pytest.raises(ValueError, match="the 0 streams"):

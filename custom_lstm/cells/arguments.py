@@ -90,7 +90,8 @@ def check_positive(owner: str, name: str, value: Any, whole: bool = False) -> An
     1.0
     """
     convert = getattr(value, "__index__" if whole else "__float__", None)
-    if isinstance(value, bool) or convert is None or not 0 < convert() < float("inf"):
+    other = isinstance(value, bool | np.ndarray)
+    if other or convert is None or not 0 < convert() < float("inf"):
         raise ValueError(
             f"{owner}: `{name}` must be a positive {'integer' if whole else 'number'}. "
             f"Received: {name}={value!r}"

@@ -143,10 +143,11 @@ def to_tmva(layers: Sequence[TMVALayer], interleaved: bool = False) -> bytes:
     </RNNLayer>
     </Weights>
     """
-    if not layers or not all(isinstance(layer, TMVALayer) for layer in layers):
+    several = list(layers) if isinstance(layers, Sequence) else []
+    if not several or not all(isinstance(layer, TMVALayer) for layer in several):
+        kinds = [type(layer).__name__ for layer in several] or type(layers).__name__
         raise ValueError(
-            "`layers` must be a list of at least one TMVALayer. "
-            f"Received: {[type(layer).__name__ for layer in layers]}"
+            f"`layers` must be a list of at least one TMVALayer. Received: {kinds}"
         )
     return document(
         [

@@ -13,7 +13,7 @@ from custom_lstm.convert.arrays import (
     read_layer,
     reorder,
 )
-from custom_lstm.convert.tmva_xml import FORMS, Element
+from custom_lstm.convert.tmva_xml import FORMS, LARGEST, Element
 
 _TAGS = {1: "RNNLayer", 3: "GRULayer", 4: "LSTMLayer"}
 
@@ -68,10 +68,21 @@ class TMVALayer:
                     f"`bias` of a GRU with reset_after={self.reset_after} must have "
                     f"shape {expected}. Received shape: {cell.bias.shape}"
                 )
-        if operator.index(self.time_steps) < 1:
+        self._check_options()
+
+    def _check_options(self) -> None:
+        """Refuse what the attributes of a file cannot hold."""
+        steps = self.time_steps
+        whole = hasattr(steps, "__index__") and not isinstance(steps, bool | np.ndarray)
+        if not whole or not 1 <= operator.index(steps) <= LARGEST:
             raise ValueError(
-                f"`time_steps` must be at least 1. Received: {self.time_steps}"
+                f"`time_steps` must be a whole number, at least 1 and at most {LARGEST}"
+                f". Received: {steps!r}"
             )
+        for name in ("remember_state", "return_sequence", "reset_after"):
+            value = getattr(self, name)
+            if not isinstance(value, bool | np.bool_) and value not in (0, 1):
+                raise ValueError(f"`{name}` must be True or False. Received: {value!r}")
 
     @property
     def tag(self) -> str:

@@ -10,6 +10,8 @@ from defusedxml.ElementTree import ParseError, XMLParser
 
 from custom_lstm.convert.arrays import check_names
 
+LARGEST = 10**9 - 1
+"""The largest number that an attribute may be."""
 _WHOLE = re.compile(r"[0-9]{1,9}")
 _DECIMALS = re.compile(r"[-+.0-9eE \t\r\n]*")
 

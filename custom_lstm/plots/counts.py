@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, NullFormatter
 from numpy.typing import ArrayLike, NDArray
 
 from custom_lstm.plots.checks import shaped
@@ -86,14 +86,15 @@ def _errors(axes: Axes, columns: dict[str, NDArray[np.float64]], theme: Theme) -
         axes.axhline(edge, color=theme.muted, ls="--", lw=2)
     reach = max(0.6, 1.1 * np.nanmax(np.abs([low, high]), initial=0))
     axes.set_ylim(-reach, reach)
+    narrow = reach > 3 * HALF  # no room between the lines
     axes.annotate(
         "wrong beyond",
         (len(mean) - 0.4, HALF),
-        (0, -4),
+        (0, 4 if narrow else -4),
         textcoords="offset points",
         color=theme.muted,
         ha="right",
-        va="top",
+        va="bottom" if narrow else "top",
     )
     axes.set_title("answer − ones")
 
@@ -105,5 +106,6 @@ def _strings(axes: Axes, columns: dict[str, NDArray[np.float64]], theme: Theme) 
     some = np.where(wrong > 0, wrong, np.nan)
     axes.bar(ones, some, 0.5, color=theme.wrong, label=f"{CROSS} wrong")
     axes.set_yscale("log")
+    axes.yaxis.set_minor_formatter(NullFormatter())
     axes.set_ylim(0.5, 3 * max(2, total.max()))
     axes.set_title(f"{wrong.sum():,.0f} of {total.sum():,.0f} counted wrong")

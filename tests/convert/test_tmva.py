@@ -233,6 +233,11 @@ def test_a_missing_bias_is_written_as_zeros():
         ),
         ([np.ones((0, 12)), np.ones((3, 12))], {}, r"at least 1.*\(0, 12\)"),
         ([np.ones((2, 12)), np.ones((3, 12))], {"time_steps": 0}, "at least 1.*0"),
+        ([np.ones((2, 12)), np.ones((3, 12))], {"time_steps": 10**9}, "at most 9{9}"),
+        ([np.ones((2, 12)), np.ones((3, 12))], {"time_steps": 2.5}, "whole.*2.5"),
+        ([np.ones((2, 12)), np.ones((3, 12))], {"time_steps": True}, "whole.*True"),
+        ([np.ones((2, 12)), np.ones((3, 12))], {"remember_state": 5}, "True or.*5"),
+        ([np.ones((2, 12)), np.ones((3, 12))], {"return_sequence": "no"}, "'no'"),
     ],
 )
 def test_what_is_no_layer_of_tmva_is_refused(weights, options, message):
@@ -241,7 +246,8 @@ def test_what_is_no_layer_of_tmva_is_refused(weights, options, message):
 
 
 def test_what_is_no_list_of_layers_is_refused():
-    for layers in ([], [[np.ones((2, 12)), np.ones((3, 12))]]):
+    weights = [np.ones((2, 12)), np.ones((3, 12))]
+    for layers in ([], [weights], TMVALayer(weights)):
         with pytest.raises(ValueError, match="at least one TMVALayer"):
             to_tmva(layers)
 

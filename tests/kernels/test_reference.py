@@ -80,10 +80,10 @@ def test_what_a_masked_step_holds_is_not_read(kind):
             np.testing.assert_array_equal(array, other)
 
 
-def make(kind, **options):
+def make(kind, shape=SHAPE, **options):
     """A layer of random weights, and arrays drawn for it."""
-    problem = Problem(kind, SHAPE)
-    x, [(states, weights)] = problem.split(problem.arrays)
+    problem = Problem(kind, shape)
+    x, [(states, weights), *_] = problem.split(problem.arrays)
     own = KINDS[kind].options
     return KINDS[kind].reference(*weights, **own, **options), x, states, problem
 
@@ -130,18 +130,21 @@ def test_a_remembered_state_carries_outputs_and_gradients_over_a_cut(kind, cut):
     assert relative_error(sums, expected[2:]) > 1e-2
 
 
+@every_shape
 @every_kind
-def test_the_gradient_through_a_remembered_state_matches_central_differences(kind):
+def test_the_gradient_through_a_remembered_state_matches_central_differences(
+    kind, shape
+):
     """L sees the second run alone: what comes of the first run came by the state."""
-    layer, x, states, problem = make(kind, remember_state=True)
+    layer, x, states, problem = make(kind, shape, remember_state=True)
     d_last = problem.weighting[0][:, -1]
 
     def loss():
-        layer.forward(x[:, :2], states)
-        return (d_last * layer.forward(x[:, 2:]).outputs).sum()
+        layer.forward(x, states)
+        return (d_last * layer.forward(-x).outputs).sum()
 
-    first = layer.forward(x[:, :2], states)
-    later = layer.backward(layer.forward(x[:, 2:]), d_last)
+    first = layer.forward(x, states)
+    later = layer.backward(layer.forward(-x), d_last)
     earlier = layer.backward(first, 0 * first.outputs, d_states=later.states)
     for name in ("kernel", "recurrent_kernel", "bias"):
         weights, differences = getattr(layer, name), []
@@ -155,6 +158,8 @@ def test_the_gradient_through_a_remembered_state_matches_central_differences(kin
             differences.append((sides[0] - sides[1]) / 2e-5)
         gradient = getattr(earlier, name) + getattr(later, name)
         assert relative_error([gradient.ravel()], [np.array(differences)]) <= 1e-7
+        forgetful = getattr(later, name)
+        assert relative_error([forgetful.ravel()], [np.array(differences)]) > 1e-5
 
 
 def test_states_are_remembered_only_if_asked_and_until_reset():

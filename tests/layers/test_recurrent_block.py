@@ -306,6 +306,7 @@ def test_gates_can_be_traced():
         ({"hidden_sizes": 0}, "`hidden_sizes` must be a positive integer.*=0"),
         ({"hidden_sizes": None}, "`hidden_sizes` must be a positive integer.*=None"),
         ({"hidden_sizes": 2.5}, "`hidden_sizes`"),
+        ({"hidden_sizes": np.array([3, 4])}, r"`hidden_sizes`.*array\(\[3, 4\]\)"),
         ({"hidden_sizes": []}, "hidden_sizes': 0"),
         ({"hidden_sizes": [3, 4], "output_sizes": [1]}, "hidden_sizes': 2.*sizes': 1"),
         ({"output_sizes": -1}, "`output_sizes` must be a positive integer"),

@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import shutil
 import signal
 
 import keras
@@ -11,10 +12,15 @@ import pytest
 from custom_lstm.command import main
 from custom_lstm.tasks.counting.model import build, head_of
 from custom_lstm.tasks.counting.options import parse
-from custom_lstm.tasks.counting.scoring import Tally, answers_of, score_others
+from custom_lstm.tasks.counting.scoring import (
+    Tally,
+    answers_of,
+    score_lengths,
+    score_others,
+)
 from custom_lstm.tasks.counting.strings import (
     bits_of,
-    random_bits,
+    random_batches,
     training_codes,
 )
 from custom_lstm.training.callbacks import Recorder
@@ -25,7 +31,7 @@ SMALL = shlex.split(
     "--lengths 8 13"
 )
 FILES = {"config.json", "history.csv", "scores.json", "model.keras", "counts.png"}
-FILES |= {"checkpoints", ".lock", "times.json"}
+FILES |= {"checkpoints", ".lock", "times.json", "curves.png"}
 
 
 def hand_made(leak=0.0):
@@ -72,9 +78,39 @@ def test_a_counter_that_forgets_is_wrong_where_arithmetic_says():
 
 def test_answers_hold_at_any_length():
     options, model = hand_made()
-    bits = random_bits(77, 300, seed=1, even_counts=True)
+    [bits] = random_batches(77, 300, seed=1, even_counts=True)
     answers = answers_of(model, head_of(options), bits)
     np.testing.assert_allclose(answers, bits.sum((1, 2)), atol=1e-4)
+
+
+def test_a_model_reads_a_bounded_number_of_bits_at_a_time(monkeypatch):
+    monkeypatch.setattr("custom_lstm.tasks.counting.scoring.READ_AT_ONCE", 500)
+    options, model = hand_made()
+    predict, sizes = model.predict_on_batch, []
+
+    def counting(batch):
+        sizes.append(batch.size)
+        return predict(batch)
+
+    monkeypatch.setattr(model, "predict_on_batch", counting)
+    for length, expected in ((100, [500, 500, 200]), (501, [501] * 12)):
+        [bits] = random_batches(length, 12, seed=1, even_counts=True)
+        answers = answers_of(model, head_of(options), bits)
+        np.testing.assert_allclose(answers, bits.sum((1, 2)), atol=1e-3)
+        assert sizes == expected
+        sizes.clear()
+
+
+def test_of_very_long_strings_fewer_are_scored(monkeypatch):
+    """So that time and memory stay bounded at any length."""
+    monkeypatch.setattr("custom_lstm.tasks.counting.scoring.RANDOM", 50)
+    monkeypatch.setattr("custom_lstm.tasks.counting.scoring.MOST_BITS", 6000)
+    options, model = hand_made()
+    scores = score_lengths(model, head_of(options), [60, 200], seed=0)
+    for parts in (scores["60"], scores["200"]):
+        assert parts["random"]["wrong"] == parts["even"]["wrong"] == 0
+    strings = [parts["even"]["strings"] for parts in scores.values()]
+    assert strings == [50, 30]
 
 
 def test_a_tally_says_what_numpy_says():
@@ -182,6 +218,25 @@ def test_a_finished_run_counts_strings_of_any_length(finished, capsys):
     bits = np.array([[[float(b)] for b in strings[0]]])
     said = keras.saving.load_model(finished.model).predict(bits, verbose=0)
     assert int(lines[0].split()[1]) == np.rint(said[0, 0])
+    assert float(lines[0].split()[2].strip("()")) == pytest.approx(said[0, 0], abs=1e-3)
+
+
+def test_strings_can_be_counted_by_the_run_that_trains(tmp_path, capsys):
+    string = "10011011101001101110"
+    (folder,) = run(tmp_path, "--epochs", "1", "--predict", string)
+    (line,) = [x for x in capsys.readouterr().out.splitlines() if string in x[:20]]
+    assert main(["count-ones", "--resume", str(folder.path), "--predict", string]) == 0
+    assert capsys.readouterr().out.splitlines() == [line]
+
+
+def test_an_unfinished_run_counts_nothing(tmp_path, finished, capsys):
+    path = tmp_path / "run"
+    shutil.copytree(finished.path, path)
+    (path / "model.keras").unlink()
+    assert main(["count-ones", "--resume", str(path), "--predict", "1"]) == 1
+    error = capsys.readouterr().err
+    assert "has no model yet; train it with `python train.py count-ones" in error
+    assert error.count("\n") == 1
 
 
 def test_a_finished_run_is_scored_at_other_lengths_without_training(finished):

@@ -61,7 +61,7 @@ def test_memories_that_add_hardly_forget(cell):
         ("--sparsity -1", "--sparsity must be 0 to 100"),
         ("--lengths 0", "--lengths must be 1 to 100000, not 0"),
         ("--preset orignal", "did you mean original?"),
-        ("--predict 01", "--predict needs --resume RUN"),
+        ("--predict 01 2", "--predict takes strings of 0 and 1, not 2"),
         ("--resume r --predict 012", "--predict takes strings of 0 and 1, not 012"),
         ("--resume r --epochs 3", "--epochs cannot change on --resume"),
         ("--epoch 3", "did you mean --epochs?"),

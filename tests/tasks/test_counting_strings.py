@@ -41,7 +41,7 @@ def test_the_seed_alone_chooses_the_strings():
 
 @pytest.mark.parametrize("even", [True, False])
 def test_random_strings_have_the_counts_asked_for(even):
-    bits = strings.random_bits(40, 20_000, seed=0, even_counts=even)
+    [bits] = strings.random_batches(40, 20_000, seed=0, even_counts=even)
     assert set(np.unique(bits)) == {0, 1}
     counts = bits.sum(axis=(1, 2))
     if even:  # each of the 41 counts 488 times, within five standard deviations
@@ -50,6 +50,17 @@ def test_random_strings_have_the_counts_asked_for(even):
         assert abs(counts.mean() - 20) < 0.15
         assert abs(counts.var() - 10) < 0.5
     np.testing.assert_allclose(bits.mean(axis=(0, 2)), 0.5, atol=0.03)
+
+
+@pytest.mark.parametrize("even", [True, False])
+def test_random_strings_come_in_batches_of_bounded_size(monkeypatch, even):
+    monkeypatch.setattr(strings, "BITS_AT_ONCE", 700)
+    batches = list(strings.random_batches(100, 20, seed=0, even_counts=even))
+    assert [bits.shape for bits in batches] == [(7, 100, 1), (7, 100, 1), (6, 100, 1)]
+    assert not np.array_equal(batches[0], batches[1])
+    monkeypatch.setattr(strings, "BITS_AT_ONCE", 99)
+    batches = list(strings.random_batches(100, 20, seed=0, even_counts=even))
+    assert [len(bits) for bits in batches] == [1] * 20
 
 
 def test_batches_hold_counts_and_go_on_anywhere():

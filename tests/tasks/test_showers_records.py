@@ -148,6 +148,8 @@ DAMAGES = {
     "unknown kind": lambda p: _rewrite(p, kind=2),
     "no energy": lambda p: _rewrite(p, energy=0.0),
     "a folder": lambda p: (p.unlink(), p.mkdir()),
+    "a pipe that nobody writes to": lambda p: (p.unlink(), os.mkfifo(p)),
+    "a device without an end": lambda p: (p.unlink(), p.symlink_to("/dev/zero")),
 }
 
 

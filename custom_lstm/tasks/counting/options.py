@@ -97,7 +97,8 @@ class Run:
     lengths: tuple[int, ...] = ()
     """Lengths to score on random strings; by default twice and five times --length."""
     predict: tuple[str, ...] = ()
-    """With --resume: strings of bits, of any length; says their number of ones."""
+    """Strings of bits, of any length: says their number of ones. With --resume RUN the
+    finished run does, without training."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -166,8 +167,6 @@ class Options:
             )
         if len(set(run.cells)) < len(run.cells):
             raise UsageError("--cells must be different ones")
-        if run.predict and run.resume is None:
-            raise UsageError("--predict needs --resume RUN, a finished run")
         for string in run.predict:
             if set(string) - {"0", "1"} or not string:
                 raise UsageError(

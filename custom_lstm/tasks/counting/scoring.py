@@ -16,11 +16,15 @@ from custom_lstm.tasks.counting.strings import (
     Codes,
     bits_of,
     other_codes,
-    random_bits,
+    random_batches,
 )
 
 RANDOM = 20_000
 """Random strings of each other length, and as many again of even counts."""
+READ_AT_ONCE = 20 * AT_ONCE
+"""Bits that the model reads at a time at most."""
+MOST_BITS = 20_000_000
+"""Bits of all of them together: of strings above 1,000 bits there are fewer."""
 
 
 @dataclasses.dataclass
@@ -89,8 +93,12 @@ class Tally:
 
 
 def answers_of(model: keras.Model, head: Head, bits: Bits) -> NDArray[np.float32]:
-    """Return the model's counts `(strings,)` of bits `(strings, length, 1)`."""
-    batches = np.split(bits, range(AT_ONCE, len(bits), AT_ONCE))
+    """Return the model's counts `(strings,)` of bits `(strings, length, 1)`.
+
+    Of long strings fewer are read at a time: a layer's memory grows with their bits.
+    """
+    at_once = max(1, min(AT_ONCE, READ_AT_ONCE // bits.shape[1]))
+    batches = np.split(bits, range(at_once, len(bits), at_once))
     outputs = [model.predict_on_batch(batch) for batch in batches]
     return np.asarray(head.answers(np.concatenate(outputs)))
 
@@ -133,15 +141,16 @@ def score_lengths(
         For each length what `Tally.to_json` gives of strings with `random` bits, and
         of strings with `even` counts, where the tails are as frequent as the middle.
     """
+
+    def scored(length: int, *, even: bool) -> dict[str, Any]:
+        count = min(RANDOM, MOST_BITS // length)
+        batches = random_batches(length, count, seed, even_counts=even)
+        return _score(model, head, length, batches)
+
     return {
         str(length): {
-            name: _score(
-                model,
-                head,
-                length,
-                [random_bits(length, RANDOM, seed, even_counts=name == "even")],
-            )
-            for name in ("random", "even")
+            "random": scored(length, even=False),
+            "even": scored(length, even=True),
         }
         for length in lengths
     }

@@ -34,6 +34,7 @@ from custom_lstm.training.terminal import verbosity
 TASK = "count-ones"
 """This job's name in a run folder."""
 _MANY_EPOCHS = 100
+_STRING = "10011011101001101110"
 
 
 def start(options: Options) -> int:
@@ -72,7 +73,8 @@ def go_on(asked: Options) -> int:
         The exit code, as `start`.
 
     Raises:
-        UserError: the folder is missing, damaged or not this task's.
+        UserError: the folder is missing, damaged or not this task's, or the run is
+            not finished and strings are to be counted.
     """
     assert asked.resume is not None
     folder = RunFolder.open(asked.resume)
@@ -82,7 +84,14 @@ def go_on(asked: Options) -> int:
     except UserError as error:
         raise UserError(f"{folder.config} cannot be used: {error}") from error
     if asked.run.predict:
-        return _predict(options, folder, asked.run.predict)
+        if not folder.model.is_file():
+            raise UserError(
+                f"{folder.path} has no model yet; train it with "
+                f"`{resume_command(folder)}`, without --predict"
+            )
+        model = _for_any_length(options, load_model(folder.model))
+        _predict(options, model, asked.run.predict)
+        return 0
     lengths = asked.run.lengths or options.run.lengths
     options = dataclasses.replace(
         options, run=dataclasses.replace(options.run, lengths=lengths)
@@ -109,6 +118,7 @@ def _train_and_finish(options, folder, model, state) -> int:
     trained = time.perf_counter()
     head = head_of(options)
     model = keep_model(folder, model, functools.partial(_for_any_length, options))
+    print("\nTesting on the strings that were not trained on …", flush=True)
     test = score_others(model, head, data.length, codes, seed)
     tested = time.perf_counter()
     scores = {
@@ -118,17 +128,28 @@ def _train_and_finish(options, folder, model, state) -> int:
         "seconds": {"training": trained - began, "test": tested - trained},
     }
     write_json(folder.scores, scores)
-    plots.save(plots.counts(test["per_count"]), folder.picture("counts"))
+    _draw(folder, state.history, test)
     print("\n" + tables.count_table(scores))
+    if options.run.predict:
+        print()
+        _predict(options, model, options.run.predict)
     if interrupted:
         print(f"\nStopped early; go on with\n  {resume_command(folder)}")
         return 130
     print(
-        f"\nThe run, with its picture, is in {folder.path}. Try next:\n"
-        f"  {resume_command(folder)} --predict "
-        "10011011101001101110"
+        f"\nThe run, with its pictures, is in {folder.path}. Try next:\n"
+        f"  {resume_command(folder)} --predict {(4 * _STRING)[: data.length]}"
     )
     return 0
+
+
+def _draw(folder, history, test) -> None:
+    """Draw the errors of each count, and how the training went."""
+    plots.save(plots.counts(test["per_count"]), folder.picture("counts"))
+    if history:
+        columns = history[0].keys() - {"epoch"}
+        curves = {name: [row[name] for row in history] for name in sorted(columns)}
+        plots.save(plots.curves(curves), folder.picture("curves"))
 
 
 def _fit(options, codes, model, callbacks, first, last_epoch, steps):
@@ -148,14 +169,16 @@ def _fit(options, codes, model, callbacks, first, last_epoch, steps):
     keras_fit(model, batches, callbacks, first, last_epoch, steps, verbose=verbose)
 
 
-def _predict(options: Options, folder: RunFolder, strings: tuple[str, ...]) -> int:
-    model, head = _for_any_length(options, load_model(folder.model)), head_of(options)
+def _predict(options: Options, model: keras.Model, strings: tuple[str, ...]) -> None:
+    """Print the number of ones in each string, and the model's own number."""
+    head = head_of(options)
     for string in strings:
         bits = np.array(list(string), np.float32)[None, :, None]
-        print(f"{string}  {answers_of(model, head, bits)[0]:.0f}")
+        said = float(answers_of(model, head, bits)[0])
+        own = f"  ({said:.3f})" if options.model.head == "value" else ""
+        print(f"{string}  {round(said)}{own}")
     if options.model.head == "totals" and max(map(len, strings)) > options.data.length:
         print(f"This softmax knows the counts 0 to {options.data.length} only.")
-    return 0
 
 
 def _for_any_length(options: Options, model: keras.Model) -> keras.Model:

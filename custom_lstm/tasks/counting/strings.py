@@ -17,6 +17,8 @@ Codes = NDArray[np.int64]
 Bits = NDArray[np.float32]
 AT_ONCE = 2**15
 """Strings in a batch when nothing is trained."""
+BITS_AT_ONCE = 2**21
+"""Bits in a batch of random strings; bounds the memory at any length."""
 ALL = 2**24
 """Where there are more strings than this, a sample is tested."""
 SAMPLE = 2**20
@@ -88,8 +90,10 @@ def other_codes(length: int, training: Codes, seed: int) -> Iterator[Codes]:
     yield from np.split(codes, range(AT_ONCE, len(codes), AT_ONCE))
 
 
-def random_bits(length: int, count: int, seed: int, *, even_counts: bool) -> Bits:
-    """Draw random strings of any length.
+def random_batches(
+    length: int, count: int, seed: int, *, even_counts: bool
+) -> Iterator[Bits]:
+    """Draw random strings of any length, in batches of at most `BITS_AT_ONCE` bits.
 
     Args:
         length: bits in each.
@@ -98,22 +102,26 @@ def random_bits(length: int, count: int, seed: int, *, even_counts: bool) -> Bit
         even_counts: whether every number of ones is as likely as every other; else
             every bit is 0 or 1, as likely, and counts are near the middle.
 
-    Returns:
-        `(count, length, 1)`, 0 and 1.
+    Yields:
+        `(strings, length, 1)`, 0 and 1.
 
     Example:
 
-    >>> bits = random_bits(5, 1000, seed=0, even_counts=True)
+    >>> [bits] = random_batches(5, 1000, seed=0, even_counts=True)
     >>> bool(np.bincount(bits.sum(1)[:, 0].astype(int)).min() > 100)
     True
     """
     rng = np.random.default_rng([seed, length, 2])
-    draws = rng.random((count, length), dtype=np.float32)
-    if not even_counts:
-        return (draws < 0.5).astype(np.float32)[..., None]
-    ones = rng.integers(length + 1, size=(count, 1))
-    ranks = draws.argsort(axis=1).argsort(axis=1)
-    return (ranks < ones).astype(np.float32)[..., None]
+    at_once = max(1, BITS_AT_ONCE // length)
+    for begun in range(0, count, at_once):
+        number = min(at_once, count - begun)
+        draws = rng.random((number, length), dtype=np.float32)
+        if not even_counts:
+            yield (draws < 0.5).astype(np.float32)[..., None]
+            continue
+        ones = rng.integers(length + 1, size=(number, 1))
+        ranks = draws.argsort(axis=1).argsort(axis=1)
+        yield (ranks < ones).astype(np.float32)[..., None]
 
 
 def training_batches(

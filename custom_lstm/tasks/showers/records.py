@@ -137,6 +137,8 @@ def check(shard: Shard) -> None:
             have another shape or another number.
     """
     count = 0
+    if shard.path.exists() and not shard.path.is_file():
+        raise _unusable(shard.path, "it is no file but something else")
     try:
         check_seal(shard.path)
     except DamagedFile as error:
