@@ -279,7 +279,8 @@ def _second(inputs, above, v, mask, unroll, shards):
     `tf.gradients` in a graph, because tapes do not record where TensorFlow makes
     forward derivatives of backward ones.
     """
-    outputs, _ = _forward_pass(*inputs, mask, unroll, shards)
+    x, h, c, W, U, b = inputs
+    outputs, _ = _forward_pass(x, h, c, W, U, b, mask, unroll, shards)
     zero = {"unconnected_gradients": tf.UnconnectedGradients.ZERO}
     first = tf.gradients(outputs, inputs, list(above), **zero)
     form = tf.add_n([tf.reduce_sum(a * b) for a, b in zip(first, v, strict=True)])
