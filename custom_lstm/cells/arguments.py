@@ -72,9 +72,15 @@ def write_argument(name: str, value: Any) -> Any:
     return module.serialize(value) if module and value is not None else value
 
 
+def _is_number(value: Any, method: str) -> bool:
+    """Whether `value` is one number, not a truth value, that has `method`."""
+    one = not isinstance(value, bool) and not getattr(value, "shape", ())
+    return one and hasattr(value, method)
+
+
 def check_units(owner: str, units: Any) -> int:
     """`units` as an int, or a `ValueError` that says what came instead."""
-    if isinstance(units, bool) or not hasattr(units, "__index__") or units <= 0:
+    if not _is_number(units, "__index__") or units <= 0:
         raise ValueError(
             f"{owner}: `units` must be a positive integer. Received: units={units!r}"
         )
@@ -89,19 +95,35 @@ def check_positive(owner: str, name: str, value: Any, whole: bool = False) -> An
     >>> check_positive("Cell", "epsilon", 1)
     1.0
     """
-    convert = getattr(value, "__index__" if whole else "__float__", None)
-    other = isinstance(value, bool | np.ndarray)
-    if other or convert is None or not 0 < convert() < float("inf"):
+    method = "__index__" if whole else "__float__"
+    if not _is_number(value, method) or not 0 < value < float("inf"):
         raise ValueError(
             f"{owner}: `{name}` must be a positive {'integer' if whole else 'number'}. "
             f"Received: {name}={value!r}"
         )
-    return convert()
+    return int(value) if whole else float(value)
+
+
+def check_number(
+    owner: str, name: str, value: Any, least: float = -float("inf")
+) -> Any:
+    """`value` if it is a finite number of at least `least`, or a `ValueError`.
+
+    Example:
+
+    >>> check_number("ForgetBias", "value", 3)
+    3
+    """
+    if _is_number(value, "__float__") and least <= value and abs(value) < float("inf"):
+        return value
+    bounded = least > -float("inf")
+    kind = f"number of at least {least}" if bounded else "finite number"
+    raise ValueError(f"{owner}: `{name}` must be a {kind}. Received: {name}={value!r}")
 
 
 def check_rate(owner: str, name: str, rate: Any) -> float:
     """A dropout rate as a float, or a `ValueError` that says what came instead."""
-    if isinstance(rate, bool) or not hasattr(rate, "__float__") or not 0 <= rate < 1:
+    if not _is_number(rate, "__float__") or not 0 <= rate < 1:
         raise ValueError(
             f"{owner}: `{name}` must be a number of at least 0 and below 1, the "
             f"fraction to drop. Received: {name}={rate!r}"
@@ -128,7 +150,7 @@ def check_seed(owner: str, seed: Any) -> int | None:
     """`seed` as an int or None, or a `ValueError` that says what came instead."""
     if seed is None:
         return None
-    if isinstance(seed, bool) or not hasattr(seed, "__index__"):
+    if not _is_number(seed, "__index__"):
         raise ValueError(
             f"{owner}: `seed` must be an integer or None. Received: seed={seed!r}"
         )
@@ -137,7 +159,7 @@ def check_seed(owner: str, seed: Any) -> int | None:
 
 def check_choice(owner: str, name: str, value: Any, choices: tuple[Any, ...]) -> Any:
     """`value` if it is one of `choices`, else a `ValueError` that lists them."""
-    if value not in choices:
+    if getattr(value, "shape", ()) or value not in choices:
         raise ValueError(
             f"{owner}: `{name}` must be one of {choices}. Received: {name}={value!r}"
         )

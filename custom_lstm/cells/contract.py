@@ -136,13 +136,17 @@ class AbstractRNNCell(CellHooks, keras.layers.Layer):
 
         Returns:
             A list of tensors `(batch_size, width)`, one per state.
+
+        Raises:
+            ValueError: if `batch_size` or `dtype` is none.
         """
         batch_size = batch_size_of(batch_size, inputs)
+        dtype = keras.backend.standardize_dtype(dtype or self.compute_dtype)
         if not self._in_sequence:
             self.begin_sequence(batch_size)
         sizes = self.state_size
         return keras.tree.map_structure(
-            lambda size: ops.zeros((batch_size, size), dtype or self.compute_dtype),
+            lambda size: ops.zeros((batch_size, size), dtype),
             sizes if isinstance(sizes, list) else [sizes],
         )
 

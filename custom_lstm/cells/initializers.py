@@ -5,7 +5,12 @@ from typing import Any
 import keras
 from keras import ops
 
-from custom_lstm.cells.arguments import check_choice, check_positive
+from custom_lstm.cells.arguments import (
+    check_choice,
+    check_number,
+    check_positive,
+    check_seed,
+)
 
 _register = keras.saving.register_keras_serializable(package="custom_lstm")
 
@@ -38,11 +43,11 @@ class GatewiseOrthogonal(keras.initializers.Initializer):
 
     def __init__(self, gain: float = 1.0, seed: int | None = None):
         self.gain = check_positive("GatewiseOrthogonal", "gain", gain)
-        self.seed = seed
+        self.seed = check_seed("GatewiseOrthogonal", seed)
 
     def __call__(self, shape: Any, dtype: Any = None) -> Any:
         """A recurrent kernel of this shape."""
-        if len(shape) != 2 or shape[1] % shape[0]:
+        if len(shape) != 2 or 0 in shape or shape[1] % shape[0]:
             raise ValueError(
                 "GatewiseOrthogonal makes recurrent kernels of shape (units, "
                 f"gates·units). Received shape: {tuple(shape)}"
@@ -96,21 +101,15 @@ class Chrono(keras.initializers.Initializer):
     _SIGNS = {"lstm": (-1.0, 1.0, 0.0, 0.0), "gru": (1.0, 0.0, 0.0)}
 
     def __init__(self, max_steps: int, seed: int | None = None, cell: str = "lstm"):
-        if not hasattr(max_steps, "__float__") or not max_steps >= 3:
-            raise ValueError(
-                "Chrono: `max_steps` must be at least 3, so that there is a range to "
-                f"draw from. Received: max_steps={max_steps!r}"
-            )
-        check_choice("Chrono", "cell", cell, tuple(self._SIGNS))
-        self.max_steps = max_steps
-        self.seed = seed
-        self.cell = cell
+        self.max_steps = check_number("Chrono", "max_steps", max_steps, 3)
+        self.seed = check_seed("Chrono", seed)
+        self.cell = check_choice("Chrono", "cell", cell, tuple(self._SIGNS))
 
     def __call__(self, shape: Any, dtype: Any = None) -> Any:
         """A bias of this shape; of two rows, the second is 0."""
         dtype = dtype or keras.config.floatx()
         signs = self._SIGNS[self.cell]
-        if shape[-1] % len(signs) or len(shape) > 2:
+        if len(shape) not in (1, 2) or shape[-1] % len(signs):
             raise ValueError(
                 f"Chrono(cell={self.cell!r}) makes biases of shape "
                 f"({len(signs)}·units,). Received shape: {tuple(shape)}"
@@ -144,7 +143,8 @@ class ForgetBias(keras.initializers.Initializer):
         value: b_f.
 
     Raises:
-        ValueError: when called with a shape that is no bias of an LSTM.
+        ValueError: if `value` is no number; when called with a shape that is no bias
+            of an LSTM.
 
     Example:
 
@@ -155,7 +155,7 @@ class ForgetBias(keras.initializers.Initializer):
     makes_whole_bias = True
 
     def __init__(self, value: float):
-        self.value = value
+        self.value = check_number("ForgetBias", "value", value)
 
     def __call__(self, shape: Any, dtype: Any = None) -> Any:
         """A bias of this shape."""

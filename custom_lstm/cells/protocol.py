@@ -63,9 +63,19 @@ def output_size_of(size: Any) -> int:
 
 
 def batch_size_of(batch_size: Any, inputs: Any) -> Any:
-    """`batch_size` if it is given, else that of `inputs`, else 1."""
-    if batch_size is not None:
+    """`batch_size` if it is given, else that of `inputs`, else 1.
+
+    Raises:
+        ValueError: if `batch_size` is no number of sequences.
+    """
+    whole = hasattr(batch_size, "__index__") and not isinstance(batch_size, bool)
+    if hasattr(batch_size, "dtype") or (whole and batch_size >= 0):
         return batch_size
+    if batch_size is not None:
+        raise ValueError(
+            "`batch_size` must be an integer of at least 0, or None. Received: "
+            f"batch_size={batch_size!r}"
+        )
     return 1 if inputs is None else ops.shape(inputs)[0]
 
 
@@ -140,8 +150,10 @@ def shapes_text(tensors: Sequence[Any]) -> str:
     return ", ".join(shapes) or "none"
 
 
-def check_numbers(owner: str, what: str, tensor: Any) -> None:
-    """Raises unless `tensor` holds real numbers.
+def check_numbers(
+    owner: str, what: str, tensor: Any, kind: str = "real numbers"
+) -> None:
+    """Raises unless `tensor` holds real numbers; `kind` is what the error calls them.
 
     Example:
 
@@ -151,7 +163,7 @@ def check_numbers(owner: str, what: str, tensor: Any) -> None:
     name = str(getattr(dtype, "name", dtype)).removeprefix("torch.")
     if not name.startswith(("float", "bfloat", "int", "uint", "bool")):
         raise ValueError(
-            f"{owner}: {what} must be a tensor of real numbers. Received: "
+            f"{owner}: {what} must be a tensor of {kind}. Received: "
             f"{type(tensor).__name__} of dtype {name} and shape {shapes_text([tensor])}"
         )
 
@@ -176,6 +188,7 @@ def check_sequences(owner: str, shape: Any, mask: Any = None) -> None:
     for tensor in keras.tree.flatten(mask):
         if tensor is None:
             continue
+        check_numbers(owner, "`mask`", tensor, "booleans")
         expected = (*shape[:2], 1) if len(tensor.shape) == 3 else shape[:2]
         if not fits(tensor.shape, expected):
             raise ValueError(
@@ -185,7 +198,7 @@ def check_sequences(owner: str, shape: Any, mask: Any = None) -> None:
 
 
 def check_states(owner: str, what: str, states: Any, sizes: Sizes, batch: Any) -> None:
-    """Raises unless `states` are what `state_size` promises.
+    """Raises unless `states` are what `state_size` promises, and real numbers.
 
     Args:
         owner: who was called, for the error.
@@ -200,15 +213,18 @@ def check_states(owner: str, what: str, states: Any, sizes: Sizes, batch: Any) -
     widths = keras.tree.flatten(sizes)
     tensors = keras.tree.flatten(states)
     expected = [(batch, width) for width in widths]
-    if len(tensors) == len(widths) and all(
-        fits(getattr(tensor, "shape", ()), shape)
-        for tensor, shape in zip(tensors, expected, strict=True)
-    ):
-        return
+    of_a_dict = isinstance(states, dict)
+    if len(tensors) == len(widths) and not of_a_dict:
+        pairs = zip(tensors, expected, strict=True)
+        if all(fits(getattr(tensor, "shape", ()), shape) for tensor, shape in pairs):
+            for tensor in tensors:
+                check_numbers(owner, what, tensor)
+            return
     promised = ", ".join(f"({'batch' if b is None else b}, {n})" for b, n in expected)
     raise ValueError(
         f"{owner}: {what} must be {len(widths)} tensor(s) of shape {promised}, as "
-        f"`state_size`={sizes} says. Received {len(tensors)}: {shapes_text(tensors)}"
+        f"`state_size`={sizes} says, alone or in a list. Received {len(tensors)}"
+        f"{' in a dict' if of_a_dict else ''}: {shapes_text(tensors)}"
     )
 
 

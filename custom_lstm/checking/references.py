@@ -36,7 +36,7 @@ def read_reference(reference: Any, subject: Subject) -> Subject:
         return Subject(type(made.cell), **options)
     if isinstance(reference, keras.layers.RNN):
         reference = reference.cell
-    return Subject(reference, **options)
+    return Subject(reference, what="`reference`", **options)
 
 
 def reference_weights(subject: Subject, reference: Subject) -> str:

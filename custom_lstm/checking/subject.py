@@ -37,10 +37,11 @@ class Subject:
         features: width of the inputs; by default what a built cell was built for.
         seed: of weights and data.
         width: what a class gets for the one argument it needs.
+        what: name of the caller's argument, for errors.
 
     Raises:
         TypeError: if no cell comes from `source`.
-        ValueError: if its `state_size` or `features` makes no sense.
+        ValueError: if its `state_size`, `features` or `seed` makes no sense.
     """
 
     def __init__(
@@ -49,9 +50,10 @@ class Subject:
         features: int | None = None,
         seed: int = 0,
         width: int = WIDTH,
+        what: str = "`cell_or_class`",
     ):
-        self.seed = seed
-        self.original = None if _makes_cells(source) else require_cell(source)
+        self.seed = _check_seed(seed)
+        self.original = None if _makes_cells(source) else require_cell(source, what)
         self._factory = _factory(source, width) if self.original is None else None
         example = self.original or self._first_of_factory()
         self.cell_class = type(example)
@@ -159,7 +161,7 @@ def build(cell: Any, features: int) -> None:
         cell.built = True
 
 
-def require_cell(candidate: Any, what: str = "`cell_or_class`") -> Any:
+def require_cell(candidate: Any, what: str) -> Any:
     """`candidate`, or an error that says why it is no cell."""
     if isinstance(candidate, keras.layers.RNN | keras.layers.Bidirectional):
         raise TypeError(
@@ -217,6 +219,15 @@ def _make_with_width(cls: Any, parameter: inspect.Parameter, width: int) -> Any:
             f"one argument it needs, and it raised {type(error).__name__}: {error} "
             f"Give an instance, or a function: `lambda: {cls.__name__}(...)`."
         ) from error
+
+
+def _check_seed(seed: Any) -> int:
+    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+        raise ValueError(
+            "check_cell: `seed` must be an integer of at least 0. Received: "
+            f"seed={seed!r}"
+        )
+    return seed
 
 
 def _features(example: Any, features: int | None) -> int:

@@ -54,21 +54,21 @@ def lstm_sequence(
     (TensorShape([2, 5, 4]), True)
     """
     forward, backward = _COMPILED if xla else (_forward_pass, _backward_pass)
-
-    def plain(x, h, c, W, U, b):
-        return _forward_pass(x, h, c, W, U, b, mask, unroll, shards)[0]
+    # tapes need not record what they are given a gradient of; graphs cost nothing, and
+    # in them TensorFlow's forward mode reads every operation
+    unseen = tf.identity if tf.inside_function() else tf.stop_gradient
 
     @tf.custom_gradient
     def sequence(*inputs):
-        x, h, c, W, U, b = (tf.stop_gradient(tensor) for tensor in inputs)
+        x, h, c, W, U, b = (unseen(tensor) for tensor in inputs)
         outputs, saved = forward(x, h, c, W, U, b, mask, unroll, shards)
 
         @tf.custom_gradient
         def gradient_of(*sources):
             above = sources[len(inputs) :]
-            dhs, dh, dc = (tf.stop_gradient(tensor) for tensor in above)
+            dhs, dh, dc = (unseen(tensor) for tensor in above)
             found = backward(saved, W, U, dhs, dh, dc, unroll)
-            return found, lambda *v: _second(plain, inputs, above, v)
+            return found, lambda *v: _second(inputs, above, v, mask, unroll, shards)
 
         return outputs, lambda *above: gradient_of(*inputs, *above)
 
@@ -272,14 +272,16 @@ def _cut(tensor: Any, shards: int, axis: int = 0) -> list[Any]:
     return tf.split(tensor, sizes, axis, num=shards)
 
 
-def _second(forward: Callable[..., Any], inputs: Any, above: Any, v: Any) -> Any:
-    """The gradient of v·(gradient of `forward` by its inputs), all by autodiff."""
-    sources = [*inputs, *above]
-    with tf.GradientTape() as outer:
-        outer.watch(sources)
-        with tf.GradientTape() as inner:
-            inner.watch(inputs)
-            outputs = forward(*inputs)
-        first = inner.gradient(outputs, inputs, above, unconnected_gradients="zero")
-        form = tf.add_n([tf.reduce_sum(a * b) for a, b in zip(first, v, strict=True)])
-    return outer.gradient(form, sources, unconnected_gradients="zero")
+@tf.function(autograph=False)
+def _second(inputs, above, v, mask, unroll, shards):
+    """The gradient of v·(gradient of the forward pass by its inputs), all by autodiff.
+
+    `tf.gradients` in a graph, because tapes do not record where TensorFlow makes
+    forward derivatives of backward ones.
+    """
+    x, h, c, W, U, b = inputs
+    outputs, _ = _forward_pass(x, h, c, W, U, b, mask, unroll, shards)
+    zero = {"unconnected_gradients": tf.UnconnectedGradients.ZERO}
+    first = tf.gradients(outputs, inputs, list(above), **zero)
+    form = tf.add_n([tf.reduce_sum(a * b) for a, b in zip(first, v, strict=True)])
+    return tf.gradients(form, [*inputs, *above], **zero)

@@ -5,8 +5,14 @@ from typing import Any
 import keras
 from keras import ops
 
-from custom_lstm.cells.arguments import check_choice, write_argument
-from custom_lstm.cells.protocol import fits
+from custom_lstm.cells.arguments import (
+    check_choice,
+    check_flag,
+    check_number,
+    check_seed,
+    write_argument,
+)
+from custom_lstm.cells.protocol import check_numbers, fits
 from custom_lstm.layers.recurrent_stage import OWNER, Stage, per_layer
 from custom_lstm.layers.time_distributed import TimeDistributed
 
@@ -95,8 +101,9 @@ class RecurrentBlock(keras.layers.Layer):
                 f"{OWNER}: `encoder` must be a layer or a model. Received: {encoder!r}"
             )
         self.kind = check_choice(OWNER, "output", output, OUTPUTS)
-        self.weight_decay = _check_decay(weight_decay)
-        self.seed, self.unroll = seed, unroll
+        self.weight_decay = float(check_number(OWNER, "weight_decay", weight_decay, 0))
+        self.seed = seed = check_seed(OWNER, seed)
+        self.unroll = check_flag(OWNER, "unroll", unroll)
         self.encode = TimeDistributed(encoder, name="encode")
         layers = per_layer(
             hidden_sizes=hidden_sizes,
@@ -111,7 +118,7 @@ class RecurrentBlock(keras.layers.Layer):
                 **layer,
                 seed=None if seed is None else seed + k,
                 return_sequences=k < len(layers) - 1 or output != "vector",
-                unroll=unroll,
+                unroll=self.unroll,
                 name=f"layer_{k + 1}",
                 dtype=self.dtype_policy,
             )
@@ -195,6 +202,10 @@ class RecurrentBlock(keras.layers.Layer):
 
     def call(self, images: Any, mask: Any = None, training: Any = None) -> Any:
         """Encodes every slice, runs the layers over them, gathers the outputs."""
+        who = f"{OWNER} {self.name!r}"
+        check_numbers(who, "images", images)
+        if mask is not None:
+            check_numbers(who, "`mask`", mask, "booleans")
         batch, slices, *_ = self._slices_shape(images.shape, mask)
         if len(images.shape) == 4:
             images = ops.expand_dims(ops.transpose(images, (0, 3, 1, 2)), -1)
@@ -211,7 +222,7 @@ class RecurrentBlock(keras.layers.Layer):
 
     def _slices_shape(self, shape: Any, mask: Any = None) -> tuple[Any, ...]:
         """Shape of the slices, `(batch, slices, x, y, channels)`, after all checks."""
-        who = f"{OWNER} {self.name!r}"
+        who, shape = f"{OWNER} {self.name!r}", shape or ()
         if len(shape) not in (4, 5):
             raise ValueError(
                 f"{who}: images must be (batch, x, y, slices), or (batch, slices, x, "
@@ -230,16 +241,3 @@ class RecurrentBlock(keras.layers.Layer):
                 f"shape: {tuple(mask.shape)}"
             )
         return tuple(shape)
-
-
-def _check_decay(decay: Any) -> float:
-    if isinstance(decay, bool) or not hasattr(decay, "__float__"):
-        number = -1.0
-    else:
-        number = float(decay)
-    if not 0 <= number < float("inf"):
-        raise ValueError(
-            f"{OWNER}: `weight_decay` must be a number of at least 0. Received: "
-            f"weight_decay={decay!r}"
-        )
-    return number

@@ -215,15 +215,21 @@ class RNN(keras.layers.RNN):
 
 
 def _check_cell(cell: Any) -> None:
-    """Raises if `cell`, or one of a list, is a class, or if the list is empty."""
-    several = isinstance(cell, list | tuple)
-    if several and not cell:
+    """Raises if `cell`, or one of several, is a class or layer, or if there is none."""
+    cells = cell.cells if isinstance(cell, keras.layers.StackedRNNCells) else cell
+    several = isinstance(cells, list | tuple)
+    if several and not cells:
         raise ValueError(f"RNN: `cell` must hold at least one cell. Received: {cell}")
-    for one in cell if several else [cell]:
+    for one in cells if several else [cells]:
         if isinstance(one, type):
             raise ValueError(
                 f"RNN: `cell` must be a cell, not a class. Received: {one.__name__}; "
                 f"write RNN({one.__name__}(...))."
+            )
+        if isinstance(one, keras.layers.RNN | keras.layers.Bidirectional):
+            raise ValueError(
+                "RNN: `cell` must be a cell, one time step, and not a layer that runs "
+                f"one over sequences. Received: the layer {type(one).__name__}"
             )
 
 

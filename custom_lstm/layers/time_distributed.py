@@ -6,7 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from custom_lstm.cells.protocol import fits
+from custom_lstm.cells.protocol import check_numbers, fits
 
 
 @keras.saving.register_keras_serializable(package="custom_lstm")
@@ -110,6 +110,7 @@ class TimeDistributed(keras.layers.TimeDistributed):
 
 def _fold_shape(shape: Any) -> tuple[Any, ...]:
     """Shape of one step of a batch of any size."""
+    shape = shape or ()
     if len(shape) < 3:
         raise ValueError(
             "TimeDistributed: inputs must have the axes (batch, time, ...), at least "
@@ -120,7 +121,7 @@ def _fold_shape(shape: Any) -> tuple[Any, ...]:
 
 def _check_axes(inputs: Any) -> None:
     """Raises unless all inputs have the same first two axes, batch and time."""
-    shapes = [tuple(x.shape) for x in keras.tree.flatten(inputs)]
+    shapes = [tuple(getattr(x, "shape", ())) for x in keras.tree.flatten(inputs)]
     for shape in shapes:
         _fold_shape(shape)
         if not fits(shape[:2], shapes[0][:2]):
@@ -137,6 +138,7 @@ def _fold(x: Any) -> Any:
 
 
 def _check_mask(mask: Any, inputs: Any) -> None:
+    check_numbers("TimeDistributed", "`mask`", mask, "booleans")
     expected = tuple(inputs.shape[:2])
     if not fits(mask.shape[:2], expected):
         raise ValueError(

@@ -194,12 +194,19 @@ def test_what_is_no_cell_is_refused(cell, error, message):
         ({"checks": ["reference_outputs"]}, "'reference_outputs' needs a `reference`"),
         ({"known_failures": {"gradient": "?"}}, "Did you mean 'gradients'"),
         ({"features": 0}, "`features` must be a positive integer.*features=0"),
+        ({"seed": -1}, "`seed` must be an integer of at least 0.*seed=-1"),
+        ({"seed": "one"}, "`seed` must be an integer of at least 0.*seed='one'"),
         ({"features": 2.5}, "`features` must be a positive integer.*features=2.5"),
     ],
 )
 def test_what_makes_no_sense_is_refused(options, message):
     with pytest.raises(ValueError, match=message):
         check_cell(wrong.Leaky, verbose=False, **options)
+
+
+def test_a_reference_that_is_no_cell_is_refused_by_its_name():
+    with pytest.raises(TypeError, match="`reference` must be a recurrent cell.*Dense"):
+        check_cell(LSTMCell, reference=keras.layers.Dense(3), verbose=False)
 
 
 def test_a_reference_of_another_width_is_said():

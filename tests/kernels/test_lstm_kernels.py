@@ -257,6 +257,33 @@ def test_second_derivatives_are_the_cells(kernel, kind):
                 np.testing.assert_allclose(ours, theirs, rtol=1e-8, atol=1e-10)
 
 
+@ONLY_TENSORFLOW
+@pytest.mark.parametrize("kernel", FAST)
+@pytest.mark.parametrize("kind", ["none", "interior"])
+def test_derivatives_in_forward_mode_are_the_cells(kernel, kind):
+    """First ones, and those of gradients: forward over backward."""
+    import tensorflow as tf
+
+    pair = layers_alike(kernel, dtype="float64", return_sequences=True)
+    x, mask = tf.constant(sequences("float64")), masks().get(kind)
+    direction = tf.cos(tf.reshape(tf.range(tf.size(x), dtype=x.dtype), x.shape))
+
+    def forward(layer):
+        with tf.autodiff.ForwardAccumulator(x, direction) as accumulator:
+            with tf.GradientTape() as tape:
+                tape.watch(x)
+                outputs = layer(x, mask=mask)
+                form = tf.reduce_sum(outputs**2)
+            gradient = tape.gradient(form, x)
+        return accumulator.jvp([outputs, gradient])
+
+    expected = forward(pair[1])
+    assert all(np.abs(derivative).max() > 0.01 for derivative in expected)
+    for run in (forward,) if kernel == "xla" else (forward, tf.function(forward)):
+        for ours, theirs in zip(run(pair[0]), expected, strict=True):
+            np.testing.assert_allclose(ours, theirs, rtol=1e-8, atol=1e-10)
+
+
 @pytest.mark.skipif(BACKEND != "jax", reason="about JAX's kernel")
 def test_second_derivatives_on_jax_are_the_cells():
     import jax

@@ -169,6 +169,38 @@ BAD = {
         called(LSTM(2), mask=np.ones((3, 6, 4), bool)),
         r"mask.*\(batch, time\).*\(3, 6, 4\)",
     ),
+    "mask a list": (called(GRU(2), mask=[True] * 6), "mask.*booleans.*bool of dtype"),
+    "mask a word": (called(LSTM(2), mask="right"), "mask.*booleans.*str of dtype"),
+    "mask complex": (
+        called(RNN(LSTMCell(2)), mask=np.ones((3, 6), "complex64")),
+        r"mask.*booleans.*complex64.*\(3, 6\)",
+    ),
+    "complex states": (
+        called(LSTM(2), initial_state=[STATE, STATE.astype("complex64")]),
+        r"initial_state.*real numbers.*complex64.*\(3, 2\)",
+    ),
+    "states in a dict": (
+        called(LSTM(2), initial_state={"h": STATE, "c": STATE}),
+        r"initial_state.*in a list. Received 2 in a dict: \(3, 2\), \(3, 2\)",
+    ),
+    "two-way, one state": (
+        called(layers.Bidirectional(LSTM(2)), initial_state=[STATE] * 2),
+        r"initial_state.*2 tensor.*Received 1: \(3, 2\)",
+    ),
+    "two-way, mask": (
+        called(layers.Bidirectional(GRU(2)), mask=np.ones((3, 5), bool)),
+        r"mask.*\(3, 6, 4\).*\(3, 5\)",
+    ),
+    "stack, states": (
+        called(RNN([LSTMCell(2), LSTMCell(3)]), initial_state=[[STATE] * 2] * 2),
+        r"initial_state.*4 tensor.*\(3, 3\).*Received 4: \(3, 2\)",
+    ),
+    "layer in the place of a cell": (lambda: RNN(LSTM(2)), "one time step.*LSTM"),
+    "layer among cells": (lambda: RNN([LSTMCell(2), GRU(2)]), "one time step.*GRU"),
+    "class in a stack": (
+        lambda: RNN(layers.StackedRNNCells([LSTMCell])),
+        r"RNN\(LSTMCell\(...\)\)",
+    ),
     "class": (lambda: RNN(LSTMCell), r"RNN\(LSTMCell\(...\)\)"),
     "class in a list": (
         lambda: RNN([LSTMCell(2), LSTMCell]),
@@ -197,6 +229,18 @@ BAD = {
     "one state of a cell": (step(STATE), r"2 tensor.*Received 1: \(3, 2\)"),
     "state of a cell a number": (step(STATE, 1.0), r"2 tensor.*\(3, 2\), \(\)"),
     "batch of a cell": (step(STATE[:2], STATE), r"\(3, 2\).*Received.*\(2, 2\)"),
+    "complex state of a cell": (
+        step(STATE, STATE.astype("complex64")),
+        r"states.*real numbers.*complex64.*\(3, 2\)",
+    ),
+    "no time to distribute over": (
+        called(TimeDistributed(layers.Dense(2)), None),
+        r"\(batch, time, ...\).*\(\)",
+    ),
+    "mask to distribute a word": (
+        called(TimeDistributed(layers.Dense(2)), mask="right"),
+        "mask.*booleans.*str",
+    ),
     "no layer": (lambda: TimeDistributed("dense"), "Layer"),
     "stateful inside": (
         lambda: TimeDistributed(LSTM(2, stateful=True)),
@@ -218,6 +262,29 @@ def test_bad_input_is_named(case):
     call, message = BAD[case]
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"batch_size": -1}, "`batch_size`.*batch_size=-1"),
+        ({"batch_size": "three"}, "`batch_size`.*batch_size='three'"),
+        ({"batch_size": 2.0}, "`batch_size`.*batch_size=2.0"),
+        ({"batch_size": 3, "dtype": "float23"}, "float23"),
+    ],
+)
+@pytest.mark.parametrize("name", CELLS)
+def test_what_is_no_batch_for_an_initial_state_is_named(name, options, message):
+    widths = (2, 2) if name == "ProjectedLSTMCell" else (2,)
+    with pytest.raises(ValueError, match=message):
+        getattr(custom_lstm, name)(*widths).get_initial_state(**options)
+
+
+@pytest.mark.parametrize("argument", ["units", "dropout", "implementation"])
+def test_arrays_are_no_numbers(argument):
+    value = np.array([1, 2])
+    with pytest.raises(ValueError, match=f"`{argument}` must be.*array"):
+        LSTMCell(**{"units": 2, argument: value})
 
 
 def test_other_features_than_built_for_are_named():

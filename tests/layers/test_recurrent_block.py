@@ -319,6 +319,10 @@ def test_gates_can_be_traced():
         ({"output_activation": "rleu"}, "`output_activation` must be 'relu'"),
         ({"output": "last"}, "`output` must be one of"),
         ({"weight_decay": -1e-3}, "`weight_decay` must be a number of at least 0"),
+        ({"weight_decay": float("nan")}, "`weight_decay` must be.*weight_decay=nan"),
+        ({"seed": "one"}, "RecurrentBlock: `seed` must be.*seed='one'"),
+        ({"seed": 1.5}, "RecurrentBlock: `seed` must be.*seed=1.5"),
+        ({"unroll": "yes"}, "RecurrentBlock: `unroll` must be.*unroll='yes'"),
         ({"weight_decay": "much"}, "`weight_decay`"),
         ({"dropout": 1.0}, "`dropout` must be a number of at least 0 and below 1"),
         ({"layer_norm": "yes"}, "`layer_norm` must be one of"),
@@ -343,6 +347,26 @@ def test_bad_images_and_masks_are_named(shape, mask_shape, options, said):
     mask = None if mask_shape is None else np.ones(mask_shape, bool)
     with pytest.raises(ValueError, match=said):
         block(np.zeros(shape, "float32"), mask=mask)
+
+
+@pytest.mark.parametrize(
+    ("images", "mask", "said"),
+    [
+        (None, None, "images must be a tensor of real numbers.*NoneType"),
+        ([IMAGES, IMAGES], None, "images must be a tensor of real numbers.*list"),
+        (IMAGES.astype("complex64"), None, "images must be .* real numbers.*complex64"),
+        (IMAGES, "right", "`mask` must be a tensor of booleans.*str"),
+        (IMAGES, [True] * 7, "`mask` must be a tensor of booleans.*list"),
+    ],
+)
+def test_what_is_no_tensor_of_numbers_is_named(images, mask, said):
+    block = RecurrentBlock(encoder(), 4)
+    if images is None:
+        with pytest.raises(ValueError, match="images must be"):
+            block(images)
+    block(IMAGES)
+    with pytest.raises(ValueError, match=said):
+        block(images, mask=mask)
 
 
 def test_an_aggregate_of_unknown_length_is_refused():
