@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
@@ -215,6 +216,7 @@ def _marks(
         mfc="none",
         mec=theme.muted,
         mew=2.5,
+        path_effects=[withStroke(linewidth=5.5, foreground=theme.background)],
         clip_on=False,
         label="true",
     )

@@ -40,7 +40,7 @@ def test_bars_are_the_strings_and_the_wrong_ones():
 
 def test_errors_reach_from_the_lowest_to_the_highest():
     axes, _ = plots.counts(PER_COUNT).axes
-    (reach,) = axes.collections
+    reach, _ = axes.collections
     low, high = np.array([path[:, 1] for path in reach.get_segments()]).T
     np.testing.assert_allclose(low, PER_COUNT["lowest_error"])
     np.testing.assert_allclose(high, PER_COUNT["highest_error"])
