@@ -68,7 +68,9 @@ def showers(
     with themed(style) as theme:
         figure = Picture(theme, (WIDTH, 0.8 + 1.85 * len(cells)), layout="constrained")
         figure.suptitle(title or "")
-        grid = figure.subplots(len(cells), 2, squeeze=False, width_ratios=[5, 1])
+        grid = figure.subplots(
+            len(cells), 2, squeeze=False, sharex="col", width_ratios=[5, 1]
+        )
         for k, (side, front) in enumerate(grid):
             one = {name: values[k] for name, values in true.items()}
             other = {name: values[k] for name, values in answers.items()}
