@@ -281,7 +281,7 @@ def _set(description: str) -> str:
 def _one_line(panel: str) -> str:
     """Return the sentence inside tyro's framed complaint, with a suggestion."""
     lines = [line.strip(" │╭╮╰╯─\n") for line in panel.splitlines()[1:]]
-    sentence = " ".join(itertools.takewhile(bool, lines))
+    sentence = " ".join(itertools.takewhile(bool, lines)).removesuffix(".")
     choice = re.search(r"invalid choice '(.*?)'.*?Expected one of \((.*)\)", sentence)
     if choice:
         sentence += nearest(choice[1], re.findall(r"'([^']*)'", choice[2]))
