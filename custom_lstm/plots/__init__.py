@@ -32,10 +32,11 @@ from custom_lstm.plots.counts import counts
 from custom_lstm.plots.following import followed
 from custom_lstm.plots.history import curves
 from custom_lstm.plots.readout import readout
+from custom_lstm.plots.saliency import saliency
 from custom_lstm.plots.scores import positions
 from custom_lstm.plots.sequences import predictions
 from custom_lstm.plots.shapes import shapes
-from custom_lstm.plots.showers import saliency, showers
+from custom_lstm.plots.showers import showers
 from custom_lstm.plots.states import gates
 from custom_lstm.plots.style import save
 
