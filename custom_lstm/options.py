@@ -11,11 +11,8 @@ import contextlib
 import dataclasses
 import difflib
 import io
-import itertools
 import os
 import re
-import shutil
-import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -24,11 +21,11 @@ import tyro
 
 from custom_lstm.described import described, plain
 from custom_lstm.errors import UsageError
+from custom_lstm.tyro_text import colours_as_asked, filled, sentence
 
 Options = TypeVar("Options")
 MANY = 10**9
 """The upper end of a range that has none."""
-_WIDEST = 88
 
 
 def read_words(
@@ -60,20 +57,20 @@ def read_words(
         raise UsageError(f"{words[0]} must stand alone behind train.py")
     complaint, shown = io.StringIO(), described(default)
     try:
-        with contextlib.redirect_stderr(complaint):
+        with contextlib.redirect_stderr(complaint), colours_as_asked():
             options, unknown = tyro.cli(
                 type(shown),
                 args=list(words),
                 default=shown,
                 prog=prog,
-                description=_set(description),
+                description=filled(description),
                 return_unknown_args=True,
                 config=(tyro.conf.OmitArgPrefixes,),
             )
     except SystemExit as stop:
         if not stop.code:
             raise
-        raise UsageError(_one_line(complaint.getvalue())) from None
+        raise UsageError(_suggesting(sentence(complaint.getvalue()))) from None
     for word in unknown:
         raise UsageError(
             f"unknown option {word}{nearest(word, map(spelled, flat(default)))}"
@@ -267,22 +264,9 @@ def _can_be_typed(word: str) -> bool:
     return True
 
 
-def _set(description: str) -> str:
-    """Break the first paragraph into lines that fit the terminal.
-
-    Each begins with a space: tyro joins lines that begin with a letter.
-    """
-    width = min(shutil.get_terminal_size().columns, _WIDEST)
-    first, *others = description.split("\n\n")
-    filled = textwrap.fill(first, width, initial_indent=" ", subsequent_indent=" ")
-    return "\n\n".join([filled, *others])
-
-
-def _one_line(panel: str) -> str:
-    """Return the sentence inside tyro's framed complaint, with a suggestion."""
-    lines = [line.strip(" │╭╮╰╯─\n") for line in panel.splitlines()[1:]]
-    sentence = " ".join(itertools.takewhile(bool, lines))
-    choice = re.search(r"invalid choice '(.*?)'.*?Expected one of \((.*)\)", sentence)
+def _suggesting(complaint: str) -> str:
+    """Add the valid choice that was meant, if the complaint is of a choice."""
+    choice = re.search(r"invalid choice '(.*?)'.*?Expected one of \((.*)\)", complaint)
     if choice:
-        sentence += nearest(choice[1], re.findall(r"'([^']*)'", choice[2]))
-    return sentence
+        complaint += nearest(choice[1], re.findall(r"'([^']*)'", choice[2]))
+    return complaint

@@ -123,15 +123,22 @@ def test_the_options_are_those_of_the_command_line():
     assert f"\n{_options_table()}\n" in README
 
 
+LINKS = re.findall(r"\]\(((?!https?:)[^)]+)\)", README)
+ANCHORS = [
+    "#" + re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
+    for title in re.findall(r"^## (.*)$", README, re.MULTILINE)
+]
+
+
 def test_links_lead_somewhere():
-    links = re.findall(r"\]\(((?!https?:)[^)]+)\)", README)
-    headings = re.findall(r"^## (.*)$", README, re.MULTILINE)
-    anchors = {
-        "#" + re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
-        for title in headings
-    }
-    for link in links:
-        assert link in anchors or (ROOT / link).exists(), link
+    for link in LINKS:
+        assert link in ANCHORS or (ROOT / link).exists(), link
+
+
+def test_the_contents_follow_the_sections():
+    *sections, _cite = ANCHORS
+    contents = [link for link in LINKS if link.startswith("#")][: len(sections)]
+    assert contents == sections
 
 
 def test_one_version_everywhere():

@@ -1,6 +1,9 @@
 """A person at a terminal: help, tab completion, bars, colours, narrow windows."""
 
+import contextlib
 import os
+import pty
+import re
 import shutil
 import subprocess
 import sys
@@ -38,6 +41,53 @@ def test_help_fits_the_terminal(capsys, monkeypatch, task, columns):
     assert max(map(len, [line for line in lines if line not in listed])) <= columns
     assert "\x1b" not in text
     assert "default: None" not in text
+
+
+def _on_a_terminal(*words, **environment):
+    """The exit code, and what the command shows on a terminal with colours."""
+    terminal, end = pty.openpty()
+    plain = {k: v for k, v in os.environ.items() if k != "NO_COLOR"}
+    process = subprocess.Popen(
+        [sys.executable, TRAIN, *words],
+        stdout=end,
+        stderr=end,
+        env=plain | {"TERM": "xterm", "COLUMNS": "80", **environment},
+    )
+    os.close(end)
+    shown = b""
+    with contextlib.suppress(OSError):  # Linux's end of file
+        while part := os.read(terminal, 65536):
+            shown += part
+    os.close(terminal)
+    return process.wait(), shown.decode().replace("\r\n", "\n")
+
+
+@pytest.mark.parametrize("task", [[], ["showers"]])
+def test_no_color_is_respected_on_a_terminal(task):
+    code, coloured = _on_a_terminal(*task, "--help")
+    assert code == 0
+    assert "\x1b" in coloured
+    code, text = _on_a_terminal(*task, "--help", NO_COLOR="1")
+    assert code == 0
+    assert "\x1b" not in text
+    assert re.sub(r"\x1b\[[0-9;]*m", "", coloured) == text
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("--data digit", "did you mean digits?"),
+        ("--length x", "--length"),
+        ("--length", "Missing value for argument '--length'"),
+        ("showers --models lsmt", "did you mean lstm?"),
+    ],
+)
+def test_a_mistake_is_one_plain_line_on_a_terminal_too(words, said):
+    code, error = _on_a_terminal(*words.split())
+    assert code == 2
+    assert said in error
+    assert error.count("\n") == 1
+    assert not set(error) & set("\x1b│╭╰")
 
 
 def test_help_names_every_task_and_the_completion(capsys):

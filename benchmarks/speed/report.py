@@ -76,32 +76,20 @@ def _plain(found: dict) -> list[str]:
 
 def draw(found: dict, path: Path) -> None:
     """Draw the ratios of the layer and of the main job's step as bars."""
-    from matplotlib.figure import Figure
+    from custom_lstm import plots
 
-    panels = {
-        name: {o: row["times_ours"] for o, row in candidates.items()}
-        for name, candidates in {
-            **{k: v["candidates"] for k, v in found.get("layer", {}).items()},
-            **{f"main job, {k}": v for k, v in found.get("job", {}).items()},
-        }.items()
+    rows = {
+        name: result["candidates"] for name, result in found.get("layer", {}).items()
     }
-    if not panels:
-        return
-    columns = 2
-    rows = -(-len(panels) // columns)
-    figure = Figure(figsize=(12, 1.9 * rows), layout="constrained")
-    grid = figure.subplots(rows, columns, squeeze=False)
-    for axes in grid.flat[len(panels) :]:
-        axes.set_visible(False)
-    for axes, (title, ratios) in zip(grid.flat, panels.items(), strict=False):
-        names = list(ratios)[::-1]
-        values = [ratios[name] for name in names]
-        colours = ["#0072B2" if name == "ours" else "#999999" for name in names]
-        bars = axes.barh(names, values, color=colours)
-        axes.bar_label(bars, [f"{value:.2f}" for value in values], padding=3)
-        axes.axvline(1, color="black", linewidth=0.8)
-        axes.set_xlim(0, 1.15 * max(values))
-        axes.set_title(title, fontsize=11, loc="left")
-        axes.spines[["top", "right"]].set_visible(False)
-    figure.supxlabel("time, as a multiple of ours")
-    figure.savefig(path, dpi=110)
+    rows |= {f"main job, {name}": row for name, row in found.get("job", {}).items()}
+    panels = {
+        name: {other: _quartiles(row) for other, row in candidates.items()}
+        for name, candidates in rows.items()
+    }
+    if panels:
+        plots.save(plots.bars(panels), path)
+
+
+def _quartiles(row: dict) -> tuple[float, float, float]:
+    low, high = row["times_ours_quartiles"]
+    return low, row["times_ours"], high

@@ -18,26 +18,30 @@ tell apart, and no picture says anything by colour alone.
     shapes          what one sample becomes, layer by layer
     counts          how well ones were counted, for each number of them
     followed        sequences of numbers and what was said of each step
+    bars            how long each candidate of a benchmark takes beside ours
     save            writes a figure as PNG, whole or not at all
 
 Each takes `style="light"` or `style="dark"`, after the background it will stand on.
 None needs a display, and none leaves anything open behind it.
 """
 
+from custom_lstm.plots.bars import bars
 from custom_lstm.plots.comparison import gradient_norms, learning_curves
 from custom_lstm.plots.confusion import confusion
 from custom_lstm.plots.counts import counts
 from custom_lstm.plots.following import followed
 from custom_lstm.plots.history import curves
 from custom_lstm.plots.readout import readout
+from custom_lstm.plots.saliency import saliency
 from custom_lstm.plots.scores import positions
 from custom_lstm.plots.sequences import predictions
 from custom_lstm.plots.shapes import shapes
-from custom_lstm.plots.showers import saliency, showers
+from custom_lstm.plots.showers import showers
 from custom_lstm.plots.states import gates
 from custom_lstm.plots.style import save
 
 __all__ = [
+    "bars",
     "confusion",
     "counts",
     "curves",

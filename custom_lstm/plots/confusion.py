@@ -107,4 +107,6 @@ def _matrix(axes: Axes, counts: NDArray[np.int_], theme: Theme) -> None:
 
 
 def _frame(corner: tuple[float, float], theme: Theme) -> Rectangle:
-    return Rectangle(corner, 1, 1, fill=False, edgecolor=theme.wrong, linewidth=2)
+    frame = Rectangle(corner, 1, 1, fill=False, edgecolor=theme.wrong, linewidth=2)
+    frame.set_clip_on(False)
+    return frame

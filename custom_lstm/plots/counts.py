@@ -62,7 +62,7 @@ def counts(
         handles = [axes.get_legend_handles_labels() for axes in (errors, strings)]
         lines = [line for drawn, _ in handles for line in drawn]
         labels = [label for _, names in handles for label in names]
-        figure.legend(lines, labels, ncols=4, loc="outside lower center")
+        figure.legend(lines, labels, ncols=5, loc="outside lower center")
     return figure
 
 
@@ -82,20 +82,10 @@ def _errors(axes: Axes, columns: dict[str, NDArray[np.float64]], theme: Theme) -
     ones = np.arange(len(mean))
     axes.vlines(ones, low, high, color=theme.model, lw=4, label="lowest to highest")
     axes.plot(ones, mean, "o", color=theme.model, ms=7, label="mean")
-    for edge in (-HALF, HALF):
-        axes.axhline(edge, color=theme.muted, ls="--", lw=2)
+    edges = (-HALF, HALF)
+    axes.hlines(edges, -1, len(mean), theme.muted, ls="--", lw=2, label="wrong beyond")
     reach = max(0.6, 1.1 * np.nanmax(np.abs([low, high]), initial=0))
     axes.set_ylim(-reach, reach)
-    narrow = reach > 3 * HALF  # no room between the lines
-    axes.annotate(
-        "wrong beyond",
-        (len(mean) - 0.4, HALF),
-        (0, 4 if narrow else -4),
-        textcoords="offset points",
-        color=theme.muted,
-        ha="right",
-        va="bottom" if narrow else "top",
-    )
     axes.set_title("answer − ones")
 
 

@@ -5,7 +5,7 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from custom_lstm.plots.checks import shaped
-from custom_lstm.plots.lines import line
+from custom_lstm.plots.lines import against_truth, count_steps
 from custom_lstm.plots.style import WIDTH, Picture, themed
 
 
@@ -16,7 +16,7 @@ def followed(
     *,
     style: str = "light",
 ) -> Figure:
-    """Draw sequences, one panel each: what was to be said and what was, step by step.
+    """Draw sequences, one panel each: what is true and what was said, step by step.
 
     Args:
         targets: `(sequences, time)`, at most six sequences.
@@ -48,8 +48,8 @@ def followed(
         for axes in panels[len(true) :]:
             axes.remove()
         for axes, target, answer in zip(panels, true, said, strict=False):
-            line(axes, target, "to be said", theme.muted, "--", "s")
-            line(axes, answer, "said", theme.model, "-", "o")
+            against_truth(axes, target, answer, theme)
+            count_steps(axes, len(target))
             axes.set_xlabel("step")
             worst = np.abs(answer - target).max()
             axes.set_title(f"largest error {worst:.3f}")

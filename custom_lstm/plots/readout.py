@@ -1,7 +1,5 @@
 """The picture of what a cell state knows of the running total."""
 
-from typing import Any
-
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -9,6 +7,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
 from custom_lstm.plots.checks import shaped
+from custom_lstm.plots.lines import against_truth
 from custom_lstm.plots.style import WIDTH, Picture, Theme, themed
 
 _SHOWN = 4  # sequences drawn over time
@@ -100,10 +99,7 @@ def _over_time(
     axes: Axes, true: NDArray[np.float64], read: NDArray[np.float64], theme: Theme
 ) -> None:
     """Draw one sequence's totals, true and read, position by position."""
-    steps = 1 + np.arange(len(true))
-    look: dict[str, Any] = {"ms": 11, "mfc": "none", "mec": theme.muted, "mew": 2}
-    axes.plot(steps, true, "s--", color=theme.muted, label="true", **look)
-    axes.plot(steps, read, "o-", color=theme.model, label="read", ms=7)
+    against_truth(axes, true, read, theme, label="read")
     axes.margins(0.1)
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True, min_n_ticks=1))
     axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))

@@ -1,4 +1,4 @@
-"""Pictures of showers in a calorimeter, and of what a network looks at in them."""
+"""The picture of showers in a calorimeter."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,15 +7,14 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.patheffects import withStroke
 from numpy.typing import ArrayLike, NDArray
 
 from custom_lstm.plots.checks import shaped
-from custom_lstm.plots.lines import line, share
 from custom_lstm.plots.style import CROSS, SMALL, WIDTH, Picture, Theme, themed
 
-_VALUES = ("energy", "x", "y", "z", "kind")
-_LABELS = {"energy": "energy", "x": "$x$", "y": "$y$", "z": "$z$", "kind": "kind"}
+ANSWERS = ("energy", "x", "y", "z", "kind")
+"""What a network says of a shower."""
 
 
 def showers(
@@ -67,7 +66,9 @@ def showers(
     with themed(style) as theme:
         figure = Picture(theme, (WIDTH, 0.8 + 1.85 * len(cells)), layout="constrained")
         figure.suptitle(title or "")
-        grid = figure.subplots(len(cells), 2, squeeze=False, width_ratios=[5, 1])
+        grid = figure.subplots(
+            len(cells), 2, squeeze=False, sharex="col", width_ratios=[5, 1]
+        )
         for k, (side, front) in enumerate(grid):
             one = {name: values[k] for name, values in true.items()}
             other = {name: values[k] for name, values in answers.items()}
@@ -87,94 +88,17 @@ def showers(
     return figure
 
 
-def saliency(
-    slices: Mapping[str, ArrayLike],
-    kinds: Sequence[str],
-    title: str | None = None,
-    *,
-    style: str = "light",
-) -> Figure:
-    """Draw how much each answer of a network hangs on each slice.
-
-    Every line says what share of the whole a slice has; so does the grey area behind
-    it, for the energy that showers of this kind leave there.
-
-    Args:
-        slices: `deposit`, and any of `energy`, `x`, `y`, `z` and `kind`: for each kind
-            of shower and each slice, `(kinds, slices)`, none negative.
-        kinds: names of the kinds.
-        title: stands over the whole picture.
-        style: "light" or "dark".
-
-    Returns:
-        A figure: a row for each answer, a column for each kind.
-
-    Raises:
-        ValueError: if `deposit` or all answers are missing, a shape is another, or a
-            value is negative.
-
-    Example:
-        >>> flat = np.ones((2, 40))
-        >>> figure = saliency({"deposit": flat, "energy": flat}, ("a", "b"))
-        >>> [axes.get_title("left") for axes in figure.axes]
-        ['energy, a', 'energy, b']
-    """
-    shares = _shares(slices, len(kinds))
-    deposit = shares.pop("deposit")
-    steps = np.arange(deposit.shape[1] + 1) + 0.5
-    with themed(style) as theme:
-        figure = Picture(theme, (WIDTH, 1 + 1.75 * len(shares)), layout="constrained")
-        figure.suptitle(title or "")
-        grid = figure.subplots(
-            len(shares), len(kinds), squeeze=False, sharex=True, sharey="row"
-        )
-        for axes, (name, k) in zip(
-            grid.flat, ((n, k) for n in shares for k in range(len(kinds))), strict=True
-        ):
-            axes.stairs(
-                deposit[k], steps, fill=True, color=theme.grid, label="energy deposited"
-            )
-            line(axes, shares[name][k], "saliency", theme.model, "-", "o")
-            axes.set_title(f"{_LABELS[name]}, {kinds[k]}")
-            axes.set_ylim(bottom=0)
-            axes.yaxis.set_major_formatter(FuncFormatter(share))
-            axes.yaxis.set_major_locator(MaxNLocator(3))
-        for axes in grid[-1]:
-            axes.set_xlabel("slice")
-        grid[0, -1].legend(loc="upper right", fontsize=SMALL)
-    return figure
-
-
-def _shares(
-    slices: Mapping[str, ArrayLike], kinds: int
-) -> dict[str, NDArray[np.float64]]:
-    """Each as a share of its sum, `deposit` among them."""
-    names = [name for name in _VALUES if name in slices]
-    if "deposit" not in slices or not names:
-        raise ValueError(
-            f"slices must hold deposit and any of {', '.join(_VALUES)}; got "
-            f"{', '.join(map(repr, slices)) or 'nothing'}"
-        )
-    found = {}
-    for name in [*names, "deposit"]:
-        values = shaped(f"slices[{name!r}]", slices[name], (kinds, "slices"))
-        if not (values >= 0).all():
-            raise ValueError(f"slices[{name!r}] must not be negative or NaN")
-        found[name] = values / np.maximum(values.sum(1, keepdims=True), 1e-30)
-    return found
-
-
 def _values(
     name: str, values: Mapping[str, ArrayLike], count: int
 ) -> dict[str, NDArray[np.float64]]:
-    missing = [value for value in _VALUES if value not in values]
+    missing = [value for value in ANSWERS if value not in values]
     if missing:
         raise ValueError(
-            f"{name} must hold {', '.join(_VALUES)}; {missing[0]} is missing"
+            f"{name} must hold {', '.join(ANSWERS)}; {missing[0]} is missing"
         )
     return {
         value: shaped(f"{name}[{value!r}]", values[value], (count,)).astype(float)
-        for value in _VALUES
+        for value in ANSWERS
     }
 
 
@@ -215,6 +139,7 @@ def _marks(
         mfc="none",
         mec=theme.muted,
         mew=2.5,
+        path_effects=[withStroke(linewidth=5.5, foreground=theme.background)],
         clip_on=False,
         label="true",
     )

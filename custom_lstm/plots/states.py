@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from custom_lstm.plots import marks
 from custom_lstm.plots.checks import pictures, shaped, signed
+from custom_lstm.plots.lines import against_truth
 from custom_lstm.plots.page import Page
 from custom_lstm.plots.style import SMALL, Picture, Theme, themed
 
@@ -168,24 +169,10 @@ def _running_total(
     theme: Theme,
 ) -> None:
     """Draw the true and the predicted total over time, and cross the mistakes."""
-    steps = np.arange(len(true))
-    axes.plot(
-        steps,
-        true,
-        "s--",
-        color=theme.muted,
-        label="true",
-        ms=11,
-        mfc="none",
-        mec=theme.muted,
-        mew=2,
-    )
-    axes.plot(steps, said, "o-", color=theme.model, label="predicted", ms=8)
-    wrong = marks.wrong(true, said)
-    if wrong.any():
-        axes.plot(
-            steps[wrong], said[wrong], "X", color=theme.wrong, label="wrong", ms=13
-        )
+    against_truth(axes, true, said, theme, first=0)
+    wrong = np.flatnonzero(marks.wrong(true, said))
+    if wrong.size:
+        axes.plot(wrong, said[wrong], "X", color=theme.wrong, label="wrong", ms=13)
     axes.set_title("running total")
     axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.margins(y=0.15)

@@ -5,13 +5,6 @@ import numpy as np
 import pytest
 
 
-def pytest_configure(config):
-    # Keras 3.15's own variables still lack NumPy 2's `copy` argument.
-    config.addinivalue_line(
-        "filterwarnings", "ignore:__array__ implementation:DeprecationWarning"
-    )
-
-
 @pytest.fixture
 def rng():
     return np.random.default_rng(0)

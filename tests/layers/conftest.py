@@ -8,10 +8,6 @@ WORST = pytest.StashKey[dict]()
 
 
 def pytest_configure(config):
-    # Keras 3.15's own variables still lack NumPy 2's `copy` argument.
-    config.addinivalue_line(
-        "filterwarnings", "ignore:__array__ implementation:DeprecationWarning"
-    )
     config.stash[WORST] = {}
 
 

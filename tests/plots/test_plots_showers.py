@@ -47,6 +47,12 @@ def test_showers_are_whole(whole, style, count):
     whole(drawn(count, style=style))
 
 
+def test_showers_share_their_scales_though_an_answer_lies_outside():
+    said = values(4, z=np.array([-30.0, 5, 9, 12]))
+    for column in np.transpose(np.reshape(drawn(said=said).axes, (4, 2))):
+        assert len({axes.get_xlim() for axes in column}) == 1
+
+
 def test_truth_and_answers_stand_where_they_belong():
     truth = values(1, x=np.array([2.0]), y=np.array([-3.0]), z=np.array([20.0]))
     said = values(1, x=np.array([1.0]), y=np.array([-4.0]), z=np.array([25.0]))

@@ -166,7 +166,9 @@ def test_a_chart_leaves_out_runs_without_the_quantity(tmp_path, compare):
     (bare / "history.csv").write_text("epoch,mae\n1,2\n")
     assert "Learning curves" in compare(tmp_path, "--quantity", "mae")
     said = compare(bare, "--quantity", "val_loss")
-    assert "No chart: no run has a val_loss, only mae" in said
+    assert "No chart: no run has a val_loss, only mae\n" in said
+    said = compare(bare, "--quantity", "mea")
+    assert "No chart: no run has a mea, only mae; did you mean mae?" in said
 
 
 def test_an_impossible_history_is_said(tmp_path, compare):

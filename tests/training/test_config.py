@@ -40,7 +40,7 @@ def test_options_override_the_preset():
     ("words", "said"),
     [
         ("--lenght 3", "did you mean --length?"),
-        ("--data mnits", "did you mean mnist?"),
+        ("--data mnits", "'digits'); did you mean mnist?"),
         ("--head total", "did you mean totals?"),
         ("--preset bets", "did you mean best?"),
         ("--loop customm", "did you mean custom?"),

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from custom_lstm import plots
 from custom_lstm.errors import UserError
+from custom_lstm.options import nearest
 from custom_lstm.tasks.comparing.entries import Entry, read_all
 from custom_lstm.tasks.comparing.measures import MEASURES
 from custom_lstm.tasks.comparing.options import Options
@@ -56,9 +57,8 @@ def _draw(task: str, entries: Sequence[Entry], options: Options) -> None:
     }
     if not histories:
         known = dict.fromkeys(name for entry in entries for name in entry.history)
-        print(
-            f"\nNo chart: no run has a {quantity}, only {', '.join(known) or 'none'}\n"
-        )
+        only = f"only {', '.join(known) or 'none'}{nearest(quantity, known)}"
+        print(f"\nNo chart: no run has a {quantity}, {only}\n")
         return
     path = (options.charts or _common(options.folders)) / f"compare-{task}.png"
     try:
