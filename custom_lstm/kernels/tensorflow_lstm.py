@@ -54,19 +54,16 @@ def lstm_sequence(
     (TensorShape([2, 5, 4]), True)
     """
     forward, backward = _COMPILED if xla else (_forward_pass, _backward_pass)
-    # tapes need not record what they are given a gradient of; graphs cost nothing, and
-    # in them TensorFlow's forward mode reads every operation
-    unseen = tf.identity if tf.inside_function() else tf.stop_gradient
 
     @tf.custom_gradient
     def sequence(*inputs):
-        x, h, c, W, U, b = (unseen(tensor) for tensor in inputs)
+        x, h, c, W, U, b = (_unseen(tensor) for tensor in inputs)
         outputs, saved = forward(x, h, c, W, U, b, mask, unroll, shards)
 
         @tf.custom_gradient
         def gradient_of(*sources):
             above = sources[len(inputs) :]
-            dhs, dh, dc = (unseen(tensor) for tensor in above)
+            dhs, dh, dc = (_unseen(tensor) for tensor in above)
             found = backward(saved, W, U, dhs, dh, dc, unroll)
             return found, lambda *v: _second(inputs, above, v, mask, unroll, shards)
 
@@ -270,6 +267,19 @@ def _cut(tensor: Any, shards: int, axis: int = 0) -> list[Any]:
     size = tf.shape(tensor)[axis] if tensor.shape[axis] is None else tensor.shape[axis]
     sizes = [(size + k) // shards for k in range(shards)]
     return tf.split(tensor, sizes, axis, num=shards)
+
+
+def _unseen(tensor: Any) -> Any:
+    """Keep from tapes what they are given the gradient of.
+
+    In a graph, forward mode would take what is stopped for constant: it must raise.
+    """
+    if tf.inside_function():
+        tensor = tf.raw_ops.PreventGradient(
+            input=tensor,
+            message="there is no forward mode inside a tf.function: call it eagerly",
+        )
+    return tf.stop_gradient(tensor)
 
 
 @tf.function(autograph=False)
