@@ -20,8 +20,8 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from custom_lstm.errors import UserError
-from custom_lstm.files import DamagedFile, check_seal, replacing, seal
+from custom_lstm.errors import NotFinite, UserError
+from custom_lstm.files import DamagedFile, check_seal, replacing, seal, writing
 from custom_lstm.loading import load_model
 from custom_lstm.training.runs import RunFolder
 
@@ -77,6 +77,7 @@ def save_checkpoint(
     Raises:
         UserError: the disk is full or the folder not writable; the checkpoints that
             stood there still stand.
+        NotFinite: so do they if a number of the model or the optimizer is not finite.
     """
     steps = steps_done(model)
     groups = _variables(model)
@@ -84,10 +85,11 @@ def save_checkpoint(
         name: [keras.ops.convert_to_numpy(v) for v in group]
         for name, group in groups.items()
     }
+    _check_finite(steps, groups, arrays)
     arrays["metrics"] = state.metrics
     content = dataclasses.asdict(dataclasses.replace(state, metrics=[]))
     path = folder.checkpoint(steps)
-    try:
+    with writing(path):
         with replacing(path) as temporary:
             with zipfile.ZipFile(temporary, "w") as archive:
                 archive.writestr(zipfile.ZipInfo(_STATE), json.dumps(content))
@@ -96,11 +98,31 @@ def save_checkpoint(
                         part = zipfile.ZipInfo(f"{name}/{number:04}.npy")
                         archive.writestr(part, _as_npy(array))
             seal(temporary)
-        for old in folder.checkpoints()[KEPT:]:
-            old.unlink()
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror or error}") from error
+        _drop_others(folder, path)
     return path
+
+
+def _check_finite(steps, variables, arrays):
+    bad = [
+        variable.path
+        for name, group in variables.items()
+        for variable, array in zip(group, arrays[name], strict=True)
+        if not np.isfinite(array).all()
+    ]
+    if bad:
+        raise NotFinite(steps, f"not saved, for not finite: {', '.join(bad)}")
+
+
+def _drop_others(folder: RunFolder, last: Path) -> None:
+    """Keep a checkpoint and the one before it.
+
+    Any from a later step was damaged, or the run would have gone on from there.
+    """
+    paths = folder.checkpoints()
+    kept = paths[paths.index(last) :][:KEPT]
+    for path in paths:
+        if path not in kept:
+            path.unlink()
 
 
 def steps_done(model: keras.Model) -> int:
@@ -164,12 +186,9 @@ def save_model(path: Path, model: keras.Model) -> None:
     Raises:
         UserError: the disk is full or the folder not writable.
     """
-    try:
-        with replacing(path) as temporary:
-            model.save(temporary)
-            seal(temporary)
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror or error}") from error
+    with writing(path), replacing(path) as temporary:
+        model.save(temporary)
+        seal(temporary)
 
 
 def keep_model(folder: RunFolder, model: keras.Model) -> keras.Model:
@@ -183,12 +202,12 @@ def keep_model(folder: RunFolder, model: keras.Model) -> keras.Model:
         return model
     try:
         check_seal(folder.best)
-        with replacing(folder.model) as temporary:
-            shutil.copyfile(folder.best, temporary)
     except DamagedFile as error:
-        raise UserError(str(error)) from error
-    except OSError as error:
-        raise UserError(f"cannot write {folder.model}: {error.strerror}") from error
+        raise UserError(
+            f"{error}; without this file the run would keep its last weights"
+        ) from error
+    with writing(folder.model), replacing(folder.model) as temporary:
+        shutil.copyfile(folder.best, temporary)
     return load_model(folder.model)
 
 

@@ -19,7 +19,7 @@ from typing import Any
 import filelock
 
 from custom_lstm.errors import UsageError, UserError
-from custom_lstm.files import PARTIAL, replacing
+from custom_lstm.files import PARTIAL, replacing, writing
 
 LARGEST_JSON = 2**26
 """Bytes of JSON that are read at most: 64 MiB."""
@@ -92,11 +92,12 @@ class RunFolder:
         """Keep other processes from writing here, and clear what a killed one left.
 
         Raises:
-            UserError: another process has claimed it, or it cannot be written.
+            UserError: another process has claimed it, or it cannot be written, then or
+                while it is claimed.
         """
         lock = filelock.FileLock(self.path / ".lock", blocking=False)
         try:
-            with lock:
+            with writing(self.path), lock:
                 for left in self.path.rglob(f"{PARTIAL}*"):
                     left.unlink()
                 yield
@@ -191,8 +192,12 @@ class RunFolder:
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write `content` to `path`, whole or not at all."""
-    with replacing(path) as temporary:
+    """Write `content` to `path`, whole or not at all.
+
+    Raises:
+        UserError: the disk is full or the folder not writable.
+    """
+    with writing(path), replacing(path) as temporary:
         temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from custom_lstm.errors import UserError
-from custom_lstm.files import seal
+from custom_lstm.errors import NotFinite, UserError
+from custom_lstm.files import check_seal, seal
 from custom_lstm.training import callbacks
 from custom_lstm.training.checkpoints import TrainingState, restore, save_checkpoint
 from custom_lstm.training.keeping import Keeping
@@ -183,6 +183,34 @@ def test_a_signal_ends_the_validation_too(tmp_path, loop, monkeypatch):
     assert cut.checkpoints()[0].read_bytes() == whole.checkpoints()[0].read_bytes()
 
 
+class AskedAtAnUnluckyLine(Keeping):
+    """SIGTERM comes while the recorder makes up its mind whether to save."""
+
+    calls = 0
+
+    def due(self, steps, seconds):
+        type(self).calls += 1
+        if self.calls == self.at_call:
+            signal.raise_signal(signal.SIGTERM)
+        return False
+
+
+@pytest.mark.parametrize("call", [1, 2, 3, 4, 5, 6])
+def test_a_signal_while_it_is_decided_whether_to_save_loses_nothing(tmp_path, call):
+    whole = RunFolder.create(tmp_path, "whole")
+    train(model(), whole, TrainingState())
+    cut = RunFolder.create(tmp_path, "cut")
+    unlucky = type("", (AskedAtAnUnluckyLine,), {"at_call": call})()
+    with pytest.raises(Terminated, match="which is saved") as caught:
+        train(trained := model(), cut, TrainingState(), save=unlucky)
+    assert f"after step {trained.optimizer.iterations.numpy()}," in str(caught.value)
+    state = restore(cut, resumed := model())
+    assert int(resumed.optimizer.iterations) == int(trained.optimizer.iterations)
+    train(resumed, cut, state)
+    assert cut.checkpoints()[0].read_bytes() == whole.checkpoints()[0].read_bytes()
+    assert cut.history.read_text() == whole.history.read_text()
+
+
 @pytest.mark.parametrize(
     ("keeping", "saved"),
     [
@@ -236,6 +264,37 @@ def test_of_a_damaged_checkpoint_the_one_before_is_used(folder, capsys, damage):
     before.write_bytes(b"")
     with pytest.raises(UserError, match="all checkpoints .* are damaged"):
         restore(folder, model())
+
+
+def test_going_on_from_the_one_before_leaves_two_that_are_whole(folder):
+    train(model(), folder, TrainingState(), save=Keeping(save_steps=5))
+    last, before = folder.checkpoints()
+    last.write_bytes(last.read_bytes()[:-1])
+    state = restore(folder, resumed := model())
+    resumed.optimizer.iterations.assign_add(1)
+    save_checkpoint(folder, resumed, state)
+    assert folder.checkpoints()[1] == before
+    assert len(folder.checkpoints()) == 2
+    for path in folder.checkpoints():
+        check_seal(path)
+
+
+@pytest.mark.parametrize("spoilt", ["weights", "optimizer", "moving variance"])
+def test_no_checkpoint_holds_what_is_not_finite(folder, spoilt):
+    """Whatever the loop saw: on JAX it does not see the weights."""
+    train(trained := model(), folder, TrainingState())
+    before = [path.read_bytes() for path in folder.checkpoints()]
+    variable = {
+        "weights": trained.weights[0],
+        "optimizer": trained.optimizer.variables[-1],
+        "moving variance": trained.layers[1].moving_variance,
+    }[spoilt]
+    variable.assign(np.inf * np.ones(variable.shape))
+    trained.optimizer.iterations.assign(99)
+    said = f"^step 99: not saved, for not finite: {variable.path}"
+    with pytest.raises(NotFinite, match=said):
+        save_checkpoint(folder, trained, TrainingState())
+    assert [path.read_bytes() for path in folder.checkpoints()] == before
 
 
 def test_a_checkpoint_of_another_model_is_refused(folder):
