@@ -13,8 +13,8 @@ from custom_lstm.files import replacing, writing
 from custom_lstm.training.checkpoints import (
     TrainingState,
     bring_home,
+    save_best,
     save_checkpoint,
-    save_model,
     steps_done,
 )
 from custom_lstm.training.keeping import Keeping
@@ -28,7 +28,7 @@ class Recorder(keras.callbacks.Callback):
     """Keep history, checkpoints and the best model; stop when nothing gets better.
 
     A checkpoint is written at the end of a step, as often as `keeping` says, when a
-    signal asks to stop, and when the training ends; the best model when `val_loss`
+    signal asks to stop, and when the training ends; the best weights when `val_loss`
     is the lowest so far (`val_exact` moves in jumps). The history, in memory, in the
     checkpoint and in `history.csv`, gets a row for every whole epoch.
 
@@ -118,7 +118,7 @@ class Recorder(keras.callbacks.Callback):
         self.state.history.append(row)
         if row.get(MONITOR, math.inf) < self.state.best:
             self.state.best, self.state.best_epoch = row[MONITOR], epoch + 1
-            save_model(self.folder.best, self.model)
+            save_best(self.folder, self.model)
         if self.exhausted:
             self.model.stop_training = True
         self._save_or_stop()

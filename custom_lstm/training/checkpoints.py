@@ -10,7 +10,6 @@ import hashlib
 import io
 import json
 import re
-import shutil
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -22,7 +21,6 @@ from numpy.typing import NDArray
 
 from custom_lstm.errors import NotFinite, UserError
 from custom_lstm.files import DamagedFile, check_seal, replacing, seal, writing
-from custom_lstm.loading import load_model
 from custom_lstm.training.runs import RunFolder
 
 KEPT = 2
@@ -90,16 +88,21 @@ def save_checkpoint(
     content = dataclasses.asdict(dataclasses.replace(state, metrics=[]))
     path = folder.checkpoint(steps)
     with writing(path):
-        with replacing(path) as temporary:
-            with zipfile.ZipFile(temporary, "w") as archive:
-                archive.writestr(zipfile.ZipInfo(_STATE), json.dumps(content))
-                for name, group in arrays.items():
-                    for number, array in enumerate(group):
-                        part = zipfile.ZipInfo(f"{name}/{number:04}.npy")
-                        archive.writestr(part, _as_npy(array))
-            seal(temporary)
+        _write(path, arrays, {_STATE: json.dumps(content)})
         _drop_others(folder, path)
     return path
+
+
+def _write(path: Path, arrays: dict[str, list[NDArray]], texts: dict[str, str]) -> None:
+    with replacing(path) as temporary:
+        with zipfile.ZipFile(temporary, "w") as archive:
+            for name, text in texts.items():
+                archive.writestr(zipfile.ZipInfo(name), text)
+            for name, group in arrays.items():
+                for number, array in enumerate(group):
+                    part = zipfile.ZipInfo(f"{name}/{number:04}.npy")
+                    archive.writestr(part, _as_npy(array))
+        seal(temporary)
 
 
 def _check_finite(steps, variables, arrays):
@@ -180,6 +183,20 @@ def digest(model: keras.Model) -> str:
     return found.hexdigest()
 
 
+def save_best(folder: RunFolder, model: keras.Model) -> None:
+    """Write a model's weights as the best so far; see `keep_model`.
+
+    Not with `model.save`: of that, Keras 3.15 makes new variables every time (it looks
+    for what it knows of optimizers under another name than it wrote it), and TensorFlow
+    never forgets one.
+
+    Raises:
+        UserError: the disk is full or the folder not writable.
+    """
+    with writing(folder.best):
+        _write(folder.best, {"model": model.get_weights()}, {})
+
+
 def save_model(path: Path, model: keras.Model) -> None:
     """Write a `.keras` file that ends in the SHA-256 of its bytes.
 
@@ -192,23 +209,29 @@ def save_model(path: Path, model: keras.Model) -> None:
 
 
 def keep_model(folder: RunFolder, model: keras.Model) -> keras.Model:
-    """Write the best model, or else this one, to model.keras, and return it.
+    """Write the model with its best weights, or else its own, to model.keras.
+
+    Returns:
+        That model.
 
     Raises:
-        UserError: the best model is damaged, or the folder cannot be written.
+        UserError: the best weights are damaged, or the folder cannot be written.
     """
     if not folder.best.is_file():
         save_model(folder.model, model)
         return model
+    best = keras.models.model_from_json(model.to_json())
     try:
         check_seal(folder.best)
-    except DamagedFile as error:
+        with np.load(folder.best, allow_pickle=False) as arrays:
+            best.set_weights([arrays[name] for name in sorted(arrays.files)])
+    except _NO_CHECKPOINT as error:
         raise UserError(
-            f"{error}; without this file the run would keep its last weights"
+            f"{folder.best} cannot be used: {error}. Without this file the run would "
+            "keep its last weights"
         ) from error
-    with writing(folder.model), replacing(folder.model) as temporary:
-        shutil.copyfile(folder.best, temporary)
-    return load_model(folder.model)
+    save_model(folder.model, best)
+    return best
 
 
 def _variables(model: keras.Model) -> dict[str, list[Any]]:

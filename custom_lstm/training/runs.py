@@ -2,7 +2,7 @@
 
 config.json  history.csv  times.json  scores.json  model.keras
 curves.png   predictions.png  gates.png
-checkpoints/{step-00001234.npz,best.keras}   tensorboard/
+checkpoints/{step-00001234.npz,best.npz}   tensorboard/
 """
 
 import contextlib
@@ -151,8 +151,8 @@ class RunFolder:
 
     @property
     def best(self) -> Path:
-        """The model with the lowest validation loss so far."""
-        return self.path / "checkpoints" / "best.keras"
+        """The weights with the lowest validation loss so far."""
+        return self.path / "checkpoints" / "best.npz"
 
     @property
     def tensorboard(self) -> Path:
