@@ -83,7 +83,7 @@ def save_checkpoint(
         name: [keras.ops.convert_to_numpy(v) for v in group]
         for name, group in groups.items()
     }
-    _check_finite(steps, groups, arrays)
+    _check_finite(model, groups, arrays)
     arrays["metrics"] = state.metrics
     content = dataclasses.asdict(dataclasses.replace(state, metrics=[]))
     path = folder.checkpoint(steps)
@@ -105,15 +105,19 @@ def _write(path: Path, arrays: dict[str, list[NDArray]], texts: dict[str, str]) 
         seal(temporary)
 
 
-def _check_finite(steps, variables, arrays):
+def _check_finite(model, variables, arrays):
+    """Check all but metrics: a validation may come to an infinite loss."""
+    metrics = {id(variable) for variable in model.metrics_variables}
     bad = [
         variable.path
         for name, group in variables.items()
         for variable, array in zip(group, arrays[name], strict=True)
-        if not np.isfinite(array).all()
+        if not np.isfinite(array).all() and id(variable) not in metrics
     ]
     if bad:
-        raise NotFinite(steps, f"not saved, for not finite: {', '.join(bad)}")
+        raise NotFinite(
+            steps_done(model), f"not finite and not saved: {', '.join(bad)}"
+        )
 
 
 def _drop_others(folder: RunFolder, last: Path) -> None:

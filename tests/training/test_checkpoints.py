@@ -52,6 +52,13 @@ def test_going_on_from_the_one_before_leaves_two_that_are_whole(folder):
         check_seal(path)
 
 
+def test_a_validation_that_came_to_infinity_is_saved(folder):
+    train(trained := model(), folder, TrainingState())
+    trained.metrics_variables[0].assign(np.inf)
+    trained.optimizer.iterations.assign(99)
+    assert save_checkpoint(folder, trained, TrainingState()).is_file()
+
+
 @pytest.mark.parametrize("spoilt", ["weights", "optimizer", "moving variance"])
 def test_no_checkpoint_holds_what_is_not_finite(folder, spoilt):
     """Whatever the loop saw: on JAX it does not see the weights."""
@@ -64,7 +71,7 @@ def test_no_checkpoint_holds_what_is_not_finite(folder, spoilt):
     }[spoilt]
     variable.assign(np.inf * np.ones(variable.shape))
     trained.optimizer.iterations.assign(99)
-    said = f"^step 99: not saved, for not finite: {variable.path}"
+    said = f"^step 99: not finite and not saved: {variable.path}"
     with pytest.raises(NotFinite, match=said):
         save_checkpoint(folder, trained, TrainingState())
     assert [path.read_bytes() for path in folder.checkpoints()] == before
