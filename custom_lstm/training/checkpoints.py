@@ -221,9 +221,14 @@ def keep_model(folder: RunFolder, model: keras.Model) -> keras.Model:
     Raises:
         UserError: the best weights are damaged, or the folder cannot be written.
     """
-    if not folder.best.is_file():
-        save_model(folder.model, model)
-        return model
+    if folder.best.is_file():
+        model = _with_best(folder, model)
+    save_model(folder.model, model)
+    return model
+
+
+def _with_best(folder: RunFolder, model: keras.Model) -> keras.Model:
+    """Return such a model with the best weights."""
     best = keras.models.model_from_json(model.to_json())
     try:
         check_seal(folder.best)
@@ -234,7 +239,6 @@ def keep_model(folder: RunFolder, model: keras.Model) -> keras.Model:
             f"{folder.best} cannot be used: {error}. Without this file the run would "
             "keep its last weights"
         ) from error
-    save_model(folder.model, best)
     return best
 
 

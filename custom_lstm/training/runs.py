@@ -96,15 +96,18 @@ class RunFolder:
                 while it is claimed.
         """
         lock = filelock.FileLock(self.path / ".lock", blocking=False)
-        try:
-            with writing(self.path), lock:
+        with writing(self.path):
+            try:
+                held = lock.acquire()
+            except filelock.Timeout:
+                raise UserError(
+                    f"another process is at work on {self.path}; wait for it, or stop "
+                    "it"
+                ) from None
+            with held:
                 for left in self.path.rglob(f"{PARTIAL}*"):
                     left.unlink()
                 yield
-        except filelock.Timeout:
-            raise UserError(
-                f"another process is at work on {self.path}; wait for it, or stop it"
-            ) from None
 
     def part(self, name: str) -> "RunFolder":
         """Return the folder of one of several models of this run."""
