@@ -10,6 +10,21 @@ class UserError(Exception):
     exit_code = 1
 
 
+class NotFinite(UserError):
+    """In a training, the loss or a weight became infinite or not a number.
+
+    Args:
+        step: the number of the step.
+        what: is not finite.
+    """
+
+    def __init__(self, step: int, what: str) -> None:
+        super().__init__(
+            f"step {step}: {what}. The training ends here; a lower learning rate or "
+            "clipped gradients may help"
+        )
+
+
 class UsageError(UserError):
     """An option, or a combination of options, that cannot be meant."""
 

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from custom_lstm.errors import UserError
+
 PARTIAL = ".partial-"
 """How the name of a file begins that is not whole yet."""
 
@@ -54,6 +56,30 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+@contextlib.contextmanager
+def writing(path: str | os.PathLike) -> Iterator[None]:
+    """Say in one line if the body cannot write `path`.
+
+    Raises:
+        UserError: for any `OSError` but that of a reader of the output who has seen
+            enough.
+
+    Example:
+
+    >>> with writing("a.txt"):
+    ...     raise OSError(28, "No space left on device")
+    Traceback (most recent call last):
+    ...
+    custom_lstm.errors.UserError: cannot write a.txt: No space left on device
+    """
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror or error}") from error
+
+
 def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
@@ -63,7 +89,8 @@ def _umask() -> int:
 def _flush(path: Path) -> None:
     if path.is_dir() and os.name == "nt":  # Windows cannot open a folder
         return
-    handle = os.open(path, os.O_RDONLY)
+    # Windows flushes only what may be written, POSIX opens a folder only to be read.
+    handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
     try:
         os.fsync(handle)
     finally:

@@ -152,7 +152,12 @@ def restore(
     >>> restore(to_json(Config()), Config(), parse) == Config()
     True
     """
-    options = parse(to_words(content, default))
+    words = to_words(content, default)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            options = parse(words)
+    except SystemExit:
+        raise UsageError("one of the options asks for help, which none can") from None
     for name, value in to_json(options).items():
         if content[name] != value:
             raise UsageError(f"{spelled(name)} cannot be {content[name]!r:.80}")

@@ -23,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 PARTS = (
     "layer",
     "job",
+    "determinism",
     "pipeline",
     "time-distributed",
     "growth",
@@ -52,6 +53,11 @@ def run(part: str, short: bool) -> dict:
             return job.measure_pipeline(4, 40 if short else 400)
         lengths, runs = ((4,), 5) if short else ((4, 6), 30)
         return {f"length {n}": job.measure_step(n, runs) for n in lengths}
+    if part == "determinism":
+        import determinism
+
+        digits, runs = ("digits", 5) if short else ("mnist", 30)
+        return {digits: determinism.measure(digits, runs)}
     import growth
     import learning
 

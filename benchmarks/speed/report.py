@@ -1,5 +1,6 @@
 """What was measured, as text and as a picture."""
 
+from functools import partial
 from pathlib import Path
 
 from timing import geometric_mean
@@ -9,7 +10,12 @@ WIDTH = 34
 
 def text(part: str, found: dict) -> str:
     """Return the lines that a person reads."""
-    writer = {"layer": _layer, "job": _job, "time-distributed": _time_distributed}
+    writer = {
+        "layer": _layer,
+        "job": _job,
+        "determinism": partial(_job, what="20 steps, their data included"),
+        "time-distributed": _time_distributed,
+    }
     lines = writer.get(part, _plain)(found)
     return "\n".join([f"\n{part}", *lines])
 
@@ -48,10 +54,10 @@ def ratios_by_kind(found: dict) -> dict[str, dict[str, list[float]]]:
     return ratios
 
 
-def _job(found: dict) -> list[str]:
+def _job(found: dict, what: str = "64 sequences a step") -> list[str]:
     lines = []
     for name, candidates in found.items():
-        lines.append(f" {name}, 64 sequences a step")
+        lines.append(f" {name}, {what}")
         lines += [_candidate(other, row) for other, row in candidates.items()]
     return lines
 

@@ -8,13 +8,13 @@ from typing import SupportsFloat
 
 import keras
 
-from custom_lstm.errors import UserError
-from custom_lstm.files import replacing
+from custom_lstm.errors import NotFinite
+from custom_lstm.files import replacing, writing
 from custom_lstm.training.checkpoints import (
     TrainingState,
     bring_home,
+    save_best,
     save_checkpoint,
-    save_model,
     steps_done,
 )
 from custom_lstm.training.keeping import Keeping
@@ -28,7 +28,7 @@ class Recorder(keras.callbacks.Callback):
     """Keep history, checkpoints and the best model; stop when nothing gets better.
 
     A checkpoint is written at the end of a step, as often as `keeping` says, when a
-    signal asks to stop, and when the training ends; the best model when `val_loss`
+    signal asks to stop, and when the training ends; the best weights when `val_loss`
     is the lowest so far (`val_exact` moves in jumps). The history, in memory, in the
     checkpoint and in `history.csv`, gets a row for every whole epoch.
 
@@ -73,6 +73,7 @@ class Recorder(keras.callbacks.Callback):
         self._saved_at = time.monotonic()
         self._unsaved_steps = 0
         self._changed = False
+        self._in_epoch = False
         self._previous_batch = -1
 
     @property
@@ -96,15 +97,9 @@ class Recorder(keras.callbacks.Callback):
         self._changed = True
         self._unsaved_steps += batch - self._previous_batch
         self._previous_batch = batch
-        if batch + 1 == self.params["steps"]:
+        self._in_epoch = batch + 1 < self.params["steps"]
+        if not self._in_epoch:
             self.state.unfinished = {k: float(v) for k, v in (logs or {}).items()}
-        elif self._stopping.asked or self._due():
-            bring_home(self.model)
-            self.state.metrics = [
-                keras.ops.convert_to_numpy(variable)
-                for metric in self._metrics()
-                for variable in metric.variables
-            ]
         self._save_or_stop()
 
     def on_test_batch_end(self, batch, logs=None):
@@ -123,7 +118,7 @@ class Recorder(keras.callbacks.Callback):
         self.state.history.append(row)
         if row.get(MONITOR, math.inf) < self.state.best:
             self.state.best, self.state.best_epoch = row[MONITOR], epoch + 1
-            save_model(self.folder.best, self.model)
+            save_best(self.folder, self.model)
         if self.exhausted:
             self.model.stop_training = True
         self._save_or_stop()
@@ -138,30 +133,34 @@ class Recorder(keras.callbacks.Callback):
         rows = self.state.history
         if not rows:
             return
-        try:
-            with (
-                replacing(self.folder.history) as temporary,
-                temporary.open("w", newline="", encoding="utf-8") as file,
-            ):
-                writer = csv.DictWriter(file, fieldnames=list(rows[0]))
-                writer.writeheader()
-                writer.writerows(rows)
-        except OSError as error:
-            raise UserError(
-                f"cannot write {self.folder.history}: {error.strerror or error}"
-            ) from error
+        with (
+            writing(self.folder.history),
+            replacing(self.folder.history) as temporary,
+            temporary.open("w", newline="", encoding="utf-8") as file,
+        ):
+            writer = csv.DictWriter(file, fieldnames=list(rows[0]))
+            writer.writeheader()
+            writer.writerows(rows)
 
     def _due(self) -> bool:
         return self._keeping.due(self._unsaved_steps, time.monotonic() - self._saved_at)
 
     def _save_or_stop(self):
-        if self._stopping.asked or self._due():
+        stop = self._stopping.asked is not None  # once: a signal can come at any line
+        if stop or self._due():
             self._save()
-        if self._stopping.asked:
+        if stop:
             raise Stopped
 
     def _save(self):
         began = time.monotonic()
+        if self._in_epoch:
+            bring_home(self.model)
+            self.state.metrics = [
+                keras.ops.convert_to_numpy(variable)
+                for metric in self._metrics()
+                for variable in metric.variables
+            ]
         save_checkpoint(self.folder, self.model, self.state)
         self.state.metrics = []
         self.write_history()
@@ -170,16 +169,13 @@ class Recorder(keras.callbacks.Callback):
         self.seconds += self._saved_at - began
 
 
-class NotFinite(UserError):
-    """The loss or a weight became infinite or not a number."""
-
-
 class FiniteCheck(keras.callbacks.Callback):
     """Stop at the first step after which the loss or a weight is not finite.
 
     A gradient that is not finite makes its weights so in the same step, whichever
     the optimizer. The check costs a sum over all weights; on JAX, whose weights are
-    out of reach within an epoch, it looks at the loss alone.
+    out of reach within an epoch, it looks at the loss alone. `save_checkpoint` looks
+    at every number.
 
     Raises:
         NotFinite: (while training) names the step and what is not finite. It comes
@@ -210,10 +206,7 @@ class FiniteCheck(keras.callbacks.Callback):
                 self._stop(f"a gradient was not finite: it spoiled {', '.join(bad)}")
 
     def _stop(self, what: str) -> None:
-        raise NotFinite(
-            f"step {steps_done(self.model)}: {what}. The training ends "
-            "here; a lower learning rate or clipped gradients may help"
-        )
+        raise NotFinite(steps_done(self.model), what)
 
 
 def _compiled_sum(variables):

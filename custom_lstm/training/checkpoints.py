@@ -19,9 +19,8 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from custom_lstm.errors import UserError
-from custom_lstm.files import DamagedFile, check_seal, replacing, seal
-from custom_lstm.loading import load_model
+from custom_lstm.errors import NotFinite, UserError
+from custom_lstm.files import DamagedFile, check_seal, replacing, seal, writing
 from custom_lstm.training.runs import RunFolder
 
 KEPT = 2
@@ -76,6 +75,7 @@ def save_checkpoint(
     Raises:
         UserError: the disk is full or the folder not writable; the checkpoints that
             stood there still stand.
+        NotFinite: so do they if a number of the model or the optimizer is not finite.
     """
     steps = steps_done(model)
     groups = _variables(model)
@@ -83,23 +83,53 @@ def save_checkpoint(
         name: [keras.ops.convert_to_numpy(v) for v in group]
         for name, group in groups.items()
     }
+    _check_finite(model, groups, arrays)
     arrays["metrics"] = state.metrics
     content = dataclasses.asdict(dataclasses.replace(state, metrics=[]))
     path = folder.checkpoint(steps)
-    try:
-        with replacing(path) as temporary:
-            with zipfile.ZipFile(temporary, "w") as archive:
-                archive.writestr(zipfile.ZipInfo(_STATE), json.dumps(content))
-                for name, group in arrays.items():
-                    for number, array in enumerate(group):
-                        part = zipfile.ZipInfo(f"{name}/{number:04}.npy")
-                        archive.writestr(part, _as_npy(array))
-            seal(temporary)
-        for old in folder.checkpoints()[KEPT:]:
-            old.unlink()
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror or error}") from error
+    with writing(path):
+        _write(path, arrays, {_STATE: json.dumps(content)})
+        _drop_others(folder, path)
     return path
+
+
+def _write(path: Path, arrays: dict[str, list[NDArray]], texts: dict[str, str]) -> None:
+    with replacing(path) as temporary:
+        with zipfile.ZipFile(temporary, "w") as archive:
+            for name, text in texts.items():
+                archive.writestr(zipfile.ZipInfo(name), text)
+            for name, group in arrays.items():
+                for number, array in enumerate(group):
+                    part = zipfile.ZipInfo(f"{name}/{number:04}.npy")
+                    archive.writestr(part, _as_npy(array))
+        seal(temporary)
+
+
+def _check_finite(model, variables, arrays):
+    """Check all but metrics: a validation may come to an infinite loss."""
+    metrics = {id(variable) for variable in model.metrics_variables}
+    bad = [
+        variable.path
+        for name, group in variables.items()
+        for variable, array in zip(group, arrays[name], strict=True)
+        if not np.isfinite(array).all() and id(variable) not in metrics
+    ]
+    if bad:
+        raise NotFinite(
+            steps_done(model), f"not finite and not saved: {', '.join(bad)}"
+        )
+
+
+def _drop_others(folder: RunFolder, last: Path) -> None:
+    """Keep a checkpoint and the one before it.
+
+    Any from a later step was damaged, or the run would have gone on from there.
+    """
+    paths = folder.checkpoints()
+    kept = paths[paths.index(last) :][:KEPT]
+    for path in paths:
+        if path not in kept:
+            path.unlink()
 
 
 def steps_done(model: keras.Model) -> int:
@@ -157,18 +187,29 @@ def digest(model: keras.Model) -> str:
     return found.hexdigest()
 
 
+def save_best(folder: RunFolder, model: keras.Model) -> None:
+    """Write a model's weights as the best so far; see `keep_model`.
+
+    Not with `model.save`: of that, Keras 3.15 makes new variables every time (it looks
+    for what it knows of optimizers under another name than it wrote it), and TensorFlow
+    never forgets one.
+
+    Raises:
+        UserError: the disk is full or the folder not writable.
+    """
+    with writing(folder.best):
+        _write(folder.best, {"model": model.get_weights()}, {})
+
+
 def save_model(path: Path, model: keras.Model) -> None:
     """Write a `.keras` file that ends in the SHA-256 of its bytes.
 
     Raises:
         UserError: the disk is full or the folder not writable.
     """
-    try:
-        with replacing(path) as temporary:
-            model.save(temporary)
-            seal(temporary)
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror or error}") from error
+    with writing(path), replacing(path) as temporary:
+        model.save(temporary)
+        seal(temporary)
 
 
 def keep_model(
@@ -176,25 +217,39 @@ def keep_model(
     model: keras.Model,
     finished: Callable[[keras.Model], keras.Model] = lambda model: model,
 ) -> keras.Model:
-    """Write the best model, or else this one, to model.keras, and return it.
+    """Write the model with its best weights, or else its own, to model.keras.
 
     Args:
         folder: of a run.
         model: as the last step left it.
         finished: makes of a trained model the one to keep.
 
+    Returns:
+        The model that was kept.
+
     Raises:
-        UserError: the best model is damaged, or the folder cannot be written.
+        UserError: the best weights are damaged, or the folder cannot be written.
     """
     if folder.best.is_file():
-        try:
-            check_seal(folder.best)
-        except DamagedFile as error:
-            raise UserError(str(error)) from error
-        model = load_model(folder.best)
+        model = _with_best(folder, model)
     model = finished(model)
     save_model(folder.model, model)
     return model
+
+
+def _with_best(folder: RunFolder, model: keras.Model) -> keras.Model:
+    """Return such a model with the best weights."""
+    best = keras.models.model_from_json(model.to_json())
+    try:
+        check_seal(folder.best)
+        with np.load(folder.best, allow_pickle=False) as arrays:
+            best.set_weights([arrays[name] for name in sorted(arrays.files)])
+    except _NO_CHECKPOINT as error:
+        raise UserError(
+            f"{folder.best} cannot be used: {error}. Without this file the run would "
+            "keep its last weights"
+        ) from error
+    return best
 
 
 def _variables(model: keras.Model) -> dict[str, list[Any]]:

@@ -48,10 +48,7 @@ def timed(folder: RunFolder) -> Iterator[None]:
     before = read_seconds(folder)
     began = time.monotonic()
     yield
-    try:
-        write_json(folder.times, {_SECONDS: [*before, time.monotonic() - began]})
-    except OSError as error:
-        raise UserError(f"cannot write {folder.times}: {error.strerror}") from error
+    write_json(folder.times, {_SECONDS: [*before, time.monotonic() - began]})
 
 
 def read_seconds(folder: RunFolder) -> list[float]:

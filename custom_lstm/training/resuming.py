@@ -6,7 +6,8 @@ from typing import Any
 
 import keras
 
-from custom_lstm.training.callbacks import FiniteCheck, NotFinite, Recorder
+from custom_lstm.errors import NotFinite
+from custom_lstm.training.callbacks import FiniteCheck, Recorder
 from custom_lstm.training.checkpoints import TrainingState, digest, steps_done
 from custom_lstm.training.history import timed
 from custom_lstm.training.keeping import Keeping

@@ -2,7 +2,7 @@
 
 config.json  history.csv  times.json  scores.json  model.keras
 curves.png   predictions.png  gates.png
-checkpoints/{step-00001234.npz,best.keras}   tensorboard/
+checkpoints/{step-00001234.npz,best.npz}   tensorboard/
 """
 
 import contextlib
@@ -19,7 +19,7 @@ from typing import Any
 import filelock
 
 from custom_lstm.errors import UsageError, UserError
-from custom_lstm.files import PARTIAL, replacing
+from custom_lstm.files import PARTIAL, replacing, writing
 
 LARGEST_JSON = 2**26
 """Bytes of JSON that are read at most: 64 MiB."""
@@ -92,18 +92,22 @@ class RunFolder:
         """Keep other processes from writing here, and clear what a killed one left.
 
         Raises:
-            UserError: another process has claimed it, or it cannot be written.
+            UserError: another process has claimed it, or it cannot be written, then or
+                while it is claimed.
         """
         lock = filelock.FileLock(self.path / ".lock", blocking=False)
-        try:
-            with lock:
+        with writing(self.path):
+            try:
+                held = lock.acquire()
+            except filelock.Timeout:
+                raise UserError(
+                    f"another process is at work on {self.path}; wait for it, or stop "
+                    "it"
+                ) from None
+            with held:
                 for left in self.path.rglob(f"{PARTIAL}*"):
                     left.unlink()
                 yield
-        except filelock.Timeout:
-            raise UserError(
-                f"another process is at work on {self.path}; wait for it, or stop it"
-            ) from None
 
     def part(self, name: str) -> "RunFolder":
         """Return the folder of one of several models of this run."""
@@ -150,8 +154,8 @@ class RunFolder:
 
     @property
     def best(self) -> Path:
-        """The model with the lowest validation loss so far."""
-        return self.path / "checkpoints" / "best.keras"
+        """The weights with the lowest validation loss so far."""
+        return self.path / "checkpoints" / "best.npz"
 
     @property
     def tensorboard(self) -> Path:
@@ -191,8 +195,12 @@ class RunFolder:
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write `content` to `path`, whole or not at all."""
-    with replacing(path) as temporary:
+    """Write `content` to `path`, whole or not at all.
+
+    Raises:
+        UserError: the disk is full or the folder not writable.
+    """
+    with writing(path), replacing(path) as temporary:
         temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 

@@ -1,5 +1,7 @@
 """Ctrl-C and SIGTERM: asked politely, a training ends after the step in hand."""
 
+import contextlib
+import os
 import signal
 import threading
 from collections.abc import Callable
@@ -7,6 +9,8 @@ from types import FrameType
 from typing import Any
 
 from custom_lstm.errors import UserError
+
+_SAID = b"\nstopping after this step; press Ctrl-C again to drop everything\n"
 
 
 class Stopped(Exception):
@@ -72,4 +76,5 @@ class Stopping:
             self.asked = self._here
         if self._here is signal.SIGINT:
             signal.signal(signal.SIGINT, self._former[signal.SIGINT])
-            print("\nstopping after this step; press Ctrl-C again to drop everything")
+            with contextlib.suppress(OSError):  # `print` must not interrupt itself
+                os.write(2, _SAID)

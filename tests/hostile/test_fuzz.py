@@ -1,8 +1,14 @@
 """The short form of `fuzz.py`: nothing but the reader's one refusal gets out."""
 
+import json
+
 import fuzz
 import fuzz_inputs
 import pytest
+
+from custom_lstm.errors import UserError
+from custom_lstm.options import to_json
+from custom_lstm.tasks.walk_through import options as walk_through
 
 EXAMPLES = 200
 
@@ -24,6 +30,15 @@ def test_what_is_spoilt_was_good_before(name, tmp_path):
     }
     for content in originals[name]:
         fuzz.TARGETS[name].read(content, tmp_path)
+
+
+def test_a_value_that_asks_for_help_is_refused(tmp_path, capsys):
+    """tyro takes a switch's value for an option of its own."""
+    options = {**to_json(walk_through.Options()), "deterministic": "--help"}
+    content = json.dumps({"task": "walk-through", "options": options}).encode()
+    with pytest.raises(UserError):
+        fuzz.read_config(content, tmp_path)
+    assert capsys.readouterr().out == ""
 
 
 def test_an_exception_that_is_no_refusal_is_counted(capsys):

@@ -1,32 +1,9 @@
 """The same small run, kept by Keras's ModelCheckpoint and BackupAndRestore."""
 
-import dataclasses
 from pathlib import Path
 
 import numpy as np
 import processes
-
-
-@dataclasses.dataclass
-class _Saves:
-    """Says when a callback begins to write."""
-
-    saving: object
-
-    def watch(self, callback):
-        """Announce each of the callback's saves."""
-        for name in ("_save_model", "on_train_batch_end"):
-            save = getattr(callback, name, None)
-            if save is None:
-                continue
-
-            def announced(*args, save=save, **kwargs):
-                self.saving.release()
-                return save(*args, **kwargs)
-
-            setattr(callback, name, announced)
-            break
-        return callback
 
 
 def run(folder: Path, log: Path, words: list[str]) -> processes.Process:
@@ -37,13 +14,13 @@ def run(folder: Path, log: Path, words: list[str]) -> processes.Process:
 
 class _Run(processes.Process):
     @staticmethod
-    def job(saving, words, log, before):
+    def job(saving, seen, words, log, before):
         """Train in the folder that the first word names."""
         processes.write_to(log)
-        _train(Path(words[0]), words[1:], _Saves(saving))
+        _train(Path(words[0]), words[1:], saving, seen)
 
 
-def _train(folder: Path, words: list[str], saves: _Saves) -> None:
+def _train(folder: Path, words: list[str], saving, seen) -> None:
     import keras
 
     from custom_lstm import data
@@ -68,12 +45,14 @@ def _train(folder: Path, words: list[str], saves: _Saves) -> None:
         keras.callbacks.ModelCheckpoint(folder / "last.keras", **every),
         keras.callbacks.BackupAndRestore(folder / "backup", **every),
     ]
+    for call in calls:
+        call._save_model = processes.watched(call._save_model, saving, seen)
     model.fit(
         batches,
         shuffle=False,
         epochs=epochs,
         steps_per_epoch=steps,
-        callbacks=[saves.watch(calls[0]), calls[1]],
+        callbacks=calls,
     )
     np.savez(folder / "weights.npz", *model.get_weights())
 

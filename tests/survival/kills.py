@@ -5,14 +5,15 @@
 
 A run counts as survived if it goes on after every kill and its last checkpoint is, byte
 for byte, that of a run left alone: weights, optimizer, seed generators and history, so
-no digit was repeated or left out.
+no digit was repeated or left out. So must be the history and the weights that it kept
+as its best. Whether a kill came inside a save, the dead process's memory says.
 """
 
 import argparse
 import math
 import os
 import tempfile
-import time
+import zipfile
 from collections import Counter
 from pathlib import Path
 
@@ -22,34 +23,50 @@ import numpy as np  # noqa: E402
 import processes  # noqa: E402
 
 LOOPS = ("fit", "custom")
-SAVE_SECONDS = 0.03
+TOO_LATE, IN_SAVE = processes.TOO_LATE, processes.IN_SAVE
 
 
 def survive(work: Path, runs: int, kills: int, seed: int, epochs: int) -> Counter:
     """Kill `runs` runs `kills` times in all; count what became of them."""
-    rng = np.random.default_rng(seed)
+    rng, log = np.random.default_rng(seed), work / "log"
     expected, seconds = {}, {}
     for loop in LOOPS[:runs]:
         words = _words(loop, epochs)
-        seconds[loop] = processes.seconds_to_save(words, work / "log", work / "first")
-        alone = processes.run_to_the_end(work / f"alone-{loop}", work / "log", words)
-        expected[loop] = processes.last_checkpoint(alone)
+        seconds[loop] = processes.seconds_to_save(words, log, work / f"first-{loop}")
+        alone = processes.run_to_the_end(work / f"alone-{loop}", log, words)
+        expected[loop] = _outcome(alone)
     counts: Counter = Counter()
     for number in range(runs):
         loop, folder = LOOPS[number % 2], work / f"run-{number}"
-        for kill in range(kills // runs):
-            saving = bool(kill % 2)
-            longest = SAVE_SECONDS if saving else seconds[loop]
-            how = {"saving": saving, "words": _words(loop, epochs)}
-            killed = processes.kill_once(folder, work / "log", rng, longest, **how)
-            counts["kills inside a save" if saving else "kills at any moment"] += killed
-            counts["came too late, the run had ended"] += not killed
         words = _words(loop, epochs)
-        run = processes.run_to_the_end(folder, work / "log", words)
-        same = processes.last_checkpoint(run) == expected[loop]
+
+        def kill(longest, folder=folder, words=words):
+            return processes.kill_once(folder, log, rng, longest, words=words)
+
+        counts += _kill(kill, kills // runs, seconds[loop])
+        run = processes.run_to_the_end(folder, log, words)
+        same = _outcome(run) == expected[loop]
         counts["runs that came out identical"] += same
         counts["runs that came out otherwise"] += not same
         print(f"run {number + 1} of {runs}: {dict(counts)}", flush=True)
+    return counts
+
+
+def _kill(kill, times: int, seconds: float) -> Counter:
+    """Kill a run so often, and on until half of them were inside a save.
+
+    Args:
+        kill: given the longest time to wait, or None for a save, says where it was.
+        times: at least.
+        seconds: in which a run has made its first saves.
+    """
+    counts: Counter = Counter()
+    while counts.total() < times or counts[f"kills {IN_SAVE}"] < times // 2:
+        missing = counts[f"kills {IN_SAVE}"] < times // 2
+        where = kill(None if missing else seconds)
+        if where == TOO_LATE:
+            break
+        counts[f"kills {where}"] += 1
     return counts
 
 
@@ -59,33 +76,33 @@ def _words(loop, epochs):
     return words
 
 
+def _outcome(run):
+    """All that must be equal, bytes for bytes: the last checkpoint, with weights,
+    optimizer, seed generators and history, and what was kept as the best."""
+    with zipfile.ZipFile(run.model) as model:
+        best = model.read("model.weights.h5")
+    return processes.last_checkpoint(run), best, run.history.read_bytes()
+
+
 def survive_keras(work: Path, runs: int, kills: int, seed: int, epochs: int) -> Counter:
     """The same job, but with ModelCheckpoint and BackupAndRestore."""
     import keras_callbacks
 
-    rng = np.random.default_rng(seed)
+    rng, log = np.random.default_rng(seed), work / "log"
     words = _words("fit", epochs)
-    keras_callbacks.run(work / "alone", work / "log", words).wait()
+    keras_callbacks.run(work / "alone", log, words).wait()
     expected = keras_callbacks.weights(work / "alone")
-    seconds = processes.seconds_to_save(words, work / "log", work / "first")
+    seconds = processes.seconds_to_save(words, log, work / "first")
     counts: Counter = Counter()
     for number in range(runs):
         folder = work / f"run-{number}"
-        for kill in range(kills // runs):
-            saving = bool(kill % 2)
-            process = keras_callbacks.run(folder, work / "log", words)
-            if saving:
-                process.wait_for_saves(rng.integers(1, 5))
-            time.sleep(rng.uniform(0, 0.1 if saving else seconds))
-            killed = process.alive()
-            process.signal(9)
-            code = process.wait()
-            counts["kills inside a save" if saving else "kills at any moment"] += killed
-            if code not in (0, -9):
-                counts["starts that failed after a kill"] += 1
-                break
-        code = keras_callbacks.run(folder, work / "log", words).wait()
-        if code:
+
+        def kill(longest, folder=folder):
+            process = keras_callbacks.run(folder, log, words)
+            return processes.kill(process, rng, longest)
+
+        counts += _kill(kill, kills // runs, seconds)
+        if keras_callbacks.run(folder, log, words).wait():
             counts["runs that cannot resume"] += 1
         else:
             found = keras_callbacks.weights(folder)
@@ -100,7 +117,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=20)
     parser.add_argument("--kills", type=int, default=200, help="in all runs together")
-    parser.add_argument("--epochs", type=int, default=30, help="9 steps each")
+    parser.add_argument("--epochs", type=int, default=24, help="9 steps each")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--keras", action="store_true", help="Keras's own callbacks")
     options = parser.parse_args()

@@ -41,19 +41,21 @@ class Process:
 
     Attributes:
         saving: a semaphore released whenever a checkpoint is begun.
+        seen: what the process has come to, readable when it is dead: how many steps
+            it began; whether it is inside a save; microseconds of its last save.
     """
 
     def __init__(self, words, log: Path, before=None):
-        self.saving = _CLEAN.Semaphore(0)
-        what = (self.saving, list(words), log, before)
+        self.saving, self.seen = _CLEAN.Semaphore(0), _CLEAN.RawArray("q", 3)
+        what = (self.saving, self.seen, list(words), log, before)
         self._process = _CLEAN.Process(target=self.job, args=what)
         self._process.start()
 
     @staticmethod
-    def job(saving, words, log, before):
+    def job(saving, seen, words, log, before):
         """What the process does."""
         write_to(log)
-        _announce_saves(saving)
+        _announce(saving, seen)
         if before is not None:
             before()
         sys.exit(command.main(words))
@@ -61,6 +63,14 @@ class Process:
     @property
     def pid(self):
         return self._process.pid
+
+    @property
+    def steps_begun(self):
+        return self.seen[0]
+
+    @property
+    def in_save(self):
+        return bool(self.seen[1])
 
     def alive(self):
         return self._process.is_alive()
@@ -91,16 +101,29 @@ def only_run(runs: Path):
     return RunFolder(found[0]) if found else None
 
 
-def _announce_saves(saving):
+def _announce(saving, seen):
     from custom_lstm.training import callbacks
 
     save = callbacks.save_checkpoint
 
-    def announced(*content):
-        saving.release()
-        return save(*content)
+    def counted(recorder, batch, logs=None):
+        seen[0] += 1
 
-    callbacks.save_checkpoint = announced
+    callbacks.save_checkpoint = watched(save, saving, seen)
+    callbacks.Recorder.on_train_batch_begin = counted
+
+
+def watched(save, saving, seen):
+    """A function that saves, and says when it begins and whether it is at it."""
+
+    def announced(*args, **kwargs):
+        began, seen[1] = time.monotonic(), True
+        saving.release()
+        saved = save(*args, **kwargs)
+        seen[1], seen[2] = False, int(1e6 * (time.monotonic() - began))
+        return saved
+
+    return announced
 
 
 def words_for(runs: Path, words=SMALL, task=()):
@@ -135,20 +158,28 @@ def seconds_to_save(words, log: Path, runs: Path) -> float:
     return time.monotonic() - began
 
 
-def kill_once(runs: Path, log: Path, rng, longest: float, *, saving: bool, **how):
-    """Begin or go on, and kill at a random moment; return whether it was killed.
+TOO_LATE, IN_SAVE, ELSEWHERE = "too late: it had ended", "inside a save", "elsewhere"
+
+
+def kill_once(runs: Path, log: Path, rng, longest: float | None = None, **how):
+    """Begin or go on, and kill at a random moment; return where it was then.
 
     Args:
-        longest: seconds within which the moment lies; of a save, if `saving`.
-        saving: kill inside a save, not at any moment.
+        longest: seconds within which the moment lies; None for one inside a save.
     """
     process = Process(words_for(runs, **how), log)
-    if saving:
-        process.wait_for_saves(rng.integers(1, 5))
+    where = kill(process, rng, longest)
+    assert process.wait() in (0, -signal.SIGKILL), log.read_text()
+    return where
+
+
+def kill(process, rng, longest: float | None) -> str:
+    """Kill at a random moment; see `kill_once`."""
+    if longest is None:
+        process.wait_for_saves(rng.integers(2, 5))
+        longest = 1e-6 * process.seen[2]  # as the save before it took
     time.sleep(rng.uniform(0, longest))
-    killed = process.alive()
     process.signal(signal.SIGKILL)
-    code = process.wait()
-    assert code == -signal.SIGKILL or not killed or code == 0, log.read_text()
-    assert code in (0, -signal.SIGKILL), log.read_text()
-    return code == -signal.SIGKILL
+    if process.wait() != -signal.SIGKILL:
+        return TOO_LATE
+    return IN_SAVE if process.in_save else ELSEWHERE

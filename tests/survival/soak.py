@@ -25,7 +25,7 @@ def soak(work: Path, first: int, last: int, loop: str = "fit") -> dict[str, floa
         `memory`: by what share the resident memory grew; `open files`: by how many;
         `steps`: at the second look.
     """
-    words = [*processes.SMALL, "--loop", loop, "--save-steps", "10"]
+    words = [*processes.SMALL, "--loop", loop, "--save-steps", "10", "--tensorboard"]
     words[words.index("--epochs") + 1] = str(last // STEPS_AN_EPOCH + 3)
     process = processes.Process([*words, "--runs", str(work / "runs")], work / "log")
     seen = {}
@@ -60,7 +60,12 @@ def _memory(pid: int) -> int:
 
 
 def _open_files(pid: int) -> int:
-    return len(list(Path(f"/proc/{pid}/fd").iterdir()))
+    """The least of several looks: a checkpoint may be on its way to the disk."""
+    looks = []
+    for _ in range(20):
+        looks.append(len(list(Path(f"/proc/{pid}/fd").iterdir())))
+        time.sleep(0.01)
+    return min(looks)
 
 
 def main():

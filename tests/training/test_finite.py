@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from test_resuming import EPOCHS, STEPS, X, folder, model, restore, train, variables
 
-from custom_lstm.training.callbacks import NotFinite
+from custom_lstm.errors import NotFinite
 from custom_lstm.training.checkpoints import TrainingState
 from custom_lstm.training.keeping import Keeping
 

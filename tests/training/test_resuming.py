@@ -1,17 +1,18 @@
 """Going on with a training: no step twice, none left out, and all that has a state."""
 
 import signal
-import zipfile
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from custom_lstm.errors import UserError
-from custom_lstm.files import seal
 from custom_lstm.training import callbacks
-from custom_lstm.training.checkpoints import TrainingState, restore, save_checkpoint
+from custom_lstm.training.checkpoints import (
+    TrainingState,
+    restore,
+    save_checkpoint,
+)
 from custom_lstm.training.keeping import Keeping
 from custom_lstm.training.loop import custom_fit
 from custom_lstm.training.resuming import keras_fit, train_rest
@@ -183,6 +184,34 @@ def test_a_signal_ends_the_validation_too(tmp_path, loop, monkeypatch):
     assert cut.checkpoints()[0].read_bytes() == whole.checkpoints()[0].read_bytes()
 
 
+class AskedAtAnUnluckyLine(Keeping):
+    """SIGTERM comes while the recorder makes up its mind whether to save."""
+
+    calls = 0
+
+    def due(self, steps, seconds):
+        type(self).calls += 1
+        if self.calls == self.at_call:
+            signal.raise_signal(signal.SIGTERM)
+        return False
+
+
+@pytest.mark.parametrize("call", [1, 2, 3, 4, 5, 6])
+def test_a_signal_while_it_is_decided_whether_to_save_loses_nothing(tmp_path, call):
+    whole = RunFolder.create(tmp_path, "whole")
+    train(model(), whole, TrainingState())
+    cut = RunFolder.create(tmp_path, "cut")
+    unlucky = type("", (AskedAtAnUnluckyLine,), {"at_call": call})()
+    with pytest.raises(Terminated, match="which is saved") as caught:
+        train(trained := model(), cut, TrainingState(), save=unlucky)
+    assert f"after step {trained.optimizer.iterations.numpy()}," in str(caught.value)
+    state = restore(cut, resumed := model())
+    assert int(resumed.optimizer.iterations) == int(trained.optimizer.iterations)
+    train(resumed, cut, state)
+    assert cut.checkpoints()[0].read_bytes() == whole.checkpoints()[0].read_bytes()
+    assert cut.history.read_text() == whole.history.read_text()
+
+
 @pytest.mark.parametrize(
     ("keeping", "saved"),
     [
@@ -219,79 +248,3 @@ def test_the_second_ctrl_c_drops_everything():
     with pytest.raises(KeyboardInterrupt), Stopping():
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGINT)
-
-
-@pytest.mark.parametrize("damage", ["flipped", "truncated", "emptied"])
-def test_of_a_damaged_checkpoint_the_one_before_is_used(folder, capsys, damage):
-    train(model(), folder, TrainingState(), save=Keeping(save_steps=5))
-    last, before = folder.checkpoints()
-    content = bytearray(last.read_bytes())
-    content[len(content) // 2] ^= 1
-    size = {"flipped": None, "truncated": -1, "emptied": 0}[damage]
-    last.write_bytes(bytes(content)[:size])
-    capsys.readouterr()
-    restore(folder, resumed := model())
-    assert folder.checkpoint(int(resumed.optimizer.iterations)) == before
-    assert f"{last} is damaged" in capsys.readouterr().out
-    before.write_bytes(b"")
-    with pytest.raises(UserError, match="all checkpoints .* are damaged"):
-        restore(folder, model())
-
-
-def test_a_checkpoint_of_another_model_is_refused(folder):
-    train(model(), folder, TrainingState())
-    other = keras.Sequential([keras.Input((3,)), keras.layers.Dense(5)])
-    other.compile("sgd", "mse")
-    with pytest.raises(UserError, match="of another model: it holds .* this model has"):
-        restore(folder, other)
-
-
-def _zip(path, method, **members):
-    with zipfile.ZipFile(path, "w", method) as archive:
-        for name, content in members.items():
-            archive.writestr(name, content)
-    seal(path)
-
-
-HUGE = b"\x93NUMPY\x01\x00\x76\x00" + (
-    b"{'descr': '<f8', 'fortran_order': False, 'shape': (999999999999,), }".ljust(117)
-    + b"\n"
-)
-PICKLED = HUGE.replace(b"'<f8'", b"'|O' ").replace(b"999999999999,", b"1,           ")
-
-
-@pytest.mark.parametrize(
-    ("method", "members"),
-    [
-        (zipfile.ZIP_STORED, {}),
-        (zipfile.ZIP_STORED, {"state.json": "[]"}),
-        (zipfile.ZIP_STORED, {"state.json": "{"}),
-        (zipfile.ZIP_STORED, {"state.json": '{"no_such": 1}'}),
-        (zipfile.ZIP_STORED, {"state.json": "{}", "model/0000.npy": HUGE}),
-        (zipfile.ZIP_STORED, {"state.json": "{}", "model/0000.npy": PICKLED}),
-        (zipfile.ZIP_STORED, {"state.json": "{}", "model/0001.npy": b""}),
-        (zipfile.ZIP_DEFLATED, {"state.json": "{}"}),
-    ],
-)
-def test_what_is_no_checkpoint_is_refused(folder, method, members):
-    """Sealed, but not by this program: bombs, pickles, rubbish."""
-    _zip(folder.checkpoint(1), method, **members)
-    with pytest.raises(UserError, match="is no checkpoint of this program"):
-        restore(folder, model())
-
-
-def test_a_full_disk_keeps_the_old_checkpoint(folder, monkeypatch):
-    train(trained := model(), folder, TrainingState())
-    before = [path.read_bytes() for path in folder.checkpoints()]
-
-    def full(path):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("custom_lstm.training.checkpoints.seal", full)
-    trained.optimizer.iterations.assign(99)
-    with pytest.raises(UserError, match="cannot write .*: No space left on device"):
-        save_checkpoint(folder, trained, TrainingState())
-    assert [path.read_bytes() for path in folder.checkpoints()] == before
-    assert sorted(p.name for p in folder.checkpoints()[0].parent.iterdir()) == sorted(
-        ["best.keras", *[p.name for p in folder.checkpoints()]]
-    )

@@ -1,7 +1,9 @@
 """Run folders: made, refused, and never half written."""
 
+import errno
 import json
 import os
+import re
 
 import pytest
 
@@ -63,6 +65,23 @@ def test_foreign_folders_are_refused(tmp_path, content, said):
 def test_missing_folder_is_refused(tmp_path):
     with pytest.raises(UserError, match="no run folder"):
         RunFolder.open(tmp_path / "nowhere")
+
+
+def test_whatever_cannot_be_written_into_a_claimed_folder_is_said(tmp_path):
+    folder = RunFolder.create(tmp_path, "x")
+    full = OSError(errno.ENOSPC, "No space left on device")
+    said = f"cannot write {folder.path}: No space left on device"
+    with pytest.raises(UserError, match=re.escape(said)), folder.claimed():
+        raise full
+    with pytest.raises(BrokenPipeError), folder.claimed():
+        raise BrokenPipeError
+
+
+def test_a_lock_that_cannot_be_made_is_said(tmp_path):
+    """Where it should be lies a folder: root, too, cannot write it."""
+    (tmp_path / ".lock").mkdir()
+    with pytest.raises(UserError, match="cannot write"), RunFolder(tmp_path).claimed():
+        pass
 
 
 def test_failed_write_leaves_the_old_file(tmp_path):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from custom_lstm import plots
 from custom_lstm.errors import UserError
+from custom_lstm.files import writing
 from custom_lstm.options import nearest
 from custom_lstm.tasks.comparing.entries import Entry, read_all
 from custom_lstm.tasks.comparing.measures import MEASURES
@@ -62,9 +63,8 @@ def _draw(task: str, entries: Sequence[Entry], options: Options) -> None:
         return
     path = (options.charts or _common(options.folders)) / f"compare-{task}.png"
     try:
-        plots.save(plots.learning_curves(histories, quantity), path)
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror}") from error
+        with writing(path):
+            plots.save(plots.learning_curves(histories, quantity), path)
     except ValueError as error:
         raise UserError(f"cannot draw {quantity}: {error}") from error
     print(f"\nLearning curves: {path}\n")

@@ -4,9 +4,6 @@ A run's folder holds config.json, scores.json, results.npz, showers.png, salienc
 and for each network a folder with history.csv, curves.png, model.keras, checkpoints/.
 """
 
-import contextlib
-from collections.abc import Iterator
-
 from custom_lstm import plots
 from custom_lstm.errors import UserError
 from custom_lstm.options import to_json
@@ -35,8 +32,7 @@ def start(options: Options) -> int:
     sets = _sets(options)
     name = options.run.name or "-".join((TASK, *options.model.models))
     folder = RunFolder.create(options.run.runs, name, options.model.models)
-    with _writing(folder):
-        folder.write_config(TASK, to_json(options))
+    folder.write_config(TASK, to_json(options))
     return _go(options, folder, sets)
 
 
@@ -81,7 +77,7 @@ def _go(options: Options, folder: RunFolder, sets: Sets) -> int:
             interrupted = _train(name, options, folder.part(name), sets)
             if interrupted:
                 break
-        with _writing(folder), reading():
+        with reading():
             finish(options, folder, sets)
     if interrupted:
         print(f"\nStopped early; go on with\n  {resume_command(folder)}")
@@ -101,25 +97,9 @@ def _train(name: str, options: Options, part: RunFolder, sets: Sets) -> bool:
     if not state.history:
         model.summary()
     interrupted = train(options, part, sets, model, state)
-    with _writing(part):
-        keep_model(part, model)
-        if state.history:
-            columns = state.history[0].keys() - {"epoch"}
-            history = {key: [row[key] for row in state.history] for key in columns}
-            plots.save(plots.curves(history), part.picture("curves"))
+    keep_model(part, model)
+    if state.history:
+        columns = state.history[0].keys() - {"epoch"}
+        history = {key: [row[key] for row in state.history] for key in columns}
+        plots.save(plots.curves(history), part.picture("curves"))
     return interrupted
-
-
-@contextlib.contextmanager
-def _writing(folder: RunFolder) -> Iterator[None]:
-    """Say in one line if the folder cannot be written.
-
-    Raises:
-        UserError: for any `OSError`.
-    """
-    try:
-        yield
-    except OSError as error:
-        raise UserError(
-            f"cannot write into {folder.path}: {error.strerror or error}"
-        ) from error
