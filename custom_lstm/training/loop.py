@@ -45,6 +45,9 @@ def custom_fit(
     Returns:
         Keras's history, with the keys that `fit` gives.
 
+    Raises:
+        ValueError: the first of `metrics` is no mean.
+
     Example:
 
     >>> model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
@@ -54,7 +57,13 @@ def custom_fit(
     >>> list(history.history)
     ['loss']
     """
-    steps = _Steps(model, metrics or [keras.metrics.Mean(name="loss")])
+    metrics = list(metrics or [keras.metrics.Mean(name="loss")])
+    if type(metrics[0]) is not keras.metrics.Mean:
+        raise ValueError(
+            "custom_fit: `metrics` must begin with a `keras.metrics.Mean`, for the "
+            f"loss. Received: {[type(metric).__name__ for metric in metrics]}"
+        )
+    steps = _Steps(model, metrics)
     calls = keras.callbacks.CallbackList(
         list(callbacks),
         add_history=True,
