@@ -131,3 +131,20 @@ def test_saved_model_of_tensorflow_keeps_masks_training_and_states(x, tmp_path):
         np.testing.assert_allclose(saved.step(inputs, mask), lstm(inputs, mask=mask))
     drawn = [saved.train(inputs).numpy() for _ in range(2)]
     assert not np.allclose(*drawn)
+
+
+@pytest.mark.skipif(not ON_TENSORFLOW, reason="a SavedModel is TensorFlow's")
+@pytest.mark.parametrize("kernel", ["unrolled", "loop", "xla", "reference"])
+def test_every_kernel_is_exported_at_known_sizes(x, tmp_path, kernel):
+    import tensorflow as tf
+
+    lstm = custom_lstm.LSTM(4, kernel=kernel)
+    inputs = x.reshape(2, 5, 6)
+    lstm.build(inputs.shape)
+    archive = keras.export.ExportArchive()
+    archive.track(lstm)
+    archive.add_endpoint("serve", lambda x: lstm(x), [tf.TensorSpec(inputs.shape)])
+    archive.write_out(tmp_path / "saved", verbose=False)
+    assert lstm.kernel_used == kernel
+    saved = tf.saved_model.load(tmp_path / "saved")
+    np.testing.assert_allclose(saved.serve(inputs), lstm(inputs), rtol=1e-5, atol=1e-6)
