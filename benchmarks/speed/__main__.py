@@ -50,7 +50,8 @@ def run(part: str, short: bool) -> dict:
         import job
 
         if part == "pipeline":
-            return job.measure_pipeline(4, 40 if short else 400)
+            digits, batches = ("digits", 40) if short else ("mnist", 400)
+            return job.measure_pipeline(4, digits, batches)
         lengths, runs = ((4,), 5) if short else ((4, 6), 30)
         return {f"length {n}": job.measure_step(n, runs) for n in lengths}
     if part == "determinism":

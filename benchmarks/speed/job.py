@@ -49,9 +49,9 @@ def _batch(length: int):
     return images, rng.integers(-5, 6, (BATCH, length, 1)).astype("float32")
 
 
-def measure_pipeline(length: int, batches: int = 400) -> dict:
+def measure_pipeline(length: int, digits: str, batches: int) -> dict:
     """Digits a second that the pipeline alone delivers, plain and warped."""
-    pools = data.load_pools("mnist")
+    pools = data.load_pools(digits)
     found = {}
     for name, augment in (("plain", None), ("warped", augment_of(Config()))):
         stream = iter(
@@ -59,7 +59,7 @@ def measure_pipeline(length: int, batches: int = 400) -> dict:
                 pools.train,
                 length=length,
                 batch_size=BATCH,
-                epochs=4,
+                epochs=200,
                 seed=0,
                 augment=augment,
             )

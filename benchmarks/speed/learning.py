@@ -31,10 +31,10 @@ def measure_learning(short: bool) -> dict:
 
     Returns:
         For each: epochs, seconds of training and their multiple of ours, exact match
-        after every epoch. In the short form one epoch, with a few steps.
+        after every epoch. In the short form one epoch of the embedded digits.
     """
-    config = Config().settled("mnist")
-    pools = data.load_pools("mnist")
+    digits = "digits" if short else "mnist"
+    config, pools = Config().settled(digits), data.load_pools(digits)
     steps = steps_per_epoch(config, pools)
     trainers = {
         "ours": _ours(config, steps),
@@ -50,7 +50,7 @@ def measure_learning(short: bool) -> dict:
             result = found[name]
             if result["exact"] and result["exact"][-1] >= GOAL:
                 continue
-            batches = _batches(config, pools, epoch).take(3 if short else steps)
+            batches = _batches(config, pools, epoch).take(steps)
             begun = time.perf_counter()
             for images, totals in batches:
                 trainer.step(images, totals)

@@ -15,6 +15,7 @@ def text(part: str, found: dict) -> str:
         "job": _job,
         "determinism": partial(_job, what="20 steps, their data included"),
         "time-distributed": _time_distributed,
+        "learning": _learning,
     }
     lines = writer.get(part, _plain)(found)
     return "\n".join([f"\n{part}", *lines])
@@ -68,6 +69,15 @@ def _time_distributed(found: dict) -> list[str]:
         f"({row['times_ours'][0]:.2f} to {row['times_ours'][2]:.2f}); graph nodes "
         + ", ".join(f"{name} {count}" for name, count in row["nodes"].items())
         for length, row in found.items()
+    ]
+
+
+def _learning(found: dict) -> list[str]:
+    return [
+        f"  {name:{WIDTH}s} {row['seconds']:6.1f} s in {row['epochs']} epochs"
+        f"{'' if row['reached'] else ', not reached'}, {row['times_ours']:5.2f} × ours"
+        f"; exact {' '.join(f'{100 * exact:.1f}' for exact in row['exact'])} %"
+        for name, row in found.items()
     ]
 
 
