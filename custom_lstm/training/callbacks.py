@@ -13,11 +13,11 @@ from custom_lstm.files import replacing, writing
 from custom_lstm.training.checkpoints import (
     TrainingState,
     bring_home,
-    save_best,
     save_checkpoint,
     steps_done,
 )
 from custom_lstm.training.keeping import Keeping
+from custom_lstm.training.kept_models import save_best
 from custom_lstm.training.runs import RunFolder
 from custom_lstm.training.signals import Stopped, Stopping
 

@@ -1,4 +1,4 @@
-"""Checkpoints, from which a run goes on as if it had never stopped, and models.
+"""Checkpoints, from which a run goes on as if it had never stopped.
 
 A checkpoint, `checkpoints/step-00001234.npz`, holds numbers and JSON only, no time
 and no path, and ends in the SHA-256 of its bytes: equal runs write equal files. The
@@ -6,12 +6,11 @@ last two are kept.
 """
 
 import dataclasses
-import hashlib
 import io
 import json
 import re
 import zipfile
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,7 @@ from custom_lstm.training.runs import RunFolder
 KEPT = 2
 """Checkpoints in a run folder."""
 _STATE = "state.json"
-_NO_CHECKPOINT = (
+NO_CHECKPOINT = (
     KeyError,
     TypeError,
     ValueError,
@@ -34,6 +33,7 @@ _NO_CHECKPOINT = (
     MemoryError,
     zipfile.BadZipFile,
 )
+"""What reading a file raises that is none of ours."""
 
 
 @dataclasses.dataclass
@@ -88,12 +88,24 @@ def save_checkpoint(
     content = dataclasses.asdict(dataclasses.replace(state, metrics=[]))
     path = folder.checkpoint(steps)
     with writing(path):
-        _write(path, arrays, {_STATE: json.dumps(content)})
+        write_arrays(path, arrays, {_STATE: json.dumps(content)})
         _drop_others(folder, path)
     return path
 
 
-def _write(path: Path, arrays: dict[str, list[NDArray]], texts: dict[str, str]) -> None:
+def write_arrays(
+    path: Path, arrays: dict[str, list[NDArray]], texts: dict[str, str]
+) -> None:
+    """Write numbered arrays and texts, by name, as a sealed `.npz` file.
+
+    Args:
+        path: the file, which is replaced whole or not at all.
+        arrays: those of "model" are called "model/0000" and so on.
+        texts: stand before them.
+
+    Raises:
+        OSError: the disk is full or the folder not writable.
+    """
     with replacing(path) as temporary:
         with zipfile.ZipFile(temporary, "w") as archive:
             for name, text in texts.items():
@@ -173,85 +185,6 @@ def restore(folder: RunFolder, model: keras.Model) -> TrainingState:
     return TrainingState()
 
 
-def digest(model: keras.Model) -> str:
-    """Return the SHA-256 of a model's weights: equal for equal bytes.
-
-    Example:
-
-    >>> digest(keras.Sequential([keras.Input((1,)), keras.layers.ReLU()]))[:8]
-    'e3b0c442'
-    """
-    found = hashlib.sha256()
-    for weight in model.get_weights():
-        found.update(weight.tobytes())
-    return found.hexdigest()
-
-
-def save_best(folder: RunFolder, model: keras.Model) -> None:
-    """Write a model's weights as the best so far; see `keep_model`.
-
-    Not with `model.save`: of that, Keras 3.15 makes new variables every time (it looks
-    for what it knows of optimizers under another name than it wrote it), and TensorFlow
-    never forgets one.
-
-    Raises:
-        UserError: the disk is full or the folder not writable.
-    """
-    with writing(folder.best):
-        _write(folder.best, {"model": model.get_weights()}, {})
-
-
-def save_model(path: Path, model: keras.Model) -> None:
-    """Write a `.keras` file that ends in the SHA-256 of its bytes.
-
-    Raises:
-        UserError: the disk is full or the folder not writable.
-    """
-    with writing(path), replacing(path) as temporary:
-        model.save(temporary)
-        seal(temporary)
-
-
-def keep_model(
-    folder: RunFolder,
-    model: keras.Model,
-    finished: Callable[[keras.Model], keras.Model] = lambda model: model,
-) -> keras.Model:
-    """Write the model with its best weights, or else its own, to model.keras.
-
-    Args:
-        folder: of a run.
-        model: as the last step left it.
-        finished: makes of a trained model the one to keep.
-
-    Returns:
-        The model that was kept.
-
-    Raises:
-        UserError: the best weights are damaged, or the folder cannot be written.
-    """
-    if folder.best.is_file():
-        model = _with_best(folder, model)
-    model = finished(model)
-    save_model(folder.model, model)
-    return model
-
-
-def _with_best(folder: RunFolder, model: keras.Model) -> keras.Model:
-    """Return such a model with the best weights."""
-    best = keras.models.model_from_json(model.to_json())
-    try:
-        check_seal(folder.best)
-        with np.load(folder.best, allow_pickle=False) as arrays:
-            best.set_weights([arrays[name] for name in sorted(arrays.files)])
-    except _NO_CHECKPOINT as error:
-        raise UserError(
-            f"{folder.best} cannot be used: {error}. Without this file the run would "
-            "keep its last weights"
-        ) from error
-    return best
-
-
 def _variables(model: keras.Model) -> dict[str, list[Any]]:
     """All that a step may change, except the metrics."""
     return {"model": model.variables, "optimizer": model.optimizer.variables}
@@ -268,7 +201,7 @@ def _read(path: Path, model: keras.Model) -> TrainingState:
                 name: [arrays[f"{name}/{number:04}"] for number in range(count)]
                 for name, count in _counts(arrays.files).items()
             }
-    except _NO_CHECKPOINT as error:
+    except NO_CHECKPOINT as error:
         raise UserError(f"{path} is no checkpoint of this program: {error}") from error
     state.metrics = groups.pop("metrics", [])
     for name, variables in _variables(model).items():

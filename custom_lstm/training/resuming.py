@@ -8,9 +8,10 @@ import keras
 
 from custom_lstm.errors import NotFinite
 from custom_lstm.training.callbacks import FiniteCheck, Recorder
-from custom_lstm.training.checkpoints import TrainingState, digest, steps_done
+from custom_lstm.training.checkpoints import TrainingState, steps_done
 from custom_lstm.training.history import timed
 from custom_lstm.training.keeping import Keeping
+from custom_lstm.training.kept_models import digest
 from custom_lstm.training.runs import RunFolder, resume_command
 from custom_lstm.training.signals import Stopped, Stopping, Terminated
 

@@ -14,12 +14,12 @@ from custom_lstm.training import devices, pictures, scores
 from custom_lstm.training.build import build_compiled, head_of
 from custom_lstm.training.checkpoints import (
     TrainingState,
-    keep_model,
     restore,
 )
 from custom_lstm.training.command_line import from_json
 from custom_lstm.training.config import EPOCHS, Config
 from custom_lstm.training.fitting import steps_per_epoch, train
+from custom_lstm.training.kept_models import keep_model
 from custom_lstm.training.runs import RunFolder, resume_command, write_json
 from custom_lstm.training.scoring import answer, for_any_length, score_lengths
 from custom_lstm.training.team import Team

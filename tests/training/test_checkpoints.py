@@ -12,12 +12,11 @@ from custom_lstm.files import check_seal, seal
 from custom_lstm.loading import load_model
 from custom_lstm.training.checkpoints import (
     TrainingState,
-    keep_model,
     restore,
-    save_best,
     save_checkpoint,
 )
 from custom_lstm.training.keeping import Keeping
+from custom_lstm.training.kept_models import keep_model, save_best
 
 __all__ = ["folder"]
 

@@ -19,9 +19,9 @@ from custom_lstm.tasks.counting.scoring import answers_of, score_lengths, score_
 from custom_lstm.tasks.counting.strings import training_batches, training_codes
 from custom_lstm.training.checkpoints import (
     TrainingState,
-    keep_model,
     restore,
 )
+from custom_lstm.training.kept_models import keep_model
 from custom_lstm.training.resuming import keras_fit, train_rest
 from custom_lstm.training.runs import (
     RunFolder,

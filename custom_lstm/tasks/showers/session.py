@@ -13,7 +13,8 @@ from custom_lstm.tasks.showers.networks import build_compiled
 from custom_lstm.tasks.showers.options import Options, from_json
 from custom_lstm.tasks.showers.results import finish
 from custom_lstm.tasks.showers.streams import steps_per_epoch
-from custom_lstm.training.checkpoints import keep_model, restore
+from custom_lstm.training.checkpoints import restore
+from custom_lstm.training.kept_models import keep_model
 from custom_lstm.training.runs import RunFolder, resume_command
 
 TASK = "showers"

@@ -15,7 +15,8 @@ from custom_lstm.options import to_json
 from custom_lstm.streaming import Stream
 from custom_lstm.tasks.walk_through import numbers
 from custom_lstm.tasks.walk_through.options import Options, from_json
-from custom_lstm.training.checkpoints import TrainingState, keep_model, restore
+from custom_lstm.training.checkpoints import TrainingState, restore
+from custom_lstm.training.kept_models import keep_model
 from custom_lstm.training.resuming import keras_fit, train_rest
 from custom_lstm.training.runs import RunFolder, resume_command, write_json
 from custom_lstm.training.schedules import largest_divisor, one_cycle
