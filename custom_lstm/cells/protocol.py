@@ -69,7 +69,8 @@ def batch_size_of(batch_size: Any, inputs: Any) -> Any:
         ValueError: if `batch_size` is no number of sequences.
     """
     whole = hasattr(batch_size, "__index__") and not isinstance(batch_size, bool)
-    if hasattr(batch_size, "dtype") or (whole and batch_size >= 0):
+    known_later = hasattr(batch_size, "dtype") or hasattr(batch_size, "__jax_array__")
+    if known_later or (whole and batch_size >= 0):
         return batch_size
     if batch_size is not None:
         raise ValueError(

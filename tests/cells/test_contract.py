@@ -314,3 +314,8 @@ def test_inputs_that_do_not_fit_are_named():
     cell.build((None, 3))
     with pytest.raises(ValueError, match=r"3 features.*\(3, 4\)"):
         cell(X[:, 0], cell.get_initial_state(batch_size=3))
+
+
+def test_keras_rnn_takes_unknown_sizes():
+    layer = keras.layers.RNN(custom_lstm.LSTMCell(3))
+    assert layer(keras.Input((None, 2))).shape == (None, 3)
