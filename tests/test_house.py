@@ -20,6 +20,7 @@ MAY_USE_BACKENDS = {
     "kernels/jax_lstm.py",
     "kernels/pytorch_lstm.py",
     "kernels/tensorflow_batch_norm.py",
+    "kernels/tensorflow_loop.py",
     "kernels/tensorflow_lstm.py",
 }
 ON_TENSORFLOW = ("data", "loading", "training", "tasks")

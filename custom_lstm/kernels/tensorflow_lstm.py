@@ -7,12 +7,12 @@ False, h, c, δh and δc pass through the step unchanged. Second derivatives are
 autodiff.
 """
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import tensorflow as tf
 
 from custom_lstm.cells.lstm import LSTMGates, lstm_step, lstm_step_backward
+from custom_lstm.kernels.tensorflow_loop import Loop
 
 
 def lstm_sequence(
@@ -73,7 +73,7 @@ def lstm_sequence(
 
 
 class _Part(NamedTuple):
-    """What the backward pass needs of a part of the batch, as `_Loop.save` keeps it."""
+    """What the backward pass needs of a part of the batch, as `Loop.save` keeps it."""
 
     gates: Any
     cs: Any  # one entry more: before the first step
@@ -89,7 +89,7 @@ class _Saved(NamedTuple):
 
 
 def _forward_pass(x, h, c, W, U, b, mask, unroll, shards):
-    loop, late = _Loop(x, unroll), _turn_late(W)
+    loop, late = Loop(x, unroll), _turn_late(W)
     rows = tf.reshape(x if late else _turned(x), (-1, x.shape[-1]))
     xW = _by_step(tf.nn.bias_add(tf.matmul(rows, W), b), loop.time, late)
     keep = None if mask is None else tf.transpose(mask)[..., None]
@@ -123,7 +123,7 @@ def _forward_part(loop, xW, h, c, keep, U):
 
 def _backward_pass(saved, W, U, dhs, dh, dc, unroll):
     rows, hs, parts = saved
-    loop, shards = _Loop(dhs, unroll), len(parts)
+    loop, shards = Loop(dhs, unroll), len(parts)
     dhs = _cut(_turned(dhs), shards, 1)
     cuts = zip(parts, dhs, _cut(dh, shards), _cut(dc, shards), strict=True)
     done = [_backward_part(loop, *cut, U) for cut in cuts]
@@ -166,74 +166,6 @@ _COMPILED = tuple(
     tf.function(each_pass, jit_compile=True)
     for each_pass in (_forward_pass, _backward_pass)
 )
-
-
-class _Loop:
-    """The steps of sequences like one, written out or as a loop over TensorArrays."""
-
-    def __init__(self, like: Any, unroll: bool):
-        self.dtype, self.unroll = like.dtype, unroll
-        known = like.shape[1]
-        self.time = tf.shape(like)[1] if known is None else known
-
-    def __call__(
-        self, body: Callable[..., Any], *values: Any, backwards: bool = False
-    ) -> Any:
-        """Run `values = body(t, *values)` for every t."""
-        if self.unroll:
-            for t in reversed(range(self.time)) if backwards else range(self.time):
-                values = body(t, *values)
-            return values
-        first, stride = (self.time - 1, -1) if backwards else (0, 1)
-        _, *values = tf.while_loop(
-            lambda t, *_: t >= 0 if backwards else t < self.time,
-            lambda t, *values: (t + stride, *body(t, *values)),
-            (first, *values),
-            maximum_iterations=self.time,
-        )
-        return values
-
-    def array(self, more: int = 0) -> Any:
-        """An empty array with an entry a step, and `more`."""
-        if self.unroll:
-            return _Entries([None] * (self.time + more))
-        return tf.TensorArray(self.dtype, self.time + more, clear_after_read=False)
-
-    def read(self, tensor: Any, more: int = 0) -> Any:
-        """A time-major tensor as such an array; None stays None."""
-        if tensor is None:
-            return None
-        if self.unroll:
-            return _Entries(tf.unstack(tensor, self.time + more))
-        array = tf.TensorArray(tensor.dtype, self.time + more, clear_after_read=False)
-        return array.unstack(tensor)
-
-    def save(self, array: Any) -> Any:
-        """An array as tensors, which can leave the function that made them."""
-        if array is None:
-            return None
-        return array.entries if self.unroll else array.stack()
-
-    def load(self, saved: Any, more: int = 0) -> Any:
-        """The array that `save` was given."""
-        return _Entries(saved) if self.unroll and saved else self.read(saved, more)
-
-
-class _Entries:
-    """A TensorArray's methods over a plain list."""
-
-    def __init__(self, entries: list[Any]):
-        self.entries = entries
-
-    def read(self, t: int) -> Any:
-        return self.entries[t]
-
-    def write(self, t: int, value: Any) -> "_Entries":
-        self.entries[t] = value
-        return self
-
-    def stack(self) -> Any:
-        return tf.stack(self.entries)
 
 
 def _turn_late(W: Any) -> bool:

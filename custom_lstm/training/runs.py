@@ -8,9 +8,8 @@ checkpoints/{step-00001234.npz,best.npz}   tensorboard/
 import contextlib
 import dataclasses
 import json
-import platform
 import re
-import subprocess
+import shlex
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -20,6 +19,7 @@ import filelock
 
 from custom_lstm.errors import UsageError, UserError
 from custom_lstm.files import PARTIAL, replacing, writing
+from custom_lstm.training.environment import environment
 
 LARGEST_JSON = 2**26
 """Bytes of JSON that are read at most: 64 MiB."""
@@ -227,7 +227,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def resume_command(folder: RunFolder) -> str:
-    """Return the words that go on with a run.
+    """Return the command that goes on with a run, as a shell takes it.
 
     Args:
         folder: of the run, or of a part of it.
@@ -236,6 +236,8 @@ def resume_command(folder: RunFolder) -> str:
 
     >>> resume_command(RunFolder(Path("runs/x")))
     'python train.py --resume runs/x'
+    >>> resume_command(RunFolder(Path("my runs/x")))
+    "python train.py --resume 'my runs/x'"
     """
     path, words = folder.path, "python train.py"
     if not folder.config.is_file() and (path.parent / "config.json").is_file():
@@ -243,45 +245,4 @@ def resume_command(folder: RunFolder) -> str:
     task = read_json(folder.config).get("task") if folder.config.is_file() else None
     if task not in (None, "digits"):
         words += f" {task}"
-    return f"{words} --resume {path}"
-
-
-def environment() -> dict[str, Any]:
-    """Return versions, backend and commit, for config.json."""
-    from importlib import metadata
-
-    import keras
-
-    packages = ("custom_lstm", "keras", "tensorflow", "numpy", "tensorflow-datasets")
-    versions = {"python": platform.python_version()}
-    for package in packages:
-        try:
-            versions[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:  # run from a checkout
-            versions[package] = "not installed"
-    return {
-        "versions": versions,
-        "backend": keras.backend.backend(),
-        "platform": platform.platform(),
-        "commit": _commit(),
-        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-    }
-
-
-def _commit() -> str | None:
-    """Return the commit of the checkout that this file lies in, if any."""
-    root = Path(__file__).parents[2]
-    if not (root / ".git").exists():
-        return None
-    try:
-        answer = subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--abbrev=40"],
-            cwd=root,
-            capture_output=True,
-            text=True,
-            timeout=5,
-            check=True,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return answer.stdout.strip()
+    return f"{words} --resume {shlex.quote(str(path))}"

@@ -8,7 +8,7 @@ from typing import Any
 from custom_lstm.errors import UserError
 from custom_lstm.tasks.comparing.measures import MEASURES, Row
 from custom_lstm.training.history import History, read_history, read_seconds
-from custom_lstm.training.runs import RunFolder, read_json
+from custom_lstm.training.runs import RunFolder, read_json, resume_command
 
 _ASIDE = {"runs", "name", "resume", "lengths", "images", "predict", "tensorboard"}
 _ASIDE |= {"cells", "epochs", "models", "preset", "data_dir"}
@@ -91,7 +91,9 @@ def _read(folder: RunFolder) -> list[Entry]:
     if not isinstance(options, dict):
         raise UserError(f"{folder.config} holds no options: this is no run")
     if not folder.scores.is_file():
-        raise UserError(_unfinished(folder, task))
+        raise UserError(
+            f"{folder.path} is not finished; go on with `{resume_command(folder)}`"
+        )
     try:
         rows = MEASURES[task].rows(read_json(folder.scores), options)
     except (LookupError, TypeError, ValueError, AttributeError, StopIteration) as error:
@@ -113,11 +115,3 @@ def _read(folder: RunFolder) -> list[Entry]:
         for model, scores in rows.items()
         for part in [folder.part(model)]
     ]
-
-
-def _unfinished(folder: RunFolder, task: str) -> str:
-    command = "train.py" if task == "digits" else f"train.py {task}"
-    return (
-        f"{folder.path} is not finished; go on with "
-        f"`python {command} --resume {folder.path}`"
-    )
