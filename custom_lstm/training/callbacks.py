@@ -24,6 +24,21 @@ from custom_lstm.training.signals import Stopped, Stopping
 MONITOR = "val_loss"
 
 
+class TensorBoard(keras.callbacks.TensorBoard):
+    """Keras's, which writes once an epoch, and holds its memory.
+
+    Keras hands every step's metrics to TensorFlow too, which drops them but remembers
+    for ever each new float that it made a tensor of: 2 KiB a step.
+
+    Args:
+        log_dir: folder of the logs.
+    """
+
+    def on_train_batch_end(self, batch: int, logs: object = None) -> None:
+        """What Keras does after a step, but for the metrics."""
+        super().on_train_batch_end(batch)
+
+
 class Recorder(keras.callbacks.Callback):
     """Keep history, checkpoints and the best model; stop when nothing gets better.
 

@@ -7,8 +7,10 @@ rounding.
 
 import atexit
 import contextlib
+import os
 import shutil
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +23,8 @@ from custom_lstm.training.parallel import Parallel
 from custom_lstm.training.team import Team
 
 _BACKENDS = {"mirrored": "tensorflow", "data-parallel": "jax"}
+_PATIENCE = 10
+"""Seconds that a process which fails gives the others to fail of the same."""
 
 
 def assemble(config: Config) -> Team:
@@ -125,12 +129,38 @@ def _data_parallel(options: Parallel, seed: int) -> Team:
 
 @contextlib.contextmanager
 def _meeting() -> Iterator[None]:
-    """Train together, then let every process go its own way."""
+    """Train together, then let every process go its own way.
+
+    Raises:
+        UserError: another process is gone.
+    """
     import jax
 
-    with keras.distribution.DataParallel(auto_shard_dataset=False).scope():
-        yield
+    try:
+        with keras.distribution.DataParallel(auto_shard_dataset=False).scope():
+            yield
+    except jax.errors.JaxRuntimeError as error:
+        _end_soon(1)
+        first, *_ = str(error).splitlines()
+        raise UserError(
+            "another process of this run has ended or cannot be reached; --resume goes "
+            f"on from the last checkpoint in all of them ({first[:200]})"
+        ) from error
+    except BaseException as error:
+        _end_soon(getattr(error, "exit_code", 1))
+        raise
     jax.distributed.shutdown()
+
+
+def _end_soon(exit_code: int) -> None:
+    """End this process in `_PATIENCE` seconds, if it has not ended by then.
+
+    On leaving, JAX waits five minutes for the other processes, and those wait for this
+    one in the middle of a step. When it is gone, they end too.
+    """
+    timer = threading.Timer(_PATIENCE, os._exit, (exit_code,))
+    timer.daemon = True
+    timer.start()
 
 
 def _scratch() -> Path:

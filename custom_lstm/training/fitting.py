@@ -8,6 +8,7 @@ import keras
 from custom_lstm import data as datasets
 from custom_lstm.errors import UsageError
 from custom_lstm.training.build import head_of
+from custom_lstm.training.callbacks import TensorBoard
 from custom_lstm.training.checkpoints import TrainingState
 from custom_lstm.training.config import Config
 from custom_lstm.training.loop import custom_fit
@@ -59,7 +60,7 @@ def train(
     assert epochs is not None
     callbacks = []
     if config.run.tensorboard:
-        callbacks.append(keras.callbacks.TensorBoard(folder.tensorboard))
+        callbacks.append(TensorBoard(folder.tensorboard))
     metrics = None
     if config.optimisation.loop == "custom":
         metrics = [keras.metrics.Mean(name="loss"), *head_of(config).metrics()]

@@ -191,6 +191,8 @@ def test_what_is_no_cell_is_refused(cell, error, message):
     [
         ({"checks": ["mask"]}, "no check 'mask'. Did you mean 'masks'?.*There are: "),
         ({"checks": "wholly other"}, "no check 'wholly other'. There are: config, "),
+        ({"checks": 3}, "`checks` must be names of checks. Received: 3"),
+        ({"checks": [3]}, "no check 3. There are: "),
         ({"checks": ["reference_outputs"]}, "'reference_outputs' needs a `reference`"),
         ({"known_failures": {"gradient": "?"}}, "Did you mean 'gradients'"),
         ({"features": 0}, "`features` must be a positive integer.*features=0"),

@@ -117,11 +117,7 @@ def test_two_processes_end_with_the_weights_of_one(one_process, tmp_path):
 def test_both_stop_when_one_is_asked_to_and_both_go_on(one_process, tmp_path):
     """Ctrl-C in the process that keeps nothing; then --resume in both."""
     processes = _pair(*SMALL, "--runs", tmp_path)
-    said = ""
-    while "Epoch 2/2" not in said:
-        character = processes[1].stdout.read(1)
-        assert character, said
-        said += character
+    _read_until("Epoch 2/2", processes[1])
     processes[1].send_signal(signal.SIGINT)
     codes, said = _wait(processes)
     assert codes == [130, 130], said
@@ -130,6 +126,27 @@ def test_both_stop_when_one_is_asked_to_and_both_go_on(one_process, tmp_path):
     codes, said = _wait(_pair("--resume", folder))
     assert codes == [0, 0], said
     _assert_same(tmp_path, one_process)
+
+
+def test_one_ends_with_a_word_when_the_other_is_killed(tmp_path):
+    pytest.importorskip("jax")
+    words = [*SMALL, "--epochs", "5000", "--save-steps", "1", "--runs", tmp_path]
+    keeps, killed = _pair(*words)
+    _read_until("Epoch 2/5000", killed)
+    killed.kill()
+    codes, said = _wait([keeps, killed])
+    assert codes == [1, -signal.SIGKILL], said
+    *_, last = said[0].splitlines()
+    assert last.startswith("train.py: another process of this run has ended"), said
+    assert list(tmp_path.glob("*/checkpoints/step-*.npz"))
+
+
+def _read_until(text, process):
+    said = ""
+    while text not in said:
+        character = process.stdout.read(1)
+        assert character, said
+        said += character
 
 
 def _rows_of(folder):

@@ -15,6 +15,8 @@ import keras
 import numpy as np
 import pytest
 from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.util import tensor_util
 
 from custom_lstm.command import main
 from custom_lstm.data import load_pools
@@ -136,6 +138,12 @@ def test_tensorboard_logs_are_written(tmp_path):
     folder = _run(tmp_path, "--epochs", "1", "--tensorboard")
     events = list(folder.tensorboard.rglob("events.out.tfevents.*"))
     assert {event.parent.name for event in events} == {"train", "validation"}
+    (row,) = _rows(folder)
+    for event in events:
+        logged = EventAccumulator(str(event.parent)).Reload()
+        value = tensor_util.make_ndarray(logged.Tensors("epoch_loss")[0].tensor_proto)
+        name = "loss" if event.parent.name == "train" else "val_loss"
+        assert value == pytest.approx(row[name], rel=1e-6)
 
 
 def test_patience_stops_early(tmp_path):
