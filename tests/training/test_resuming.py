@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from custom_lstm.training import callbacks
 from custom_lstm.training.checkpoints import (
@@ -161,11 +162,14 @@ def test_stopped_and_resumed_is_as_if_left_alone(tmp_path, loop, step):
 
 @pytest.mark.parametrize("loop", ["fit", "custom"])
 def test_a_signal_ends_the_validation_too(tmp_path, loop, monkeypatch):
-    """Saved without it, and made good when the run goes on."""
+    """Saved without it, and made good when the run goes on; TensorBoard is told too."""
     whole = RunFolder.create(tmp_path, "whole")
     train(model(), whole, TrainingState(), loop=loop)
     cut = RunFolder.create(tmp_path, "cut")
     reached = []
+
+    def told():
+        return [callbacks.TensorBoard(cut.tensorboard)]
 
     def in_validation(recorder, batch, logs=None):
         if not reached:
@@ -176,12 +180,14 @@ def test_a_signal_ends_the_validation_too(tmp_path, loop, monkeypatch):
     end = callbacks.Recorder.on_test_batch_end
     monkeypatch.setattr(callbacks.Recorder, "on_test_batch_end", in_validation)
     with pytest.raises(Terminated):
-        train(model(), cut, TrainingState(), loop=loop)
+        train(model(), cut, TrainingState(), loop=loop, callbacks=told())
     assert reached == [STEPS]
     state = restore(cut, resumed := model())
     assert state.history == []
-    train(resumed, cut, state, loop=loop)
+    train(resumed, cut, state, loop=loop, callbacks=told())
     assert cut.checkpoints()[0].read_bytes() == whole.checkpoints()[0].read_bytes()
+    validated = EventAccumulator(str(cut.tensorboard / "validation")).Reload()
+    assert len(validated.Tensors("epoch_loss")) == EPOCHS
 
 
 class AskedAtAnUnluckyLine(Keeping):
