@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from custom_lstm.plots.checks import shaped
 from custom_lstm.plots.lines import line, share
 from custom_lstm.plots.showers import ANSWERS
-from custom_lstm.plots.style import SMALL, WIDTH, Picture, themed
+from custom_lstm.plots.style import WIDTH, Picture, themed
 
 _LABELS = {"energy": "energy", "x": "$x$", "y": "$y$", "z": "$z$", "kind": "kind"}
 
@@ -64,12 +64,14 @@ def saliency(
             )
             line(axes, shares[name][k], "saliency", theme.model, "-", "o")
             axes.set_title(f"{_LABELS[name]}, {kinds[k]}")
-            axes.set_ylim(bottom=0)
             axes.yaxis.set_major_formatter(FuncFormatter(share))
             axes.yaxis.set_major_locator(MaxNLocator(3))
+        for row in grid:  # once all is drawn: a limit that is set holds for its row
+            row[0].set_ylim(bottom=0)
         for axes in grid[-1]:
             axes.set_xlabel("slice")
-        grid[0, -1].legend(loc="upper right", fontsize=SMALL)
+        handles, labels = grid[0, 0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=2)
     return figure
 
 

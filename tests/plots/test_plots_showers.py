@@ -123,6 +123,15 @@ def test_saliency_shows_shares():
     np.testing.assert_allclose(deposit, given["deposit"][1] / given["deposit"][1].sum())
 
 
+def test_saliency_hides_nothing_of_a_steeper_kind():
+    steep = np.ones((2, 40))
+    steep[1, 7] = 100
+    figure = plots.saliency(slices(energy=steep), KINDS)
+    for axes in figure.axes:
+        assert axes.get_ylim()[0] == 0
+        assert axes.get_ylim()[1] > axes.lines[0].get_ydata().max()
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
