@@ -199,7 +199,7 @@ def test_runs_of_other_tasks_are_refused(finished, tmp_path, capsys):
 
 def test_options_survive_json():
     words = (
-        "--models gru peephole cnn --hidden-sizes 8 6 --output-sizes 4 3 --no-mirror"
+        "--models gru peephole cnn --hidden-sizes 8 6 --output-sizes None 3 --no-mirror"
     )
     options = parse(words.split())
     assert from_json(json.loads(json.dumps(to_json(options)))) == options

@@ -39,8 +39,8 @@ class Model:
     """What to train and compare: a RecurrentBlock with such cells, or a plain CNN."""
     hidden_sizes: tuple[int, ...] = (48,)
     """Hidden size of each recurrent layer."""
-    output_sizes: tuple[int, ...] = (8,)
-    """Output size of each recurrent layer."""
+    output_sizes: tuple[int | None, ...] = (8,)
+    """Output size of each recurrent layer; None hands its hidden state on as it is."""
     output: Literal["aggregate", "vector"] = "aggregate"
     """What the head sees of the block: the outputs of all slices, or the last."""
     features: int = 32
