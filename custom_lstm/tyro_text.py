@@ -6,7 +6,10 @@ import os
 import re
 import shutil
 import textwrap
-from collections.abc import Iterator
+import typing
+from collections.abc import Iterator, Sequence
+from types import NoneType
+from typing import Any
 
 _WIDEST = 88
 _STYLE = re.compile(r"\x1b\[[0-9;]*m")
@@ -34,6 +37,45 @@ def sentence(panel: str) -> str:
     _, *lines = _STYLE.sub("", panel).splitlines()
     inside = (line.strip(" │╭╮╰╯─\n") for line in lines)
     return " ".join(itertools.takewhile(bool, inside)).removesuffix(".")
+
+
+def unparsed(complaint: str, words: Sequence[str], kinds: dict[str, Any]) -> str | None:
+    """Return what an option takes and what was typed, if that is what is complained of.
+
+    Args:
+        complaint: tyro's sentence.
+        words: what was typed.
+        kinds: the type of each option, by name.
+
+    Example:
+
+    >>> unparsed("Error parsing --units: ...", ["--units", "x"], {"units": int})
+    '--units takes a whole number, not x'
+    """
+    found = re.match(r"Error parsing --(?:no-)?([\w-]+):", complaint)
+    kind = found and _in_words(kinds.get(found[1].replace("-", "_")))
+    if not found or not kind:
+        return None
+    flag = f"--{found[1]}"
+    typed = [word.removeprefix(f"{flag}=") for word in words if word.startswith(flag)]
+    if flag in words:
+        behind = words[words.index(flag) + 1 :]
+        typed = list(itertools.takewhile(lambda word: word[:2] != "--", behind))
+    return f"{flag} takes {kind}, not {' '.join(typed) or 'nothing'}"
+
+
+def _in_words(kind: Any) -> str | None:
+    """What an option of this type takes, if that is numbers."""
+    parts = {kind}
+    while inner := {arg for part in parts for arg in typing.get_args(part)}:
+        parts = inner | {part for part in parts if not typing.get_args(part)}
+    name = {int: "whole number", float: "number"}
+    numbers = [name[part] for part in name if part in parts]
+    if len(numbers) != 1:
+        return None
+    several = Ellipsis in parts
+    text = f"{numbers[0]}s" if several else f"a {numbers[0]}"
+    return f"{text} or None" if NoneType in parts else text
 
 
 @contextlib.contextmanager
