@@ -8,6 +8,7 @@ rounding.
 import atexit
 import contextlib
 import os
+import re
 import shutil
 import tempfile
 import threading
@@ -23,6 +24,8 @@ from custom_lstm.training.parallel import Parallel
 from custom_lstm.training.team import Team
 
 _BACKENDS = {"mirrored": "tensorflow", "data-parallel": "jax"}
+_OF_COLLECTIVES = re.compile("Gloo|NCCL|coordination service")
+"""In what JAX raises, of several types, when a process does not answer."""
 _PATIENCE = 10
 """Seconds that a process which fails gives the others to fail of the same."""
 
@@ -139,16 +142,16 @@ def _meeting() -> Iterator[None]:
     try:
         with keras.distribution.DataParallel(auto_shard_dataset=False).scope():
             yield
-    except jax.errors.JaxRuntimeError as error:
-        _end_soon(1)
+    except BaseException as error:
+        _end_soon(getattr(error, "exit_code", 1))
+        broken = isinstance(error, jax.errors.JaxRuntimeError | ValueError)
+        if not broken or not _OF_COLLECTIVES.search(str(error)):
+            raise
         first, *_ = str(error).splitlines()
         raise UserError(
             "another process of this run has ended or cannot be reached; --resume goes "
             f"on from the last checkpoint in all of them ({first[:200]})"
         ) from error
-    except BaseException as error:
-        _end_soon(getattr(error, "exit_code", 1))
-        raise
     jax.distributed.shutdown()
 
 
