@@ -52,16 +52,20 @@ def unparsed(complaint: str, words: Sequence[str], kinds: dict[str, Any]) -> str
     >>> unparsed("Error parsing --units: ...", ["--units", "x"], {"units": int})
     '--units takes a whole number, not x'
     """
-    found = re.match(r"Error parsing --(?:no-)?([\w-]+):", complaint)
-    kind = found and _in_words(kinds.get(found[1].replace("-", "_")))
+    found = re.match(r"Error parsing (--[\w-]+):", complaint)
+    kind = found and _in_words(kinds.get(found[1][2:].replace("-", "_")))
     if not found or not kind:
         return None
-    flag = f"--{found[1]}"
-    typed = [word.removeprefix(f"{flag}=") for word in words if word.startswith(flag)]
-    if flag in words:
-        behind = words[words.index(flag) + 1 :]
-        typed = list(itertools.takewhile(lambda word: word[:2] != "--", behind))
-    return f"{flag} takes {kind}, not {' '.join(typed) or 'nothing'}"
+    here = False
+    typed: list[str] = []  # behind the last such flag, which is the one that counts
+    for word in words:
+        name, equals, value = word.partition("=")
+        if name.startswith("--"):
+            if here := name.replace("_", "-") == found[1]:
+                typed = [value] if equals else []
+        elif here:
+            typed.append(word)
+    return f"{found[1]} takes {kind}, not {' '.join(typed)}"
 
 
 def _in_words(kind: Any) -> str | None:

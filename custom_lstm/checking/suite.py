@@ -126,12 +126,11 @@ def cell_checks(
     """
     names = [n for n in _FUNCTIONS if reference is not None or n not in _OF_REFERENCE]
     if checks is not None:
-        wanted = [checks] if isinstance(checks, str) else checks
-        if not isinstance(wanted, Iterable):
+        if not isinstance(checks, Iterable):
             raise ValueError(
                 f"check_cell: `checks` must be names of checks. Received: {checks!r}"
             )
-        wanted = list(wanted)
+        wanted = [checks] if isinstance(checks, str) else list(checks)
         _require_names(wanted, names)
         names = [name for name in names if name in wanted]
     return [CellCheck(name, reference, features, seed) for name in names]

@@ -2,8 +2,10 @@
 
 import dataclasses
 import difflib
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Iterator
+from typing import Any, TypeVar
+
+Options = TypeVar("Options")
 
 
 def flat(options: Any) -> dict[str, Any]:
@@ -15,11 +17,28 @@ def flat(options: Any) -> dict[str, Any]:
     >>> flat(Config())["units"]
     256
     """
-    found: dict[str, Any] = {}
+    return {field.name: value for field, value in _fields(options)}
+
+
+def kinds(options: Any) -> dict[str, Any]:
+    """Return the type of every option by name.
+
+    Example:
+
+    >>> from custom_lstm.training.config import Config
+    >>> kinds(Config())["units"]
+    <class 'int'>
+    """
+    return {field.name: field.type for field, _ in _fields(options)}
+
+
+def _fields(options: Any) -> Iterator[tuple[dataclasses.Field, Any]]:
     for field in dataclasses.fields(options):
         value = getattr(options, field.name)
-        found |= flat(value) if dataclasses.is_dataclass(value) else {field.name: value}
-    return found
+        if dataclasses.is_dataclass(value):
+            yield from _fields(value)
+        else:
+            yield field, value
 
 
 def spelled(name: str) -> str:

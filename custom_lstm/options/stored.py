@@ -5,12 +5,10 @@ import io
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from custom_lstm.errors import UsageError
-from custom_lstm.options.names import flat, nearest, spelled
-
-Options = TypeVar("Options")
+from custom_lstm.options.names import Options, flat, nearest, spelled
 
 
 def to_json(options: Any) -> dict[str, Any]:

@@ -2,21 +2,16 @@
 
 import argparse
 import contextlib
-import dataclasses
 import io
 import re
-import typing
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar
 
 import tyro
 
 from custom_lstm.described import described, plain
 from custom_lstm.errors import UsageError
-from custom_lstm.options.names import flat, nearest, spelled
+from custom_lstm.options.names import Options, flat, kinds, nearest, spelled
 from custom_lstm.tyro_text import colours_as_asked, filled, sentence, unparsed
-
-Options = TypeVar("Options")
 
 
 def read_words(
@@ -62,7 +57,7 @@ def read_words(
         if not stop.code:
             raise
         said = sentence(complaint.getvalue())
-        better = unparsed(said, words, _kinds(default))
+        better = unparsed(said, words, kinds(default))
         raise UsageError(better or _suggesting(said)) from None
     for word in unknown:
         raise UsageError(
@@ -99,15 +94,6 @@ def preset_in(words: Sequence[str], presets: Mapping[str, Options]) -> Options:
             f"{nearest(name, presets)}"
         )
     return presets[name]
-
-
-def _kinds(options: Any) -> dict[str, Any]:
-    """The type of every option, by name."""
-    found: dict[str, Any] = {}
-    for name, kind in typing.get_type_hints(type(options)).items():
-        value = getattr(options, name, None)
-        found |= _kinds(value) if dataclasses.is_dataclass(value) else {name: kind}
-    return found
 
 
 def _suggesting(complaint: str) -> str:

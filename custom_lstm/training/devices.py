@@ -143,7 +143,8 @@ def _meeting() -> Iterator[None]:
         with keras.distribution.DataParallel(auto_shard_dataset=False).scope():
             yield
     except BaseException as error:
-        _end_soon(getattr(error, "exit_code", 1))
+        interrupted = isinstance(error, KeyboardInterrupt)
+        _end_soon(130 if interrupted else getattr(error, "exit_code", 1))
         broken = isinstance(error, jax.errors.JaxRuntimeError | ValueError)
         if not broken or not _OF_COLLECTIVES.search(str(error)):
             raise

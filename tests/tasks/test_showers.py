@@ -220,7 +220,7 @@ def test_no_name_stands_in_two_groups():
         ("--models gru gru", "--models needs one name or several different ones"),
         ("--showers 99", "--showers must be 100 or more, not 99"),
         ("--batch-size 200 --showers 100", "--batch-size 200 is larger than"),
-        ("--hidden-sizes 8 8", "--hidden-sizes and --output-sizes need a number for"),
+        ("--hidden-sizes 8 8", "--hidden-sizes and --output-sizes need a size for"),
         ("--output sequence", "--output"),
         ("--dropout 1", "--dropout must be 0 to 0.99, not 1.0"),
         ("--learning-rate nan", "--learning-rate must be"),

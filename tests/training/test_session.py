@@ -20,6 +20,7 @@ from tensorboard.util import tensor_util
 
 from custom_lstm.command import main
 from custom_lstm.data import load_pools
+from custom_lstm.training.callbacks import TensorBoard
 from custom_lstm.training.runs import RunFolder
 
 TRAIN = Path(__file__).parents[2] / "train.py"
@@ -144,6 +145,25 @@ def test_tensorboard_logs_are_written(tmp_path):
         value = tensor_util.make_ndarray(logged.Tensors("epoch_loss")[0].tensor_proto)
         name = "loss" if event.parent.name == "train" else "val_loss"
         assert value == pytest.approx(row[name], rel=1e-6)
+
+
+def test_tensorboard_makes_no_tensor_of_a_float_at_a_step(tmp_path, monkeypatch):
+    """TensorFlow would remember each for ever."""
+    board, written = TensorBoard(tmp_path), []
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    board.set_model(model)
+    monkeypatch.setattr(
+        board.summary, "scalar", lambda name, value, step: written.append((name, value))
+    )
+    board.on_train_begin()
+    for step in range(3):
+        board.on_train_batch_end(step, {"loss": 0.5})
+    assert written == []
+    board.on_epoch_end(4, {"loss": 0.25, "val_loss": 0.75})
+    losses = [value for name, value in written if name == "epoch_loss"]
+    assert losses == [0.25, 0.75]
+    assert not any(isinstance(value, float) for value in losses)
 
 
 def test_patience_stops_early(tmp_path):

@@ -122,7 +122,7 @@ class Options:
             raise UsageError("--models needs one name or several different ones")
         if not sizes or len(sizes) != len(self.model.output_sizes):
             raise UsageError(
-                "--hidden-sizes and --output-sizes need a number for each recurrent "
+                "--hidden-sizes and --output-sizes need a size for each recurrent "
                 f"layer, not {len(sizes)} and {len(self.model.output_sizes)}"
             )
         if self.optimisation.batch_size > self.data.showers:
