@@ -3,6 +3,7 @@
 import contextlib
 import importlib
 import os
+import platform
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -81,6 +82,7 @@ def main(
         options = task.parse(words)
         if options.resume is not None:
             RunFolder.open(options.resume)
+        _choose_onednn()
         with _hushed() if task.keras else without_keras():
             session = importlib.import_module(task.session)
         return (session.start if options.resume is None else session.go_on)(options)
@@ -103,6 +105,16 @@ def _task(words: list[str]) -> Task:
     if name not in TASKS:
         raise UsageError(f"unknown task {name}{nearest(name, TASKS)}")
     return TASKS[name]
+
+
+def _choose_onednn() -> None:
+    """Let TensorFlow compute with oneDNN on every x86 CPU, unless the user decided.
+
+    TensorFlow itself does so from AVX-512 VNNI on. On an AVX2 machine a training step
+    of the main job takes 1.6 times as long without (`benchmarks/LOG.md`).
+    """
+    if platform.machine().lower() in ("x86_64", "amd64"):
+        os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 
 @contextlib.contextmanager

@@ -18,12 +18,18 @@ from custom_lstm.cells.lstm import LSTMCell
 from custom_lstm.heads import Head
 from custom_lstm.layers.batch_normalization import BatchNormalization
 from custom_lstm.layers.lstm import LSTM
-from custom_lstm.layers.shift_average import ShiftAverage
 from custom_lstm.layers.time_distributed import TimeDistributed
+from custom_lstm.layers.view_average import ViewAverage
 
 RECURRENT = ("cell", "layer", "keras")
 POOLINGS = ("flatten", "global")
 PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
+VIEWS: dict[int, dict[str, float]] = {
+    1: {},
+    5: {"shift": 1},
+    9: {"shift": 1, "rotate": 6, "zoom": 0.06},
+}
+"""Options of `ViewAverage` by how many views it then has."""
 
 
 def build_encoder(
@@ -155,7 +161,7 @@ def build_model(
     length: int | None = None,
     recurrent: str = "cell",
     units: int = 256,
-    shift_average: bool = False,
+    views: int = 1,
     image_shape: tuple[int, int, int] = (28, 28, 1),
     **encoder_options,
 ) -> keras.Model:
@@ -168,8 +174,9 @@ def build_model(
         head: kind and range of the answers, and how many members give them.
         length: digits in a sequence, unrolled; None loops over any number.
         recurrent, units: see `build_core`.
-        shift_average: whether the encoder's features are, outside training, means over
-            shifts of each image by a pixel; see `custom_lstm.layers.ShiftAverage`.
+        views: of each image, over which the encoder's features are averaged outside
+            training: 1; 5, with those shifted by a pixel; or 9, with those turned by
+            6° and zoomed by 6 % too. See `custom_lstm.layers.ViewAverage`.
         image_shape: `(height, width, channels)` of one image.
         **encoder_options: see `build_encoder`.
 
@@ -188,12 +195,14 @@ def build_model(
     >>> model.output_shape
     (None, 4, 37)
     """
+    if views not in VIEWS:
+        raise ValueError(f"`views` must be one of {tuple(VIEWS)}. Received: {views!r}")
     images = keras.Input((length, *image_shape), dtype="uint8", name="images")
     answers = []
     for member in range(1, head.members + 1):
         nth = f"_{member}" if member > 1 else ""
         encoder = build_encoder(image_shape=image_shape, **encoder_options)
-        reader = ShiftAverage(encoder) if shift_average else encoder
+        reader = ViewAverage(encoder, **VIEWS[views]) if views > 1 else encoder
         features = TimeDistributed(reader, name=f"encode{nth}")(images)
         core = build_core(
             recurrent, units, unroll=length is not None, name=f"core{nth}"
@@ -219,5 +228,5 @@ def summarise(model: keras.Model, print_fn: Callable[[str], object] = print) -> 
     """
     model.summary(print_fn=print_fn)
     reader = model.get_layer("encode").layer
-    encoder = reader.layer if isinstance(reader, ShiftAverage) else reader
+    encoder = reader.layer if isinstance(reader, ViewAverage) else reader
     encoder.summary(print_fn=print_fn)

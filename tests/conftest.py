@@ -1,7 +1,11 @@
-"""What all tests share: the same random numbers at every run."""
+"""What all tests share: TensorFlow's kernels, and the same random numbers."""
 
-import keras
-import pytest
+import os
+
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as train.py does
+
+import keras  # noqa: E402
+import pytest  # noqa: E402
 
 
 @pytest.fixture(autouse=True)

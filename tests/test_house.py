@@ -17,6 +17,7 @@ ASIDE = {"data", "plots"}  # what is read and what is drawn: for those above alo
 BACKENDS = {"tensorflow", "tf_keras", "jax", "torch"}
 MAY_USE_BACKENDS = {
     "checking/backends.py",  # gradients, for which keras.ops has no word
+    "kernels/cudnn.py",
     "kernels/jax_lstm.py",
     "kernels/pytorch_lstm.py",
     "kernels/tensorflow_batch_norm.py",

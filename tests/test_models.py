@@ -8,7 +8,7 @@ import pytest
 
 from custom_lstm.cells.lstm import LSTMCell
 from custom_lstm.heads import Head
-from custom_lstm.layers import ShiftAverage
+from custom_lstm.layers import ViewAverage
 from custom_lstm.models import (
     POOLINGS,
     RECURRENT,
@@ -101,8 +101,8 @@ def test_finished_model_reads_shifted_digits_too():
     finished.set_weights(training.get_weights())
     assert finished.input_shape[1] is None
     reader = finished.get_layer("encode").layer
-    assert isinstance(reader, ShiftAverage)
-    alone = build(config.replace(shift_average=False), any_length=True)
+    assert isinstance(reader, ViewAverage)
+    alone = build(config.replace(views=1), any_length=True)
     alone.set_weights(training.get_weights())
     images = np.zeros((1, 4, 28, 28, 1), np.uint8)
     images[:, :, 9:19, 9:19] = 255
@@ -127,6 +127,7 @@ def test_head_covers_every_total_of_the_length():
         (lambda: build_encoder(dropout=1.0), "dropout"),
         (lambda: build_core("torch"), "'torch'"),
         (lambda: build_core(units=0), "units"),
+        (lambda: build_model(Head("value", 0, 9), views=3), "views.*1, 5, 9.*3"),
     ],
 )
 def test_arguments_out_of_range_are_named(build_it, said):

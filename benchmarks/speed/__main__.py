@@ -1,6 +1,6 @@
 """Measure how fast everything is, beside Keras and PyTorch, in one run.
 
-    python benchmarks/speed                       TensorFlow: all parts, about 15 min
+    python benchmarks/speed                       TensorFlow: all parts, about an hour
     python benchmarks/speed --short               each part once, small: about 2 min
     python benchmarks/speed --parts layer job     some parts
     KERAS_BACKEND=torch python benchmarks/speed --parts layer
@@ -16,9 +16,13 @@ import json
 import os
 import platform
 import sys
+from importlib import metadata
 from pathlib import Path
 
+import numpy as np
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as train.py does
 sys.path.insert(0, str(Path(__file__).parent))
 PARTS = (
     "layer",
@@ -72,6 +76,16 @@ def run(part: str, short: bool) -> dict:
     return measure[part](short)
 
 
+def _machine() -> str:
+    simd = np.show_config(mode="dicts")["SIMD Extensions"]["found"]
+    names = ("tensorflow", "keras", "torch")
+    versions = ", ".join(f"{name} {metadata.version(name)}" for name in names)
+    return (
+        f"{os.cpu_count()} cores, {platform.machine()} up to {simd[-1]}; {versions}; "
+        f"oneDNN {os.environ['TF_ENABLE_ONEDNN_OPTS']}"
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -85,15 +99,13 @@ def main() -> None:
     import report
     import torch  # noqa: F401 - before TensorFlow: the other order can crash
 
-    found = {
-        "machine": f"{os.cpu_count()} cores, {platform.machine()}",
-        "backend": keras.backend.backend(),
-    }
+    found = {"machine": _machine(), "backend": keras.backend.backend()}
+    print(found["machine"], found["backend"], sep="; ")
     for part in options.parts:
         found[part] = run(part, options.short)
         print(report.text(part, found[part]), flush=True)
-    if options.json:
-        options.json.write_text(json.dumps(found, indent=1, default=float) + "\n")
+        if options.json:
+            options.json.write_text(json.dumps(found, indent=1, default=float) + "\n")
     if options.picture:
         report.draw(found, options.picture)
 

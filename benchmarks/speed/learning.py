@@ -14,6 +14,7 @@ import keras
 import numpy as np
 import torch
 from timing import Trainer
+from tqdm import trange
 
 from custom_lstm import convert, data
 from custom_lstm.training.build import build_compiled, build_optimizer, head_of
@@ -45,7 +46,7 @@ def measure_learning(short: bool) -> dict:
     found: dict[str, dict] = {
         name: {"seconds": 0.0, "epochs": 0, "exact": []} for name in trainers
     }
-    for epoch in range(epochs):
+    for epoch in trange(epochs, desc="epochs, each trained in turn", leave=False):
         for name, trainer in trainers.items():
             result = found[name]
             if result["exact"] and result["exact"][-1] >= GOAL:

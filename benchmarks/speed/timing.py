@@ -5,9 +5,12 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
+from tqdm import trange
 
 FEWEST = 20
 """Rounds below which no time limit ends a measurement."""
+TURN = 0.03
+"""Seconds that a candidate's turn should take, unless one run takes longer."""
 
 
 class Trainer(NamedTuple):
@@ -27,6 +30,10 @@ def interleaved(
 ) -> dict[str, np.ndarray]:
     """Run every candidate once a round, so that all see the same machine.
 
+    The order changes from round to round, and what is over quickly runs several times
+    in a row: PyTorch's threads spin for a while after its last operation, at the cost
+    of whoever comes next.
+
     Args:
         candidates: functions by name, each of which waits for its own result.
         runs: rounds counted, after one that is not.
@@ -34,20 +41,28 @@ def interleaved(
             `FEWEST` rounds.
 
     Returns:
-        Seconds of every round, by name.
+        Seconds of every round, by name; medians where a turn is several runs.
     """
-    for run in candidates.values():
+    rng = np.random.default_rng(0)
+    turns: dict[str, int] = {}
+    for name, run in candidates.items():
         run()
+        turns[name] = max(1, round(TURN / _seconds(run)))
     times: dict[str, list[float]] = {name: [] for name in candidates}
     begun = time.perf_counter()
-    for done in range(runs):
+    for done in trange(runs, desc=", ".join(candidates)[:50], leave=False):
         if done >= FEWEST and time.perf_counter() - begun > seconds:
             break
-        for name, run in candidates.items():
-            started = time.perf_counter()
-            run()
-            times[name].append(time.perf_counter() - started)
+        for name in rng.permutation(list(candidates)):
+            turn = [_seconds(candidates[name]) for _ in range(turns[name])]
+            times[name].append(float(np.median(turn)))
     return {name: np.array(values) for name, values in times.items()}
+
+
+def _seconds(run: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    run()
+    return time.perf_counter() - started
 
 
 def summary(times: dict[str, np.ndarray], ours: str) -> dict[str, dict[str, float]]:

@@ -61,8 +61,22 @@ def lstm_step(
     return h, c, LSTMGates(i, f, g, o)
 
 
+def _through_sigmoid(y: Any, dy: Any) -> Any:
+    return dy * (y * (1 - y))
+
+
+def _through_tanh(y: Any, dy: Any) -> Any:
+    return dy * (1 - y * y)
+
+
 def lstm_step_backward(
-    dh: Any, dc: Any, gates: LSTMGates, c_before: Any, c: Any
+    dh: Any,
+    dc: Any,
+    gates: LSTMGates,
+    c_before: Any,
+    c: Any,
+    through_sigmoid: Callable[[Any, Any], Any] = _through_sigmoid,
+    through_tanh: Callable[[Any, Any], Any] = _through_tanh,
 ) -> tuple[Any, Any]:
     """The gradients through `lstm_step` with tanh and σ, derived by hand.
 
@@ -81,6 +95,8 @@ def lstm_step_backward(
         dc: of c', `(batch, units)`: from the next step.
         gates: those of the step.
         c_before, c: cell state before and after the step, `(batch, units)`.
+        through_sigmoid: `(σ, δσ)` → δσ∘σ(1 − σ), where a backend has it in one.
+        through_tanh: `(tanh, δtanh)` → δtanh∘(1 − tanh²), the same.
 
     Returns:
         δz `(batch, 4·units)`, and δc `(batch, units)`, of c before the step.
@@ -98,11 +114,11 @@ def lstm_step_backward(
     """
     i, f, g, o = gates
     tanh_c = ops.tanh(c)
-    dc = dc + dh * o * (1 - tanh_c * tanh_c)
-    dz_i = dc * g * (i * (1 - i))
-    dz_f = dc * c_before * (f * (1 - f))
-    dz_g = dc * i * (1 - g * g)
-    dz_o = dh * tanh_c * (o * (1 - o))
+    dc = dc + through_tanh(tanh_c, dh * o)
+    dz_i = through_sigmoid(i, dc * g)
+    dz_f = through_sigmoid(f, dc * c_before)
+    dz_g = through_tanh(g, dc * i)
+    dz_o = through_sigmoid(o, dh * tanh_c)
     return ops.concatenate([dz_i, dz_f, dz_g, dz_o], axis=-1), dc * f
 
 

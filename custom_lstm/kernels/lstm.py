@@ -13,6 +13,8 @@ from typing import Any
 
 import keras
 
+from custom_lstm.kernels import cudnn
+
 LONGEST_UNROLLED = 64
 """Steps up to which the loop is written out when nobody asks for it."""
 SMALL_STEP = 1024
@@ -40,6 +42,7 @@ class Request:
         activations: those of candidate, gates and output.
         gatewise_dropout: whether each gate sees dropout masks of its own now.
         unroll: whether the layer was told to write the loop out.
+        cudnn: whether cuDNN may run it.
         zeros_as_keras: whether outputs are to be zeroed as Keras's unrolled backward
             loop does: by the mask in its first order, not in that of the outputs.
     """
@@ -54,6 +57,7 @@ class Request:
     activations: tuple[Any, Any, Any] = STANDARD
     gatewise_dropout: bool = False
     unroll: bool = False
+    cudnn: bool = True
     zeros_as_keras: bool = False
 
 
@@ -63,14 +67,14 @@ class Kernel:
 
     Args:
         name: what `LSTM(kernel=...)` calls it.
-        backend: the Keras backend that it is written for; None for any.
+        backends: the Keras backends that it is written for.
         why_not: says why it cannot run a request, or None.
         run: `(request, x, h, c, W, U, b, mask)` → h after every step, last h and c.
             None stands for the cell, stepped.
     """
 
     name: str
-    backend: str | None
+    backends: tuple[str, ...]
     why_not: Callable[[Request], str | None]
     run: Callable[..., tuple[Any, Any, Any]] | None
 
@@ -106,8 +110,9 @@ def choose(name: str, request: Request) -> Kernel:
 
 def _no(kernel: Kernel, request: Request) -> str | None:
     backend = keras.backend.backend()
-    if kernel.backend not in (None, backend):
-        return f"it is written for {kernel.backend}, and the backend is {backend}"
+    if backend not in kernel.backends:
+        written = " and ".join(kernel.backends)
+        return f"it is written for {written}, and the backend is {backend}"
     return kernel.why_not(request)
 
 
@@ -118,7 +123,7 @@ def _worth(request: Request) -> set[str]:
     are fixed, and only where steps are so small that starting them is what takes the
     time.
     """
-    worth = {"reference", "torch", "scan", "loop"}
+    worth = {"reference", "torch", "scan", "loop", "cudnn"}
     time, batch = request.time, request.batch
     if request.unroll or (time is not None and time <= LONGEST_UNROLLED):
         worth.add("unrolled")
@@ -157,6 +162,18 @@ def _no_mask(request: Request) -> str | None:
     return "it knows no masks" if request.masked else _only_standard(request)
 
 
+def _no_cudnn(request: Request) -> str | None:
+    if not request.cudnn:
+        return "`use_cudnn` is False"
+    if request.unroll:
+        return "the layer is to be unrolled"
+    if request.dtype != "float32":
+        return f"it is asked for float32 only, and the inputs are {request.dtype}"
+    if not cudnn.has_gpu():
+        return f"{keras.backend.backend()} sees no GPU"
+    return _no_mask(request)
+
+
 def _shards(request: Request) -> int:
     several = (os.cpu_count() or 1) > 1
     return 2 if several and (request.batch or 0) * request.units >= SHARED_STEP else 1
@@ -180,13 +197,15 @@ def _module(name: str) -> Callable[..., Any]:
     return run
 
 
+_TF = ("tensorflow",)
 KERNELS = (
-    Kernel("xla", "tensorflow", _needs_known("batch", "time"), _tensorflow(xla=True)),
-    Kernel("unrolled", "tensorflow", _needs_known("time"), _tensorflow(unroll=True)),
-    Kernel("loop", "tensorflow", _only_standard, _tensorflow()),
-    Kernel("torch", "torch", _no_mask, _module("pytorch_lstm")),
-    Kernel("scan", "jax", _only_standard, _module("jax_lstm")),
-    Kernel("reference", None, lambda request: None, None),
+    Kernel("cudnn", ("tensorflow", "jax"), _no_cudnn, _module("cudnn")),
+    Kernel("xla", _TF, _needs_known("batch", "time"), _tensorflow(xla=True)),
+    Kernel("unrolled", _TF, _needs_known("time"), _tensorflow(unroll=True)),
+    Kernel("loop", _TF, _only_standard, _tensorflow()),
+    Kernel("torch", ("torch",), _no_mask, _module("pytorch_lstm")),
+    Kernel("scan", ("jax",), _only_standard, _module("jax_lstm")),
+    Kernel("reference", (*_TF, "jax", "torch"), lambda request: None, None),
 )
 """Every kernel, in the order in which `"auto"` tries them."""
 NAMES = ("auto", *(kernel.name for kernel in KERNELS))

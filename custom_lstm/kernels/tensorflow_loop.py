@@ -7,12 +7,18 @@ import tensorflow as tf
 
 
 class Loop:
-    """The steps of sequences like one, written out or as a loop over TensorArrays."""
+    """The steps of sequences like one, written out or as a loop over TensorArrays.
+
+    Whole sequences lie as suits it: `(batch, time, ...)`, from which steps written out
+    are cut, or `(time, batch, ...)`, as TensorArrays have them. Entries step by step
+    are a list or a tensor: `[1:]` leaves out the first of either.
+    """
 
     def __init__(self, like: Any, unroll: bool):
         self.dtype, self.unroll = like.dtype, unroll
         known = like.shape[1]
         self.time = tf.shape(like)[1] if known is None else known
+        self.batch_axis = 0 if unroll else 1
 
     def __call__(
         self, body: Callable[..., Any], *values: Any, backwards: bool = False
@@ -31,30 +37,50 @@ class Loop:
         )
         return values
 
+    def turn(self, tensor: Any) -> Any:
+        """From `(batch, time, width)` to the loop's layout, or back."""
+        return tensor if self.unroll else tf.transpose(tensor, (1, 0, 2))
+
+    def from_rows(self, rows: Any, batch_major: bool, *, laid_out: bool) -> Any:
+        """Rows `(batch·time, width)`, or time-major ones, as whole sequences.
+
+        Args:
+            rows: one a step of a sequence.
+            batch_major: whether the steps of one sequence follow each other.
+            laid_out: whether to return the loop's layout, or `(batch, time, width)`.
+        """
+        first, second = (-1, self.time) if batch_major else (self.time, -1)
+        sequences = tf.reshape(rows, (first, second, rows.shape[-1]))
+        return sequences if batch_major != laid_out else self.turn(sequences)
+
     def array(self, more: int = 0) -> Any:
         """An empty array with an entry a step, and `more`."""
         if self.unroll:
             return _Entries([None] * (self.time + more))
         return tf.TensorArray(self.dtype, self.time + more, clear_after_read=False)
 
-    def read(self, tensor: Any, more: int = 0) -> Any:
-        """A time-major tensor as such an array; None stays None."""
+    def read(self, tensor: Any) -> Any:
+        """A whole sequence as such an array; None stays None."""
         if tensor is None:
             return None
-        if self.unroll:
-            return _Entries(tf.unstack(tensor, self.time + more))
-        array = tf.TensorArray(tensor.dtype, self.time + more, clear_after_read=False)
-        return array.unstack(tensor)
+        entries = tf.unstack(tensor, self.time, axis=1) if self.unroll else tensor
+        return self.load(entries)
 
     def save(self, array: Any) -> Any:
-        """An array as tensors, which can leave the function that made them."""
-        if array is None:
-            return None
+        """An array's entries as tensors, which can leave the function they are in."""
         return array.entries if self.unroll else array.stack()
 
-    def load(self, saved: Any, more: int = 0) -> Any:
-        """The array that `save` was given."""
-        return _Entries(saved) if self.unroll and saved else self.read(saved, more)
+    def load(self, entries: Any, more: int = 0) -> Any:
+        """The array that `save` was given, with an entry a step, and `more`."""
+        if self.unroll:
+            return _Entries(entries)
+        size = self.time + more
+        array = tf.TensorArray(entries.dtype, size, clear_after_read=False)
+        return array.unstack(entries)
+
+    def stacked(self, entries: Any) -> Any:
+        """The whole sequence of what `save` returned, or of a part of it."""
+        return tf.stack(entries, axis=1) if self.unroll else entries
 
 
 class _Entries:
@@ -69,6 +95,3 @@ class _Entries:
     def write(self, t: int, value: Any) -> "_Entries":
         self.entries[t] = value
         return self
-
-    def stack(self) -> Any:
-        return tf.stack(self.entries)

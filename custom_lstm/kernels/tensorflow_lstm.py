@@ -73,69 +73,64 @@ def lstm_sequence(
 
 
 class _Part(NamedTuple):
-    """What the backward pass needs of a part of the batch, as `Loop.save` keeps it."""
+    """What the backward pass needs of a part of the batch."""
 
-    gates: Any
-    cs: Any  # one entry more: before the first step
-    keep: Any
-
-
-class _Saved(NamedTuple):
-    """What the backward pass needs of the whole."""
-
-    rows: Any  # x, (time·batch, features), or batch-major: see _turn_late
-    hs: Any  # (time + 1, batch, units), from before the first step
-    parts: list[_Part]
+    hs: Any  # as `Loop.save` keeps it, with one entry more: before the first step
+    cs: Any  # the same
+    gates: Any  # each as `Loop.save` keeps it
+    keep: Any  # as the loop's layout has it, or None
 
 
 def _forward_pass(x, h, c, W, U, b, mask, unroll, shards):
-    loop, late = Loop(x, unroll), _turn_late(W)
-    rows = tf.reshape(x if late else _turned(x), (-1, x.shape[-1]))
-    xW = _by_step(tf.nn.bias_add(tf.matmul(rows, W), b), loop.time, late)
-    keep = None if mask is None else tf.transpose(mask)[..., None]
-    cuts = _cut(xW, shards, 1), _cut(h, shards), _cut(c, shards), _cut(keep, shards, 1)
-    done = [_forward_part(loop, *cut, U) for cut in zip(*cuts, strict=True)]
-    states, hs, parts = zip(*done, strict=True)
-    hs = tf.concat([array.stack() for array in hs], 1)
+    loop = Loop(x, unroll)
+    late, across = _turn_late(loop, W), loop.batch_axis
+    rows = tf.reshape(x if late else loop.turn(x), (-1, x.shape[-1]))
+    xW = loop.from_rows(tf.nn.bias_add(tf.matmul(rows, W), b), late, laid_out=True)
+    keep = None if mask is None else loop.turn(mask[..., None])
+    xW, keep = _cut(xW, shards, across), _cut(keep, shards, across)
+    cuts = zip(xW, _cut(h, shards), _cut(c, shards), keep, strict=True)
+    done = [_forward_part(loop, *cut, U) for cut in cuts]
+    states, parts = zip(*done, strict=True)
+    hs = tf.concat([loop.stacked(part.hs[1:]) for part in parts], across)
     h, c = (tf.concat(pieces, 0) for pieces in zip(*states, strict=True))
-    saved = _Saved(rows, hs, list(parts))
-    return (_turned(hs[1:]), h, c), saved
+    return (loop.turn(hs), h, c), (rows, list(parts))
 
 
 def _forward_part(loop, xW, h, c, keep, U):
-    xW, keep = loop.read(xW), loop.read(keep)
+    xW, steps = loop.read(xW), loop.read(keep)
     hs, cs = loop.array(1).write(0, h), loop.array(1).write(0, c)
 
     def body(t, h, c, hs, cs, *gates):
         new_h, new_c, new_gates = lstm_step(xW.read(t), tf.matmul(h, U), c)
         new_h, new_c = tf.ensure_shape(new_h, h.shape), tf.ensure_shape(new_c, c.shape)
-        if keep is not None:
-            kept = keep.read(t)
+        if steps is not None:
+            kept = steps.read(t)
             new_h, new_c = tf.where(kept, new_h, h), tf.where(kept, new_c, c)
         pairs = zip(gates, new_gates, strict=True)
         written = [array.write(t, gate) for array, gate in pairs]
         return new_h, new_c, hs.write(t + 1, new_h), cs.write(t + 1, new_c), *written
 
-    h, c, hs, cs, *gates = loop(body, h, c, hs, cs, *(loop.array() for _ in range(4)))
-    saved = _Part([loop.save(gate) for gate in gates], loop.save(cs), loop.save(keep))
-    return (h, c), hs, saved
+    arrays = hs, cs, *(loop.array() for _ in range(4))
+    h, c, *arrays = loop(body, h, c, *arrays)
+    hs, cs, *gates = map(loop.save, arrays)
+    return (h, c), _Part(hs, cs, gates, keep)
 
 
 def _backward_pass(saved, W, U, dhs, dh, dc, unroll):
-    rows, hs, parts = saved
+    rows, parts = saved
     loop, shards = Loop(dhs, unroll), len(parts)
-    dhs = _cut(_turned(dhs), shards, 1)
+    late, across = _turn_late(loop, W), loop.batch_axis
+    dhs = _cut(loop.turn(dhs), shards, across)
     cuts = zip(parts, dhs, _cut(dh, shards), _cut(dc, shards), strict=True)
     done = [_backward_part(loop, *cut, U) for cut in cuts]
-    dh, dc, dz = (
-        tf.concat(pieces, axis)
-        for pieces, axis in zip(zip(*done, strict=True), (0, 0, 1), strict=True)
-    )
-    late, width = _turn_late(W), dz.shape[-1]
+    dh, dc, dz = zip(*done, strict=True)
+    dh, dc, dz = tf.concat(dh, 0), tf.concat(dc, 0), tf.concat(dz, across)
+    width = dz.shape[-1]
     by_step = tf.reshape(dz, (-1, width))
-    by_row = tf.reshape(_turned(dz), (-1, width)) if late else by_step
-    dx = _by_batch(tf.matmul(by_row, W, transpose_b=True), loop.time, late)
-    h_before = tf.reshape(hs[:-1], (-1, hs.shape[-1]))
+    by_row = tf.reshape(loop.turn(dz), (-1, width)) if late else by_step
+    dx = loop.from_rows(tf.matmul(by_row, W, transpose_b=True), late, laid_out=False)
+    h_before = tf.concat([loop.stacked(part.hs[:-1]) for part in parts], across)
+    h_before = tf.reshape(h_before, (-1, h_before.shape[-1]))
     dW = tf.matmul(rows, by_row, transpose_a=True)
     dU = tf.matmul(h_before, by_step, transpose_a=True)
     return dx, dh, dc, dW, dU, tf.reduce_sum(by_step, 0)
@@ -143,12 +138,15 @@ def _backward_pass(saved, W, U, dhs, dh, dc, unroll):
 
 def _backward_part(loop, part, dhs, dh, dc, U):
     above, gates = loop.read(dhs), [loop.load(gate) for gate in part.gates]
-    cs, keep = loop.load(part.cs, 1), loop.load(part.keep)
+    cs, keep = loop.load(part.cs, 1), loop.read(part.keep)
 
     def body(t, dh, dc, dz):
         dh = dh + above.read(t)
         step = LSTMGates(*(gate.read(t) for gate in gates))
-        new_dz, new_dc = lstm_step_backward(dh, dc, step, cs.read(t), cs.read(t + 1))
+        c_before, c = cs.read(t), cs.read(t + 1)
+        new_dz, new_dc = lstm_step_backward(
+            dh, dc, step, c_before, c, _through_sigmoid, _through_tanh
+        )
         kept = None if keep is None else keep.read(t)
         if kept is not None:
             new_dz = tf.where(kept, new_dz, tf.zeros_like(new_dz))
@@ -159,7 +157,15 @@ def _backward_part(loop, part, dhs, dh, dc, U):
         return new_dh, tf.ensure_shape(new_dc, dc.shape), dz.write(t, new_dz)
 
     dh, dc, dz = loop(body, dh, dc, loop.array(), backwards=True)
-    return dh, dc, dz.stack()
+    return dh, dc, loop.stacked(loop.save(dz))
+
+
+def _through_sigmoid(y, dy):
+    return tf.raw_ops.SigmoidGrad(y=y, dy=dy)
+
+
+def _through_tanh(y, dy):
+    return tf.raw_ops.TanhGrad(y=y, dy=dy)
 
 
 _COMPILED = tuple(
@@ -168,28 +174,9 @@ _COMPILED = tuple(
 )
 
 
-def _turn_late(W: Any) -> bool:
-    """Whether to turn x·W, not x, from batch-major to time-major: the narrower one."""
-    return W.shape[0] > W.shape[1]
-
-
-def _turned(tensor: Any) -> Any:
-    """Swap the first two axes."""
-    return tf.transpose(tensor, (1, 0, 2))
-
-
-def _by_step(rows: Any, time: Any, late: bool) -> Any:
-    """Rows as `(time, batch, width)`; if `late`, they stand batch-major."""
-    if late:
-        return _turned(tf.reshape(rows, (-1, time, rows.shape[-1])))
-    return tf.reshape(rows, (time, -1, rows.shape[-1]))
-
-
-def _by_batch(rows: Any, time: Any, late: bool) -> Any:
-    """The same rows as `(batch, time, width)`."""
-    if late:
-        return tf.reshape(rows, (-1, time, rows.shape[-1]))
-    return _turned(tf.reshape(rows, (time, -1, rows.shape[-1])))
+def _turn_late(loop: Loop, W: Any) -> bool:
+    """Whether to turn x·W into the loop's layout, not x: the narrower one."""
+    return loop.unroll or W.shape[0] > W.shape[1]
 
 
 def _cut(tensor: Any, shards: int, axis: int = 0) -> list[Any]:

@@ -5,9 +5,9 @@ from custom_lstm.layers.gru import GRU
 from custom_lstm.layers.lstm import LSTM
 from custom_lstm.layers.recurrent_block import RecurrentBlock
 from custom_lstm.layers.rnn import RNN
-from custom_lstm.layers.shift_average import ShiftAverage
 from custom_lstm.layers.simple import SimpleRNN
 from custom_lstm.layers.time_distributed import TimeDistributed
+from custom_lstm.layers.view_average import ViewAverage
 
 __all__ = [
     "GRU",
@@ -15,7 +15,7 @@ __all__ = [
     "RNN",
     "BatchNormalization",
     "RecurrentBlock",
-    "ShiftAverage",
     "SimpleRNN",
     "TimeDistributed",
+    "ViewAverage",
 ]

@@ -51,13 +51,16 @@ class GatedRNN(RNN):
 
     def build(self, sequences_shape: Any, initial_state_shape: Any = None) -> None:
         """Builds the cell, and the initial state if it is learned."""
-        if getattr(self, "use_cudnn", False) is True:
+        if getattr(self, "use_cudnn", False) is True and (why := self._why_no_cudnn()):
             raise ValueError(
-                f"{type(self).__name__} {self.name!r}: no cuDNN kernel stands behind "
-                "it, so that `use_cudnn` must be 'auto' or False when it is built. "
-                "Received: use_cudnn=True"
+                f"{type(self).__name__} {self.name!r}: {why}, so that `use_cudnn` must "
+                "be 'auto' or False when it is built. Received: use_cudnn=True"
             )
         super().build(sequences_shape, initial_state_shape)
+
+    def _why_no_cudnn(self) -> str | None:
+        """Why cuDNN can never run the layer, or None."""
+        return "no cuDNN kernel stands behind it"
 
     def get_config(self) -> dict[str, Any]:
         """Every constructor argument."""

@@ -8,6 +8,7 @@ from keras import ops
 from custom_lstm.cells.arguments import check_choice, own_arguments
 from custom_lstm.cells.lstm import LSTMCell
 from custom_lstm.kernels import lstm as kernels
+from custom_lstm.kernels.cudnn import has_gpu
 from custom_lstm.layers.gated import GatedRNN
 
 
@@ -42,8 +43,8 @@ class LSTM(GatedRNN):
         go_backwards: begin at the last step.
         stateful: go on from the batch before.
         unroll: write the loop out.
-        use_cudnn: `"auto"` or False. There is no cuDNN here: with True, as in Keras
-            where cuDNN cannot run, the layer is made but not built.
+        use_cudnn: `"auto"`, True or False: whether cuDNN runs it where it can, that is
+            on a GPU, without masks; with True nothing else does.
         implementation: 1 gives every gate dropout masks of its own.
         output_activation: tanh of c' in h'. By default the same as `activation`.
         learn_initial_state: whether to learn the state before the first step.
@@ -106,10 +107,23 @@ class LSTM(GatedRNN):
         check_choice(type(self).__name__, "kernel", kernel, kernels.NAMES)
         super().__init__({k: v for k, v in options.items() if k != "kernel"}, **kwargs)
         self.kernel = kernel
+        if keras.backend.backend() == "tensorflow" and not self._why_no_cudnn():
+            self.supports_jit = False  # XLA does not know cuDNN's operation
 
     def get_config(self) -> dict[str, Any]:
         """Every constructor argument."""
         return {**super().get_config(), "kernel": self.kernel}
+
+    def _why_no_cudnn(self) -> str | None:
+        """Why cuDNN can never run the layer, or None."""
+        backend = keras.backend.backend()
+        if backend == "torch":
+            return "PyTorch chooses between its kernels by itself"
+        if not has_gpu():
+            return f"{backend} sees no GPU"
+        if not self.use_cudnn or self.kernel not in ("auto", "cudnn"):
+            return f"use_cudnn={self.use_cudnn} and kernel={self.kernel!r} exclude it"
+        return None
 
     def inner_loop(
         self, sequences: Any, initial_state: Any, mask: Any, training: Any = False
@@ -117,7 +131,8 @@ class LSTM(GatedRNN):
         """All steps, by the kernel chosen for these inputs; see `RNN.inner_loop`."""
         cell = self.cell
         request = self._request(sequences, mask, training)
-        kernel = kernels.choose(self.kernel, request)
+        only = "cudnn" if self.use_cudnn is True else self.kernel
+        kernel = kernels.choose(only, request)
         self.kernel_used = kernel.name
         if kernel.run is None:
             return super().inner_loop(sequences, initial_state, mask, training)
@@ -163,6 +178,7 @@ class LSTM(GatedRNN):
             ),
             gatewise_dropout=bool(drops and own_masks),
             unroll=self.unroll,
+            cudnn=bool(self.use_cudnn),
             zeros_as_keras=bool(
                 self.unroll
                 and self.go_backwards

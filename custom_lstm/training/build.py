@@ -23,7 +23,7 @@ def build(
     Args:
         config: all options.
         any_length: build the finished model instead of the one to train: one that
-            loops over any number of digits, and averages over shifts if asked to.
+            loops over any number of digits, and averages over views if asked to.
         recurrent: the recurrent layer, instead of the one in the options.
     """
     options = config.model
@@ -32,7 +32,7 @@ def build(
         length=None if any_length else config.data.length,
         recurrent=recurrent or options.recurrent,
         units=options.units,
-        shift_average=any_length and options.shift_average,
+        views=options.views if any_length else 1,
         filters=options.filters,
         features=options.features,
         pooling=options.pooling,

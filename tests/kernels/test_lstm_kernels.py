@@ -7,10 +7,15 @@ from keras import ops
 
 import custom_lstm
 from custom_lstm.cells.lstm import LSTMGates, lstm_step, lstm_step_backward
+from custom_lstm.kernels.cudnn import has_gpu, packed
 from custom_lstm.kernels.lstm import KERNELS, NAMES, Request, choose
 
 BACKEND = keras.backend.backend()
-FAST = [k.name for k in KERNELS if k.backend == BACKEND]
+FAST = [
+    kernel.name
+    for kernel in KERNELS
+    if BACKEND in kernel.backends and kernel.name not in ("reference", "cudnn")
+]
 BATCH, TIME, FEATURES, UNITS = 5, 7, 4, 3
 ONLY_TENSORFLOW = pytest.mark.skipif(
     BACKEND != "tensorflow", reason="about TensorFlow's kernels"
@@ -323,10 +328,76 @@ def test_named_kernel_that_cannot_run_says_why(kernel):
 
 
 def test_kernel_of_another_backend_says_so():
-    other = next(k for k in KERNELS if k.backend not in (None, BACKEND))
+    other = next(k for k in KERNELS if BACKEND not in k.backends)
     layer = custom_lstm.LSTM(UNITS, kernel=other.name)
     with pytest.raises(ValueError, match=f"the backend is {BACKEND}"):
         layer(sequences())
+
+
+NO_GPU = pytest.mark.skipif(
+    BACKEND == "torch" or has_gpu(), reason="about machines without a GPU"
+)
+ON_GPU = pytest.mark.skipif(
+    BACKEND == "torch" or not has_gpu(), reason="needs a GPU and its backend"
+)
+
+
+@NO_GPU
+def test_cudnn_says_that_it_needs_a_gpu():
+    with pytest.raises(ValueError, match=f"'cudnn' cannot run.*{BACKEND} sees no GPU"):
+        custom_lstm.LSTM(UNITS, kernel="cudnn")(sequences())
+    with pytest.raises(ValueError, match=f"{BACKEND} sees no GPU.*use_cudnn=True"):
+        custom_lstm.LSTM(UNITS, use_cudnn=True)(sequences())
+
+
+@pytest.mark.parametrize(
+    ("asked", "reason"),
+    [
+        ({"cudnn": False}, "use_cudnn"),
+        ({"unroll": True}, "unrolled"),
+        ({"dtype": "float64"}, "float64"),
+        ({"masked": True}, "masks"),
+        ({"cell": "MyCell"}, "MyCell"),
+    ],
+)
+def test_cudnn_refuses_what_it_does_not_compute(asked, reason, monkeypatch):
+    monkeypatch.setattr("custom_lstm.kernels.cudnn.has_gpu", lambda: True)
+    request = Request(**{**dict.fromkeys(SIZES, 4), "dtype": "float32", **asked})
+    cudnn = next(kernel for kernel in KERNELS if kernel.name == "cudnn")
+    assert reason in cudnn.why_not(request)
+    assert cudnn.why_not(Request(**dict.fromkeys(SIZES, 4), dtype="float32")) is None
+
+
+SIZES = ("batch", "time", "features", "units")
+
+
+@pytest.mark.skipif(BACKEND != "jax", reason="JAX reads cuDNN's weights on a CPU too")
+def test_packed_weights_are_cudnns():
+    """JAX's own reference, from the same vector, gives the cell's outputs."""
+    import jax.numpy as jnp
+    from jax.experimental import rnn
+
+    layer, _ = layers_alike("reference", return_sequences=True, return_state=True)
+    sizes = FEATURES, UNITS, 1
+    weights = packed(*(jnp.asarray(w, "float32") for w in layer.get_weights()))
+    assert len(weights) == rnn.get_num_params_in_lstm(*sizes, False)
+    unpacked = rnn.unpack_lstm_weights(weights, *sizes, False)
+    zero, lengths = jnp.zeros((1, BATCH, UNITS)), jnp.full(BATCH, TIME, "int32")
+    x = sequences()
+    found = rnn.lstm_ref(x, zero, zero, *unpacked, lengths, *sizes, 0.0, False)
+    for a, b in zip(found, layer(x), strict=True):
+        b = ops.convert_to_numpy(b)
+        np.testing.assert_allclose(np.reshape(a, b.shape), b, rtol=1e-5, atol=1e-6)
+
+
+@ON_GPU
+def test_cudnn_equals_the_stepped_cell_on_a_gpu():
+    """To the three digits of TF32, in which a GPU may multiply."""
+    fast, slow = layers_alike("cudnn", return_sequences=True, return_state=True)
+    for a, b in zip(fast(sequences()), slow(sequences()), strict=True):
+        a, b = ops.convert_to_numpy(a), ops.convert_to_numpy(b)
+        np.testing.assert_allclose(a, b, rtol=1e-2, atol=5e-3)
+    assert fast.kernel_used == "cudnn"
 
 
 def test_unknown_kernel_is_refused_at_once():

@@ -1,0 +1,131 @@
+"""A layer on images, averaged over slightly different views of them."""
+
+import math
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+
+@keras.saving.register_keras_serializable(package="custom_lstm")
+class ViewAverage(keras.layers.Wrapper):
+    """Outside training, the mean of what a layer makes of several views of an image.
+
+        y = 1/n · Σ_v layer(view v of the image)
+
+    The views are the image as it is; shifted by `shift` up, down, left and right;
+    turned by `rotate` to either side; and smaller and larger by `zoom`: nine, or fewer
+    where one of the three is 0. Between pixels a view interpolates linearly, and what
+    it takes from beyond the border is 0. In training the layer is called once, as if it
+    stood alone. The mean varies less with how exactly an image lies, so a network that
+    learned from warped images errs less often, at n times the cost of each answer.
+
+    Args:
+        layer: the layer or model to apply, on images `(batch, height, width, channels)`
+            of any number type; its output is `(batch, ...)`.
+        shift: pixels, 0 or more.
+        rotate: degrees, 0 or more and less than 180.
+        zoom: share of the size, 0 or more and less than 1.
+        **kwargs: `name`, `dtype`, `trainable`.
+
+    Raises:
+        ValueError: if `layer` is no layer, `shift`, `rotate` or `zoom` is out of range,
+            or the images have another rank or an unknown size.
+
+    Source: averaging answers over shifted images, Krizhevsky, Sutskever and Hinton,
+    2012, https://doi.org/10.1145/3065386.
+
+    Example:
+
+    >>> average = ViewAverage(keras.layers.Flatten())
+    >>> point = ops.array([[0, 0, 0], [0, 5.0, 0], [0, 0, 0]])
+    >>> ops.convert_to_numpy(average(ops.reshape(point, (1, 3, 3, 1))))
+    array([[0., 1., 0., 1., 1., 1., 0., 1., 0.]], dtype=float32)
+    """
+
+    def __init__(
+        self,
+        layer: keras.layers.Layer,
+        shift: float = 1.0,
+        rotate: float = 0.0,
+        zoom: float = 0.0,
+        **kwargs: Any,
+    ):
+        _require("shift", shift, math.inf)
+        _require("rotate", rotate, 180)
+        _require("zoom", zoom, 1)
+        super().__init__(layer, **kwargs)
+        self.shift, self.rotate, self.zoom = shift, rotate, zoom
+
+    def get_config(self) -> dict[str, Any]:
+        """Every constructor argument."""
+        own = {"shift": self.shift, "rotate": self.rotate, "zoom": self.zoom}
+        return {**super().get_config(), **own}
+
+    def build(self, input_shape: Any) -> None:
+        """Builds the layer."""
+        self._check(input_shape)
+        super().build(input_shape)
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """The layer's."""
+        self._check(input_shape)
+        return self.layer.compute_output_shape(input_shape)
+
+    def call(self, images: Any, training: Any = None) -> Any:
+        """The layer's output, or the mean of its outputs.
+
+        Args:
+            images: `(batch, height, width, channels)`.
+            training: whether to call the layer once.
+        """
+        self._check(images.shape)
+        if training:
+            return self.layer(images, training=True)
+        images = ops.cast(images, "float32")
+        rows = self._rows(*images.shape[1:3])
+        views = [
+            ops.image.affine_transform(images, row, data_format="channels_last")
+            for row in rows
+        ]
+        outputs = self.layer(ops.concatenate([images, *views]), training=False)
+        apart = ops.reshape(outputs, (1 + len(rows), -1, *outputs.shape[1:]))
+        mean = ops.mean(ops.cast(apart, "float32"), axis=0)
+        return ops.cast(mean, outputs.dtype)
+
+    def _rows(self, height: int, width: int) -> Any:
+        """Where each view but the first looks, as `affine_transform` takes it.
+
+        A row a₀ a₁ a₂ b₀ b₁ b₂ 0 0 has the pixel (x, y) of the view show what lies at
+        (a₀x + a₁y + a₂, b₀x + b₁y + b₂) in the image.
+        """
+        s, same, quarter = self.shift, np.eye(2), np.array([[0, -1], [1, 0]])
+        angles = np.radians([self.rotate, -self.rotate])
+        looks = [(same, move) for move in ((0, s), (0, -s), (s, 0), (-s, 0)) if s]
+        looks += [(np.cos(a) * same + np.sin(a) * quarter, (0, 0)) for a in angles if a]
+        looks += [((1 + z) * same, (0, 0)) for z in (self.zoom, -self.zoom) if z]
+        centre = np.array([width - 1, height - 1]) / 2
+        rows = [
+            [*matrix[0], offset[0], *matrix[1], offset[1], 0, 0]
+            for matrix, move in looks
+            for offset in [centre - matrix @ centre + move]
+        ]
+        return np.array(rows, "float32")
+
+    def _check(self, shape: Any) -> None:
+        if len(shape) != 4 or None in shape[1:3]:
+            raise ValueError(
+                f"ViewAverage {self.name!r}: images must be (batch, height, width, "
+                f"channels), of a known size. Received shape: {tuple(shape)}"
+            )
+
+
+def _require(name: str, value: Any, end: float) -> None:
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not number or not 0 <= value < end:
+        below = "" if end == math.inf else f" and less than {end}"
+        raise ValueError(
+            f"ViewAverage: `{name}` must be a number, 0 or more{below}. "
+            f"Received: {name}={value!r}"
+        )
