@@ -1,6 +1,6 @@
 """Measure how fast everything is, beside Keras and PyTorch, in one run.
 
-    python benchmarks/speed                       TensorFlow: all parts, about an hour
+    python benchmarks/speed                       TensorFlow: all parts, half an hour
     python benchmarks/speed --short               each part once, small: about 2 min
     python benchmarks/speed --parts layer job     some parts
     KERAS_BACKEND=torch python benchmarks/speed --parts layer

@@ -47,19 +47,26 @@ def lstm_sequence(
 @jax.custom_vjp
 def _recurrence(xW: Any, h: Any, c: Any, U: Any, keep: Any) -> tuple[Any, Any, Any]:
     """Everything behind `x·W + b`, time-major."""
-    return _forward(xW, h, c, U, keep)[0]
+    (last_h, last_c), (hs, *_) = _scan(xW, h, c, U, keep, save=False)
+    return hs, last_h, last_c
 
 
-def _forward(xW: Any, h: Any, c: Any, U: Any, keep: Any) -> Any:
+def _scan(xW: Any, h: Any, c: Any, U: Any, keep: Any, save: bool) -> Any:
+    """The last states, and at every step h and, to save, c and the gates."""
+
     def step(states, inputs):
         h, c = states
         xW, keep = inputs
         new_h, new_c, gates = lstm_step(xW, h @ U, c)
         if keep is not None:
             new_h, new_c = jnp.where(keep, new_h, h), jnp.where(keep, new_c, c)
-        return (new_h, new_c), (new_h, new_c, gates)
+        return (new_h, new_c), (new_h, new_c, gates) if save else (new_h,)
 
-    (last_h, last_c), (hs, cs, gates) = jax.lax.scan(step, (h, c), (xW, keep))
+    return jax.lax.scan(step, (h, c), (xW, keep))
+
+
+def _forward(xW: Any, h: Any, c: Any, U: Any, keep: Any) -> Any:
+    (last_h, last_c), (hs, cs, gates) = _scan(xW, h, c, U, keep, save=True)
     hs_before = jnp.concatenate([h[None], hs[:-1]])
     cs_before = jnp.concatenate([c[None], cs[:-1]])
     return (hs, last_h, last_c), (hs_before, cs_before, cs, gates, U, keep)
