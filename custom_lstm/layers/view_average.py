@@ -85,8 +85,11 @@ class ViewAverage(keras.layers.Wrapper):
             return self.layer(images, training=True)
         images = ops.cast(images, "float32")
         rows = self._rows(*images.shape[1:3])
+        each = (ops.shape(images)[0], 8)  # on JAX, Keras wants a row for every image
         views = [
-            ops.image.affine_transform(images, row, data_format="channels_last")
+            ops.image.affine_transform(
+                images, ops.broadcast_to(row, each), data_format="channels_last"
+            )
             for row in rows
         ]
         outputs = self.layer(ops.concatenate([images, *views]), training=False)

@@ -291,6 +291,32 @@ def test_derivatives_in_forward_mode_are_the_cells(kernel, kind):
 
 
 @pytest.mark.skipif(BACKEND != "jax", reason="about JAX's kernel")
+@pytest.mark.parametrize("kind", [None, *masks()])
+def test_products_of_inputs_may_be_taken_step_by_step(kind, monkeypatch):
+    """The same outputs and gradients as of x·W beforehand."""
+    import jax
+
+    from custom_lstm.kernels import jax_lstm
+
+    rng = np.random.default_rng(0)
+    units, gates = (BATCH, UNITS), 4 * UNITS
+    shapes = units, units, (FEATURES, gates), (UNITS, gates), (gates,)
+    tensors = [sequences(), *(rng.normal(size=s).astype("float32") for s in shapes)]
+    above = rng.normal(size=(BATCH, TIME, UNITS)).astype("float32")
+    mask = masks().get(kind)
+
+    def form(*tensors):
+        hs, h, c = jax_lstm.lstm_sequence(*tensors, mask)
+        return (hs * above).sum() + h.sum() + 2 * c.sum()
+
+    results = []
+    for limit in (BATCH, BATCH + 1):
+        monkeypatch.setattr(jax_lstm, "SMALL_BATCH", limit)
+        results.append(jax.value_and_grad(form, tuple(range(6)))(*tensors))
+    for found, expected in zip(*map(jax.tree.leaves, results), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
 def test_second_derivatives_on_jax_are_the_cells():
     import jax
 

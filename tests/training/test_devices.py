@@ -31,6 +31,8 @@ SMALL = shlex.split(  # 20 steps
 """Weights move by 5e-3 in all and may differ by 1e-6. At ten times that rate they part
 by 1e-4 on some CPUs, from the step on in which rounding lets one ReLU or maximum fall
 the other way."""
+SAME_SUMS = {"TF_ENABLE_ONEDNN_OPTS": "0", "PYTHONUNBUFFERED": "1"}
+"""oneDNN sums half a batch in another order, and weights part by 1e-5."""
 MIRRORED = ["--strategy", "mirrored", "--devices", "2"]
 
 
@@ -44,7 +46,7 @@ def _start(backend, *words):
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        env=os.environ | {"KERAS_BACKEND": backend, "PYTHONUNBUFFERED": "1"},
+        env=os.environ | SAME_SUMS | {"KERAS_BACKEND": backend},
     )
 
 
