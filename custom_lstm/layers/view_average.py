@@ -85,10 +85,12 @@ class ViewAverage(keras.layers.Wrapper):
             return self.layer(images, training=True)
         images = ops.cast(images, "float32")
         rows = self._rows(*images.shape[1:3])
-        each = (ops.shape(images)[0], 8)  # on JAX, Keras wants a row for every image
+        batch = ops.shape(images)[0]
         views = [
             ops.image.affine_transform(
-                images, ops.broadcast_to(row, each), data_format="channels_last"
+                images,
+                ops.tile(row[None], (batch, 1)),  # Keras: on JAX one for each image,
+                data_format="channels_last",  # on PyTorch in memory it may write to
             )
             for row in rows
         ]
