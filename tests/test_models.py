@@ -1,6 +1,7 @@
 """The main job's network: shape, size and interchangeable parts."""
 
 import dataclasses
+import typing
 
 import keras
 import numpy as np
@@ -12,11 +13,13 @@ from custom_lstm.layers import ViewAverage
 from custom_lstm.models import (
     POOLINGS,
     RECURRENT,
+    VIEWS,
     build_core,
     build_encoder,
     build_model,
     summarise,
 )
+from custom_lstm.options.names import kinds
 from custom_lstm.training.build import build, head_of
 from custom_lstm.training.config import Config
 
@@ -110,6 +113,29 @@ def test_finished_model_reads_shifted_digits_too():
         numpy(alone(images)), numpy(training(images)), rtol=1e-4, atol=1e-5
     )
     assert np.abs(numpy(finished(images)) - numpy(training(images))).max() > 1e-4
+
+
+class Probe(keras.layers.Layer):
+    def call(self, images):
+        self.seen = images.shape[0]
+        return images
+
+
+@pytest.mark.parametrize("views", VIEWS)
+def test_options_of_views_make_as_many_as_they_say(views):
+    probe = Probe()
+    if views > 1:
+        ViewAverage(probe, **VIEWS[views])(np.zeros((2, 28, 28, 1)))
+        assert probe.seen == 2 * views
+    config = CONFIG.replace(units=6, filters=(3, 4), features=5, views=views)
+    reader = build(config, any_length=True).get_layer("encode").layer
+    options = reader.get_config() if views > 1 else {}
+    assert options.items() >= VIEWS[views].items()
+    assert isinstance(reader, ViewAverage) == (views > 1)
+
+
+def test_every_number_of_views_can_be_asked_for():
+    assert typing.get_args(kinds(Config())["views"]) == tuple(VIEWS)
 
 
 def test_head_covers_every_total_of_the_length():

@@ -77,11 +77,12 @@ def run(part: str, short: bool) -> dict:
 
 
 def _machine() -> str:
-    simd = np.show_config(mode="dicts")["SIMD Extensions"]["found"]
+    simd = np.show_config(mode="dicts")["SIMD Extensions"]
     names = ("tensorflow", "keras", "torch")
     versions = ", ".join(f"{name} {metadata.version(name)}" for name in names)
     return (
-        f"{os.cpu_count()} cores, {platform.machine()} up to {simd[-1]}; {versions}; "
+        f"{os.cpu_count()} cores, {platform.machine()} up to "
+        f"{(simd['baseline'] + simd['found'])[-1]}; {versions}; "
         f"oneDNN {os.environ['TF_ENABLE_ONEDNN_OPTS']}"
     )
 

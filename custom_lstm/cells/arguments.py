@@ -105,19 +105,25 @@ def check_positive(owner: str, name: str, value: Any, whole: bool = False) -> An
 
 
 def check_number(
-    owner: str, name: str, value: Any, least: float = -float("inf")
+    owner: str,
+    name: str,
+    value: Any,
+    least: float = -float("inf"),
+    below: float = float("inf"),
 ) -> Any:
-    """`value` if it is a finite number of at least `least`, or a `ValueError`.
+    """`value` if it is a finite number in [least, below), or a `ValueError`.
 
     Example:
 
     >>> check_number("ForgetBias", "value", 3)
     3
     """
-    if _is_number(value, "__float__") and least <= value and abs(value) < float("inf"):
+    known = _is_number(value, "__float__") and abs(value) < float("inf")
+    if known and least <= value < below:
         return value
     bounded = least > -float("inf")
     kind = f"number of at least {least}" if bounded else "finite number"
+    kind += f" and below {below}" if below < float("inf") else ""
     raise ValueError(f"{owner}: `{name}` must be a {kind}. Received: {name}={value!r}")
 
 

@@ -75,8 +75,8 @@ def lstm_step_backward(
     gates: LSTMGates,
     c_before: Any,
     c: Any,
-    through_sigmoid: Callable[[Any, Any], Any] = _through_sigmoid,
-    through_tanh: Callable[[Any, Any], Any] = _through_tanh,
+    through_sigmoid: Callable[..., Any] = _through_sigmoid,
+    through_tanh: Callable[..., Any] = _through_tanh,
 ) -> tuple[Any, Any]:
     """The gradients through `lstm_step` with tanh and σ, derived by hand.
 
@@ -95,8 +95,8 @@ def lstm_step_backward(
         dc: of c', `(batch, units)`: from the next step.
         gates: those of the step.
         c_before, c: cell state before and after the step, `(batch, units)`.
-        through_sigmoid: `(σ, δσ)` → δσ∘σ(1 − σ), where a backend has it in one.
-        through_tanh: `(tanh, δtanh)` → δtanh∘(1 − tanh²), the same.
+        through_sigmoid: of y = σ and dy, dy∘y(1 − y): a backend may have it in one.
+        through_tanh: of y = tanh and dy, dy∘(1 − y²): the same.
 
     Returns:
         δz `(batch, 4·units)`, and δc `(batch, units)`, of c before the step.
@@ -114,11 +114,11 @@ def lstm_step_backward(
     """
     i, f, g, o = gates
     tanh_c = ops.tanh(c)
-    dc = dc + through_tanh(tanh_c, dh * o)
-    dz_i = through_sigmoid(i, dc * g)
-    dz_f = through_sigmoid(f, dc * c_before)
-    dz_g = through_tanh(g, dc * i)
-    dz_o = through_sigmoid(o, dh * tanh_c)
+    dc = dc + through_tanh(y=tanh_c, dy=dh * o)
+    dz_i = through_sigmoid(y=i, dy=dc * g)
+    dz_f = through_sigmoid(y=f, dy=dc * c_before)
+    dz_g = through_tanh(y=g, dy=dc * i)
+    dz_o = through_sigmoid(y=o, dy=dh * tanh_c)
     return ops.concatenate([dz_i, dz_f, dz_g, dz_o], axis=-1), dc * f
 
 

@@ -7,7 +7,6 @@ Source: S. Chetlur et al., "cuDNN: Efficient Primitives for Deep Learning", 2014
 https://arxiv.org/abs/1410.0759.
 """
 
-import importlib
 from typing import Any
 
 import keras
@@ -28,7 +27,9 @@ def has_gpu() -> bool:
 
         return bool(tf.config.list_physical_devices("GPU"))
     if backend == "jax":
-        return importlib.import_module("jax").default_backend() == "gpu"
+        import jax
+
+        return jax.default_backend() == "gpu"
     return False
 
 
@@ -39,9 +40,7 @@ def packed(W: Any, U: Any, b: Any) -> Any:
     inputs, b, and one of the states, which is 0.
 
     Args:
-        W: `(features, 4·units)`.
-        U: `(units, 4·units)`.
-        b: `(4·units,)`.
+        W, U, b: see `custom_lstm.kernels.lstm.Kernel`.
 
     Returns:
         `(4·units·(features + units + 2),)`.
@@ -62,15 +61,11 @@ def lstm_sequence(
     """All steps of a sequence in one operation.
 
     Args:
-        x: `(batch, time, features)`.
-        h, c: states before the first step, `(batch, units)`.
-        W: `(features, 4·units)`, gates in the order i, f, g, o.
-        U: `(units, 4·units)`.
-        b: `(4·units,)`.
-        mask: must be None.
+        x, h, c, W, U, b: see `custom_lstm.kernels.lstm.Kernel`.
+        mask: None; masks are not known here.
 
     Returns:
-        h after every step, `(batch, time, units)`, and the last h and c.
+        h after every step, and the last h and c.
 
     Example:
 

@@ -1,11 +1,11 @@
 """A whole LSTM sequence on JAX, with its backward pass derived by hand.
 
 The equations of a step, forward and backward, are `custom_lstm.cells.lstm`'s. The
-gradients of W, U, b and x are taken once, over the whole sequence, and so is x·W,
-unless W is small enough to stay in a core's cache: then it is quicker beside h·U, step
-by step (`benchmarks/LOG.md`). Second derivatives are JAX's, of the backward pass.
+gradients of W, U, b and x are taken once, over the whole sequence, and so is x·W where
+that pays. Second derivatives are JAX's, of the backward pass.
 """
 
+import functools
 from typing import Any
 
 import jax
@@ -14,27 +14,26 @@ import keras  # noqa: F401 (for the example)
 
 from custom_lstm.cells.lstm import LSTMGates, lstm_step, lstm_step_backward
 
-SMALL_BATCH = 16
-"""Sequences below which reading W at every step takes longer than multiplying by it."""
-SMALL_KERNEL = 2**17
-"""Numbers in W up to which it stays in a core's cache."""
-
 
 def lstm_sequence(
-    x: Any, h: Any, c: Any, W: Any, U: Any, b: Any, mask: Any = None
+    x: Any,
+    h: Any,
+    c: Any,
+    W: Any,
+    U: Any,
+    b: Any,
+    mask: Any = None,
+    *,
+    hoist: bool = True,
 ) -> tuple[Any, Any, Any]:
     """All steps of a sequence in one `lax.scan`, and one more for the gradients.
 
     Args:
-        x: `(batch, time, features)`.
-        h, c: states before the first step, `(batch, units)`.
-        W: `(features, 4·units)`, gates in the order i, f, g, o.
-        U: `(units, 4·units)`.
-        b: `(4·units,)`.
-        mask: boolean `(batch, time)`; where False the states stay. Or None.
+        x, h, c, W, U, b, mask: see `custom_lstm.kernels.lstm.Kernel`.
+        hoist: take x·W of all steps beforehand, not of each beside its h·U.
 
     Returns:
-        h after every step, `(batch, time, units)`, and the last h and c.
+        h after every step, and the last h and c.
 
     Example:
 
@@ -44,51 +43,43 @@ def lstm_sequence(
     ...     hs, h, c = lstm_sequence(x, zero, zero, W, U, b)
     ...     assert hs.shape == (2, 5, 4) and (hs[:, -1] == h).all()
     """
-    steps = jnp.swapaxes(x, 0, 1)
-    batch = x.shape[0]  # no number where it is a symbol
-    if (isinstance(batch, int) and batch < SMALL_BATCH) or W.size > SMALL_KERNEL:
-        steps, W, b = steps @ W + b, None, None
+    x = jnp.swapaxes(x, 0, 1)
     keep = None if mask is None else jnp.swapaxes(mask, 0, 1)[..., None]
-    hs, h, c = _recurrence(steps, h, c, W, U, b, keep)
+    hs, h, c = _recurrence(x, h, c, W, U, b, keep, hoist)
     return jnp.swapaxes(hs, 0, 1), h, c
 
 
-@jax.custom_vjp
+@functools.partial(jax.custom_vjp, nondiff_argnums=(7,))
 def _recurrence(
-    steps: Any, h: Any, c: Any, W: Any, U: Any, b: Any, keep: Any
+    x: Any, h: Any, c: Any, W: Any, U: Any, b: Any, keep: Any, hoist: bool
 ) -> tuple[Any, Any, Any]:
-    """All steps, time-major: of x, or of x·W + b where W and b are None."""
-    (last_h, last_c), (hs, *_) = _scan(steps, h, c, W, U, b, keep, save=False)
-    return hs, last_h, last_c
+    """`lstm_sequence`, time-major."""
+    return _forward(x, h, c, W, U, b, keep, hoist)[0]
 
 
-def _scan(
-    steps: Any, h: Any, c: Any, W: Any, U: Any, b: Any, keep: Any, save: bool
+def _forward(
+    x: Any, h: Any, c: Any, W: Any, U: Any, b: Any, keep: Any, hoist: bool
 ) -> Any:
-    """The last states, and at every step h and, to save, c and the gates."""
-
     def step(states, inputs):
         h, c = states
         x, keep = inputs
-        xW = x if W is None else x @ W + b
+        xW = x if hoist else x @ W + b
         new_h, new_c, gates = lstm_step(xW, h @ U, c)
         if keep is not None:
             new_h, new_c = jnp.where(keep, new_h, h), jnp.where(keep, new_c, c)
-        return (new_h, new_c), (new_h, new_c, gates) if save else (new_h,)
+        return (new_h, new_c), (new_h, new_c, gates)
 
-    return jax.lax.scan(step, (h, c), (steps, keep))
-
-
-def _forward(steps: Any, h: Any, c: Any, W: Any, U: Any, b: Any, keep: Any) -> Any:
-    (last_h, last_c), saved = _scan(steps, h, c, W, U, b, keep, save=True)
-    hs, cs, gates = saved
+    (last_h, last_c), (hs, cs, gates) = jax.lax.scan(
+        step, (h, c), (x @ W + b if hoist else x, keep)
+    )
     hs_before = jnp.concatenate([h[None], hs[:-1]])
     cs_before = jnp.concatenate([c[None], cs[:-1]])
-    return (hs, last_h, last_c), (steps, hs_before, cs_before, cs, gates, W, U, keep)
+    saved = (x, hs_before, cs_before, cs, gates, W, U, keep)
+    return (hs, last_h, last_c), saved
 
 
-def _backward(saved: Any, above: Any) -> Any:
-    steps, hs_before, cs_before, cs, gates, W, U, keep = saved
+def _backward(hoist: bool, saved: Any, above: Any) -> Any:
+    x, hs_before, cs_before, cs, gates, W, U, keep = saved
     dhs, dh, dc = above
 
     def step(carry, inputs):
@@ -103,11 +94,7 @@ def _backward(saved: Any, above: Any) -> Any:
 
     inputs = (dhs, cs_before, cs, gates, keep)
     (dh, dc), dz = jax.lax.scan(step, (dh, dc), inputs, reverse=True)
-    over_all = ((0, 1), (0, 1))
-    dU = jnp.tensordot(hs_before, dz, axes=over_all)
-    if W is None:
-        return dz, dh, dc, None, dU, None, None
-    dW = jnp.tensordot(steps, dz, axes=over_all)
+    dW, dU = (jnp.tensordot(v, dz, axes=((0, 1), (0, 1))) for v in (x, hs_before))
     return dz @ W.T, dh, dc, dW, dU, dz.sum((0, 1)), None
 
 

@@ -21,6 +21,10 @@ SMALL_STEP = 1024
 """Numbers in h up to which starting a step takes longer than doing it."""
 SHARED_STEP = 8192
 """Numbers in h from which on a step is shared between two cores."""
+SMALL_BATCH = 16
+"""Sequences below which, on JAX, reading W at every step takes longer than x·W."""
+SMALL_KERNEL = 2**17
+"""Numbers in W up to which it stays in a core's cache."""
 STANDARD = (
     keras.activations.tanh,
     keras.activations.sigmoid,
@@ -67,14 +71,18 @@ class Kernel:
 
     Args:
         name: what `LSTM(kernel=...)` calls it.
-        backends: the Keras backends that it is written for.
+        backends: the Keras backends that it is written for; None for any.
         why_not: says why it cannot run a request, or None.
-        run: `(request, x, h, c, W, U, b, mask)` → h after every step, last h and c.
-            None stands for the cell, stepped.
+        run: `(request, x, h, c, W, U, b, mask)` → h after every step, `(batch, time,
+            units)`, and the last h and c. x is `(batch, time, features)`; h and c, from
+            before the first step, are `(batch, units)`; W is `(features, 4·units)`,
+            gates in the order i, f, g, o, U `(units, 4·units)` and b `(4·units,)`; mask
+            is boolean, `(batch, time)`, and where it is False the states stay, or it is
+            None. None in place of `run` stands for the cell, stepped.
     """
 
     name: str
-    backends: tuple[str, ...]
+    backends: tuple[str, ...] | None
     why_not: Callable[[Request], str | None]
     run: Callable[..., tuple[Any, Any, Any]] | None
 
@@ -99,18 +107,32 @@ def choose(name: str, request: Request) -> Kernel:
     if name == "auto":
         worth = _worth(request)
         return next(k for k in KERNELS if k.name in worth and not _no(k, request))
-    for kernel in KERNELS:
-        if kernel.name == name:
-            reason = _no(kernel, request)
-            if reason:
-                raise ValueError(f"LSTM kernel {name!r} cannot run here: {reason}.")
-            return kernel
-    raise ValueError(f"`kernel` must be one of {NAMES}. Received: kernel={name!r}")
+    if name not in NAMES:
+        raise ValueError(f"`kernel` must be one of {NAMES}. Received: kernel={name!r}")
+    if reason := why_not(name, request):
+        raise ValueError(f"LSTM kernel {name!r} cannot run here: {reason}.")
+    return _BY_NAME[name]
+
+
+def why_not(name: str, request: Request) -> str | None:
+    """Say why a kernel cannot run a request, or return None.
+
+    Args:
+        name: of the kernel.
+        request: what would be run.
+
+    Example:
+
+    >>> few = Request(batch=2, time=5, features=3, units=4, dtype="float32")
+    >>> why_not("reference", few) is None
+    True
+    """
+    return _no(_BY_NAME[name], request)
 
 
 def _no(kernel: Kernel, request: Request) -> str | None:
     backend = keras.backend.backend()
-    if backend not in kernel.backends:
+    if kernel.backends and backend not in kernel.backends:
         written = " and ".join(kernel.backends)
         return f"it is written for {written}, and the backend is {backend}"
     return kernel.why_not(request)
@@ -189,6 +211,14 @@ def _tensorflow(**options: Any) -> Callable[..., Any]:
     return run
 
 
+def _jax(request: Request, *tensors: Any) -> Any:
+    from custom_lstm.kernels.jax_lstm import lstm_sequence
+
+    batch, numbers = request.batch, 4 * request.features * request.units
+    few = isinstance(batch, int) and batch < SMALL_BATCH  # it may be a symbol
+    return lstm_sequence(*tensors, hoist=few or numbers > SMALL_KERNEL)
+
+
 def _module(name: str) -> Callable[..., Any]:
     def run(request: Request, *tensors: Any) -> Any:
         module = importlib.import_module(f"custom_lstm.kernels.{name}")
@@ -197,16 +227,17 @@ def _module(name: str) -> Callable[..., Any]:
     return run
 
 
-_TF = ("tensorflow",)
+_TF, _JAX = ("tensorflow",), ("jax",)
 KERNELS = (
-    Kernel("cudnn", ("tensorflow", "jax"), _no_cudnn, _module("cudnn")),
+    Kernel("cudnn", _TF + _JAX, _no_cudnn, _module("cudnn")),
     Kernel("xla", _TF, _needs_known("batch", "time"), _tensorflow(xla=True)),
     Kernel("unrolled", _TF, _needs_known("time"), _tensorflow(unroll=True)),
     Kernel("loop", _TF, _only_standard, _tensorflow()),
     Kernel("torch", ("torch",), _no_mask, _module("pytorch_lstm")),
-    Kernel("scan", ("jax",), _only_standard, _module("jax_lstm")),
-    Kernel("reference", (*_TF, "jax", "torch"), lambda request: None, None),
+    Kernel("scan", _JAX, _only_standard, _jax),
+    Kernel("reference", None, lambda request: None, None),
 )
 """Every kernel, in the order in which `"auto"` tries them."""
-NAMES = ("auto", *(kernel.name for kernel in KERNELS))
+_BY_NAME = {kernel.name: kernel for kernel in KERNELS}
+NAMES = ("auto", *_BY_NAME)
 """What `LSTM(kernel=...)` takes."""

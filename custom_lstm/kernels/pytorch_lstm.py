@@ -11,15 +11,12 @@ def lstm_sequence(
     """All steps of a sequence by `torch.lstm`: oneDNN on a CPU, cuDNN on a GPU.
 
     Args:
-        x: `(batch, time, features)`.
-        h, c: states before the first step, `(batch, units)`.
-        W: `(features, 4·units)`, gates in the order i, f, g, o: PyTorch's too.
-        U: `(units, 4·units)`.
-        b: `(4·units,)`. PyTorch has two biases; the other is zero.
+        x, h, c, W, U, b: see `custom_lstm.kernels.lstm.Kernel`. The order of the gates
+            is PyTorch's; of its two biases the other is zero.
         mask: None; masks are not known here.
 
     Returns:
-        h after every step, `(batch, time, units)`, and the last h and c.
+        h after every step, and the last h and c.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.LSTM.html.
 

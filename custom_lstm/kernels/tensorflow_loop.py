@@ -41,17 +41,10 @@ class Loop:
         """From `(batch, time, width)` to the loop's layout, or back."""
         return tensor if self.unroll else tf.transpose(tensor, (1, 0, 2))
 
-    def from_rows(self, rows: Any, batch_major: bool, *, laid_out: bool) -> Any:
-        """Rows `(batch·time, width)`, or time-major ones, as whole sequences.
-
-        Args:
-            rows: one a step of a sequence.
-            batch_major: whether the steps of one sequence follow each other.
-            laid_out: whether to return the loop's layout, or `(batch, time, width)`.
-        """
+    def from_rows(self, rows: Any, batch_major: bool) -> Any:
+        """Rows, one a step, as `(batch, time, width)` or `(time, batch, width)`."""
         first, second = (-1, self.time) if batch_major else (self.time, -1)
-        sequences = tf.reshape(rows, (first, second, rows.shape[-1]))
-        return sequences if batch_major != laid_out else self.turn(sequences)
+        return tf.reshape(rows, (first, second, rows.shape[-1]))
 
     def array(self, more: int = 0) -> Any:
         """An empty array with an entry a step, and `more`."""

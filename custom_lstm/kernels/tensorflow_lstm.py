@@ -31,19 +31,14 @@ def lstm_sequence(
     """All steps of a sequence, with the backward pass above in place of autodiff.
 
     Args:
-        x: `(batch, time, features)`, any float type.
-        h, c: states before the first step, `(batch, units)`.
-        W: `(features, 4·units)`, gates in the order i, f, g, o.
-        U: `(units, 4·units)`.
-        b: `(4·units,)`.
-        mask: boolean `(batch, time)`, or None.
+        x, h, c, W, U, b, mask: see `custom_lstm.kernels.lstm.Kernel`; any float type.
         unroll: write the steps out; needs a known `time`. Or one loop, the graph of
             which has the same size for every `time`.
         shards: parts of the batch that step side by side, a core each.
         xla: compile both passes for these very shapes.
 
     Returns:
-        h after every step, `(batch, time, units)`, and the last h and c.
+        h after every step, and the last h and c.
 
     Example:
 
@@ -85,7 +80,8 @@ def _forward_pass(x, h, c, W, U, b, mask, unroll, shards):
     loop = Loop(x, unroll)
     late, across = _turn_late(loop, W), loop.batch_axis
     rows = tf.reshape(x if late else loop.turn(x), (-1, x.shape[-1]))
-    xW = loop.from_rows(tf.nn.bias_add(tf.matmul(rows, W), b), late, laid_out=True)
+    xW = loop.from_rows(tf.nn.bias_add(tf.matmul(rows, W), b), late)
+    xW = loop.turn(xW) if late else xW
     keep = None if mask is None else loop.turn(mask[..., None])
     xW, keep = _cut(xW, shards, across), _cut(keep, shards, across)
     cuts = zip(xW, _cut(h, shards), _cut(c, shards), keep, strict=True)
@@ -128,7 +124,8 @@ def _backward_pass(saved, W, U, dhs, dh, dc, unroll):
     width = dz.shape[-1]
     by_step = tf.reshape(dz, (-1, width))
     by_row = tf.reshape(loop.turn(dz), (-1, width)) if late else by_step
-    dx = loop.from_rows(tf.matmul(by_row, W, transpose_b=True), late, laid_out=False)
+    dx = loop.from_rows(tf.matmul(by_row, W, transpose_b=True), late)
+    dx = dx if late else loop.turn(dx)
     h_before = tf.concat([loop.stacked(part.hs[:-1]) for part in parts], across)
     h_before = tf.reshape(h_before, (-1, h_before.shape[-1]))
     dW = tf.matmul(rows, by_row, transpose_a=True)
@@ -145,7 +142,7 @@ def _backward_part(loop, part, dhs, dh, dc, U):
         step = LSTMGates(*(gate.read(t) for gate in gates))
         c_before, c = cs.read(t), cs.read(t + 1)
         new_dz, new_dc = lstm_step_backward(
-            dh, dc, step, c_before, c, _through_sigmoid, _through_tanh
+            dh, dc, step, c_before, c, tf.raw_ops.SigmoidGrad, tf.raw_ops.TanhGrad
         )
         kept = None if keep is None else keep.read(t)
         if kept is not None:
@@ -158,14 +155,6 @@ def _backward_part(loop, part, dhs, dh, dc, U):
 
     dh, dc, dz = loop(body, dh, dc, loop.array(), backwards=True)
     return dh, dc, loop.stacked(loop.save(dz))
-
-
-def _through_sigmoid(y, dy):
-    return tf.raw_ops.SigmoidGrad(y=y, dy=dy)
-
-
-def _through_tanh(y, dy):
-    return tf.raw_ops.TanhGrad(y=y, dy=dy)
 
 
 _COMPILED = tuple(

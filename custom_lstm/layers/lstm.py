@@ -8,7 +8,6 @@ from keras import ops
 from custom_lstm.cells.arguments import check_choice, own_arguments
 from custom_lstm.cells.lstm import LSTMCell
 from custom_lstm.kernels import lstm as kernels
-from custom_lstm.kernels.cudnn import has_gpu
 from custom_lstm.layers.gated import GatedRNN
 
 
@@ -107,32 +106,28 @@ class LSTM(GatedRNN):
         check_choice(type(self).__name__, "kernel", kernel, kernels.NAMES)
         super().__init__({k: v for k, v in options.items() if k != "kernel"}, **kwargs)
         self.kernel = kernel
-        if keras.backend.backend() == "tensorflow" and not self._why_no_cudnn():
+        may_be = self._asked() in ("auto", "cudnn") and not self._why_no_cudnn()
+        if may_be and keras.backend.backend() == "tensorflow":
             self.supports_jit = False  # XLA does not know cuDNN's operation
 
     def get_config(self) -> dict[str, Any]:
         """Every constructor argument."""
         return {**super().get_config(), "kernel": self.kernel}
 
+    def _asked(self) -> str:
+        return "cudnn" if self.use_cudnn is True else self.kernel
+
     def _why_no_cudnn(self) -> str | None:
         """Why cuDNN can never run the layer, or None."""
-        backend = keras.backend.backend()
-        if backend == "torch":
-            return "PyTorch chooses between its kernels by itself"
-        if not has_gpu():
-            return f"{backend} sees no GPU"
-        if not self.use_cudnn or self.kernel not in ("auto", "cudnn"):
-            return f"use_cudnn={self.use_cudnn} and kernel={self.kernel!r} exclude it"
-        return None
+        return kernels.why_not("cudnn", self._request((None, None, 1), None, False))
 
     def inner_loop(
         self, sequences: Any, initial_state: Any, mask: Any, training: Any = False
     ) -> Any:
         """All steps, by the kernel chosen for these inputs; see `RNN.inner_loop`."""
         cell = self.cell
-        request = self._request(sequences, mask, training)
-        only = "cudnn" if self.use_cudnn is True else self.kernel
-        kernel = kernels.choose(only, request)
+        request = self._request(sequences.shape, mask, training)
+        kernel = kernels.choose(self._asked(), request)
         self.kernel_used = kernel.name
         if kernel.run is None:
             return super().inner_loop(sequences, initial_state, mask, training)
@@ -158,11 +153,11 @@ class LSTM(GatedRNN):
             outputs = outputs * ops.cast(count, outputs.dtype)[..., None]
         return outputs[:, -1], outputs, [h, c]
 
-    def _request(self, sequences: Any, mask: Any, training: Any) -> kernels.Request:
+    def _request(self, shape: Any, mask: Any, training: Any) -> kernels.Request:
         cell = self.cell
         own_masks = cell.implementation == 1 or cell.recurrent_dropout
         drops = training and (cell.dropout or cell.recurrent_dropout)
-        batch, time, features = sequences.shape
+        batch, time, features = shape
         return kernels.Request(
             batch=batch,
             time=time,

@@ -1,11 +1,12 @@
 """A layer on images, averaged over slightly different views of them."""
 
-import math
 from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
+
+from custom_lstm.cells.arguments import check_number
 
 
 @keras.saving.register_keras_serializable(package="custom_lstm")
@@ -31,7 +32,8 @@ class ViewAverage(keras.layers.Wrapper):
 
     Raises:
         ValueError: if `layer` is no layer, `shift`, `rotate` or `zoom` is out of range,
-            or the images have another rank or an unknown size.
+            or the images have another rank, an unknown size, or are no larger than
+            the shift.
 
     Source: averaging answers over shifted images, Krizhevsky, Sutskever and Hinton,
     2012, https://doi.org/10.1145/3065386.
@@ -52,9 +54,9 @@ class ViewAverage(keras.layers.Wrapper):
         zoom: float = 0.0,
         **kwargs: Any,
     ):
-        _require("shift", shift, math.inf)
-        _require("rotate", rotate, 180)
-        _require("zoom", zoom, 1)
+        check_number("ViewAverage", "shift", shift, least=0)
+        check_number("ViewAverage", "rotate", rotate, least=0, below=180)
+        check_number("ViewAverage", "zoom", zoom, least=0, below=1)
         super().__init__(layer, **kwargs)
         self.shift, self.rotate, self.zoom = shift, rotate, zoom
 
@@ -111,26 +113,17 @@ class ViewAverage(keras.layers.Wrapper):
         looks += [(np.cos(a) * same + np.sin(a) * quarter, (0, 0)) for a in angles if a]
         looks += [((1 + z) * same, (0, 0)) for z in (self.zoom, -self.zoom) if z]
         centre = np.array([width - 1, height - 1]) / 2
-        rows = [
-            [*matrix[0], offset[0], *matrix[1], offset[1], 0, 0]
-            for matrix, move in looks
-            for offset in [centre - matrix @ centre + move]
-        ]
+        rows = []
+        for matrix, move in looks:
+            x, y = centre - matrix @ centre + move
+            rows.append([*matrix[0], x, *matrix[1], y, 0, 0])
         return np.array(rows, "float32")
 
     def _check(self, shape: Any) -> None:
-        if len(shape) != 4 or None in shape[1:3]:
+        sides = shape[1:3]
+        if len(shape) != 4 or None in sides or min(sides) <= self.shift:
             raise ValueError(
                 f"ViewAverage {self.name!r}: images must be (batch, height, width, "
-                f"channels), of a known size. Received shape: {tuple(shape)}"
+                f"channels), of a known size and larger than {self.shift} pixels each "
+                f"way. Received shape: {tuple(shape)}"
             )
-
-
-def _require(name: str, value: Any, end: float) -> None:
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not number or not 0 <= value < end:
-        below = "" if end == math.inf else f" and less than {end}"
-        raise ValueError(
-            f"ViewAverage: `{name}` must be a number, 0 or more{below}. "
-            f"Received: {name}={value!r}"
-        )

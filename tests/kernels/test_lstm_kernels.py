@@ -1,5 +1,7 @@
 """Every LSTM kernel does what the cell does, step by step, and says when it cannot."""
 
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
@@ -8,14 +10,11 @@ from keras import ops
 import custom_lstm
 from custom_lstm.cells.lstm import LSTMGates, lstm_step, lstm_step_backward
 from custom_lstm.kernels.cudnn import has_gpu, packed
-from custom_lstm.kernels.lstm import KERNELS, NAMES, Request, choose
+from custom_lstm.kernels.lstm import KERNELS, NAMES, Request, choose, why_not
 
 BACKEND = keras.backend.backend()
-FAST = [
-    kernel.name
-    for kernel in KERNELS
-    if BACKEND in kernel.backends and kernel.name not in ("reference", "cudnn")
-]
+FAST = [k.name for k in KERNELS if BACKEND in (k.backends or ())]
+FAST = [name for name in FAST if name != "cudnn"]  # which needs a GPU
 BATCH, TIME, FEATURES, UNITS = 5, 7, 4, 3
 ONLY_TENSORFLOW = pytest.mark.skipif(
     BACKEND != "tensorflow", reason="about TensorFlow's kernels"
@@ -292,29 +291,46 @@ def test_derivatives_in_forward_mode_are_the_cells(kernel, kind):
 
 @pytest.mark.skipif(BACKEND != "jax", reason="about JAX's kernel")
 @pytest.mark.parametrize("kind", [None, *masks()])
-def test_products_of_inputs_may_be_taken_step_by_step(kind, monkeypatch):
+def test_products_of_inputs_may_be_taken_step_by_step(kind):
     """The same outputs and gradients as of x·W beforehand."""
     import jax
 
-    from custom_lstm.kernels import jax_lstm
+    from custom_lstm.kernels.jax_lstm import lstm_sequence
 
     rng = np.random.default_rng(0)
     units, gates = (BATCH, UNITS), 4 * UNITS
     shapes = units, units, (FEATURES, gates), (UNITS, gates), (gates,)
     tensors = [sequences(), *(rng.normal(size=s).astype("float32") for s in shapes)]
     above = rng.normal(size=(BATCH, TIME, UNITS)).astype("float32")
-    mask = masks().get(kind)
 
-    def form(*tensors):
-        hs, h, c = jax_lstm.lstm_sequence(*tensors, mask)
+    def form(hoist, *tensors):
+        hs, h, c = lstm_sequence(*tensors, masks().get(kind), hoist=hoist)
         return (hs * above).sum() + h.sum() + 2 * c.sum()
 
-    results = []
-    for limit in (BATCH, BATCH + 1):
-        monkeypatch.setattr(jax_lstm, "SMALL_BATCH", limit)
-        results.append(jax.value_and_grad(form, tuple(range(6)))(*tensors))
+    of_tensors = jax.value_and_grad(form, tuple(range(1, 7)))
+    results = [of_tensors(hoist, *tensors) for hoist in (False, True)]
     for found, expected in zip(*map(jax.tree.leaves, results), strict=True):
-        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.skipif(BACKEND != "jax", reason="about JAX's kernel")
+@pytest.mark.parametrize(
+    ("batch", "units", "expected"), [(15, 8, True), (16, 8, False), (16, 4096, True)]
+)
+def test_products_of_inputs_are_taken_where_it_pays(
+    batch, units, expected, monkeypatch
+):
+    asked = []
+
+    def lstm_sequence(x, h, c, *weights, hoist):
+        asked.append(hoist)
+        return ops.zeros((*x.shape[:2], units)), h, c
+
+    path = "custom_lstm.kernels.jax_lstm.lstm_sequence"
+    monkeypatch.setattr(path, lstm_sequence)
+    x = np.zeros((batch, 5, 9), "float32")
+    custom_lstm.LSTM(units, recurrent_initializer="zeros")(x)
+    assert set(asked) == {expected}
 
 
 @pytest.mark.skipif(BACKEND != "jax", reason="about JAX's kernel")
@@ -355,7 +371,7 @@ def test_named_kernel_that_cannot_run_says_why(kernel):
 
 
 def test_kernel_of_another_backend_says_so():
-    other = next(k for k in KERNELS if BACKEND not in k.backends)
+    other = next(k for k in KERNELS if BACKEND not in (k.backends or BACKEND))
     layer = custom_lstm.LSTM(UNITS, kernel=other.name)
     with pytest.raises(ValueError, match=f"the backend is {BACKEND}"):
         layer(sequences())
@@ -377,6 +393,7 @@ def test_cudnn_says_that_it_needs_a_gpu():
         custom_lstm.LSTM(UNITS, use_cudnn=True)(sequences())
 
 
+@pytest.mark.skipif(BACKEND == "torch", reason="PyTorch calls cuDNN by itself")
 @pytest.mark.parametrize(
     ("asked", "reason"),
     [
@@ -389,13 +406,27 @@ def test_cudnn_says_that_it_needs_a_gpu():
 )
 def test_cudnn_refuses_what_it_does_not_compute(asked, reason, monkeypatch):
     monkeypatch.setattr("custom_lstm.kernels.cudnn.has_gpu", lambda: True)
-    request = Request(**{**dict.fromkeys(SIZES, 4), "dtype": "float32", **asked})
-    cudnn = next(kernel for kernel in KERNELS if kernel.name == "cudnn")
-    assert reason in cudnn.why_not(request)
-    assert cudnn.why_not(Request(**dict.fromkeys(SIZES, 4), dtype="float32")) is None
+    request = Request(batch=4, time=4, features=4, units=4, dtype="float32")
+    assert why_not("cudnn", request) is None
+    assert reason in why_not("cudnn", dataclasses.replace(request, **asked))
 
 
-SIZES = ("batch", "time", "features", "units")
+@ONLY_TENSORFLOW
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, False),
+        ({"use_cudnn": True, "kernel": "loop"}, False),
+        ({"use_cudnn": False}, True),
+        ({"kernel": "loop"}, True),
+        ({"activation": "relu"}, True),
+    ],
+)
+def test_xla_is_kept_from_what_cudnn_may_run(options, expected, monkeypatch):
+    """Keras compiles models of which every layer lets it."""
+    assert custom_lstm.LSTM(UNITS, **options).supports_jit
+    monkeypatch.setattr("custom_lstm.kernels.cudnn.has_gpu", lambda: True)
+    assert custom_lstm.LSTM(UNITS, **options).supports_jit is expected
 
 
 @pytest.mark.skipif(BACKEND != "jax", reason="JAX reads cuDNN's weights on a CPU too")
