@@ -215,7 +215,7 @@ def _jax(request: Request, *tensors: Any) -> Any:
     from custom_lstm.kernels.jax_lstm import lstm_sequence
 
     batch, numbers = request.batch, 4 * request.features * request.units
-    few = isinstance(batch, int) and batch < SMALL_BATCH  # it may be a symbol
+    few = batch is not None and batch < SMALL_BATCH
     return lstm_sequence(*tensors, hoist=few or numbers > SMALL_KERNEL)
 
 

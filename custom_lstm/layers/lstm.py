@@ -157,7 +157,8 @@ class LSTM(GatedRNN):
         cell = self.cell
         own_masks = cell.implementation == 1 or cell.recurrent_dropout
         drops = training and (cell.dropout or cell.recurrent_dropout)
-        batch, time, features = shape
+        *unsure, features = shape  # JAX has symbols in place of unknown sizes
+        batch, time = (size if isinstance(size, int) else None for size in unsure)
         return kernels.Request(
             batch=batch,
             time=time,

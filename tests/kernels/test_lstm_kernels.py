@@ -333,6 +333,18 @@ def test_products_of_inputs_are_taken_where_it_pays(
     assert set(asked) == {expected}
 
 
+@pytest.mark.skipif(BACKEND != "jax", reason="about JAX's symbolic sizes")
+def test_a_batch_of_any_size_can_be_exported():
+    import jax
+
+    layer = custom_lstm.LSTM(UNITS)
+    expected = ops.convert_to_numpy(layer(sequences()))
+    (batch,) = jax.export.symbolic_shape("batch")
+    shape = jax.ShapeDtypeStruct((batch, TIME, FEATURES), "float32")
+    exported = jax.export.export(jax.jit(lambda x: layer(x)))(shape)
+    np.testing.assert_allclose(exported.call(sequences()), expected, rtol=1e-5)
+
+
 @pytest.mark.skipif(BACKEND != "jax", reason="about JAX's kernel")
 def test_second_derivatives_on_jax_are_the_cells():
     import jax
