@@ -5,19 +5,20 @@ images (batch, time, 28, 28, 1)
   → RNN(LSTMCell)                 any recurrent layer that returns sequences
   → Dense                         the same head at every step
 
-Several such networks, members, may answer side by side; see `custom_lstm.heads`.
+Several such networks, members, may each learn from a share of every batch and answer
+by a vote; see `custom_lstm.layers.members`.
 """
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
-from keras import ops
 
 from custom_lstm.cells.lstm import LSTMCell
 from custom_lstm.heads import Head
 from custom_lstm.layers.batch_normalization import BatchNormalization
 from custom_lstm.layers.lstm import LSTM
+from custom_lstm.layers.members import MemberShare, MemberVote
 from custom_lstm.layers.time_distributed import TimeDistributed
 from custom_lstm.layers.view_average import ViewAverage
 
@@ -161,6 +162,7 @@ def build_model(
     length: int | None = None,
     recurrent: str = "cell",
     units: int = 256,
+    members: int = 1,
     views: int = 1,
     image_shape: tuple[int, int, int] = (28, 28, 1),
     **encoder_options,
@@ -171,9 +173,11 @@ def build_model(
     length can be set into a model built for another, or for any (None).
 
     Args:
-        head: kind and range of the answers, and how many members give them.
+        head: kind and range of the answers.
         length: digits in a sequence, unrolled; None loops over any number.
         recurrent, units: see `build_core`.
+        members: such networks, each of which learns from its share of every batch;
+            outside training they answer together, by a vote.
         views: of each image, over which the encoder's features are averaged outside
             training: 1; 5, with those shifted by a pixel; or 9, with those turned by
             6° and zoomed by 6 % too. See `custom_lstm.layers.ViewAverage`.
@@ -182,9 +186,10 @@ def build_model(
 
     Returns:
         An uncompiled functional model: `(batch, time, *image_shape)` uint8 →
-        `(batch, time, head.members·head.units)` float32. Its layers are called
-        "encode", "core" and, as the head's kind, "totals" or "value"; those of
-        further members "encode_2", "core_2" and so on.
+        `(batch, time, head.units)` float32. Its layers are called "encode", "core"
+        and, as the head's kind, "totals" or "value"; those of further members
+        "encode_2", "core_2" and so on; then "share", "share_2", … come before and
+        "vote" at the end.
 
     Raises:
         ValueError: an argument is out of range.
@@ -197,18 +202,23 @@ def build_model(
     """
     if views not in VIEWS:
         raise ValueError(f"`views` must be one of {tuple(VIEWS)}. Received: {views!r}")
+    if members < 1:
+        raise ValueError(f"`members` must be positive. Received: {members}")
     images = keras.Input((length, *image_shape), dtype="uint8", name="images")
     answers = []
-    for member in range(1, head.members + 1):
-        nth = f"_{member}" if member > 1 else ""
+    for member in range(members):
+        nth = f"_{member + 1}" if member else ""
+        share = MemberShare(member, members, name=f"share{nth}", dtype="uint8")
         encoder = build_encoder(image_shape=image_shape, **encoder_options)
         reader = ViewAverage(encoder, **VIEWS[views]) if views > 1 else encoder
-        features = TimeDistributed(reader, name=f"encode{nth}")(images)
+        encode = TimeDistributed(reader, name=f"encode{nth}")
         core = build_core(
             recurrent, units, unroll=length is not None, name=f"core{nth}"
         )
+        features = encode(share(images) if members > 1 else images)
         answers.append(head.layer(name=f"{head.kind}{nth}")(core(features)))
-    together = ops.concatenate(answers, axis=-1) if len(answers) > 1 else answers[0]
+    vote = MemberVote(logits=head.kind == "totals", name="vote")
+    together = vote(answers) if members > 1 else answers[0]
     return keras.Model(images, together, name="digit_totals")
 
 

@@ -40,32 +40,13 @@ def test_metrics_count_unmasked_steps_alone(kind):
     assert float(mae.result()) == pytest.approx((error * MASK).sum() / MASK.sum())
 
 
-@pytest.mark.parametrize("kind", ["totals", "value"])
-def test_members_learn_alone_and_vote_together(kind):
-    head, one = Head(kind, -9, 9, members=3), Head(kind, -9, 9)
-    each = RNG.normal(size=(3, 5, 4, one.units)).astype("float32")
-    outputs = np.concatenate(list(each), axis=-1)
-    losses = [float(one.loss()(TOTALS, member)) for member in each]
-    assert float(head.loss()(TOTALS, outputs)) == pytest.approx(np.mean(losses))
-    if kind == "totals":
-        shares = np.exp(each) / np.exp(each).sum(-1, keepdims=True)
-        voted = np.log(shares).mean(0).argmax(-1) - 9.0
-    else:
-        voted = each.mean(0)[..., 0]
-    np.testing.assert_allclose(head.answers(outputs), voted, rtol=1e-6)
-    exact, _ = head.metrics()
-    right = (np.rint(voted) == TOTALS[..., 0]).mean()
-    assert float(exact(TOTALS, outputs)) == pytest.approx(right)
-
-
 @pytest.mark.parametrize(
     "thing",
     [
         TotalsCrossentropy(-18),
-        TotalsCrossentropy(-18, members=3),
         ExactMatch(-18),
         ExactMatch(),
-        AbsoluteError(-3, members=2),
+        AbsoluteError(-3),
     ],
 )
 def test_settings_survive_serialisation(thing):
@@ -80,7 +61,6 @@ def test_settings_survive_serialisation(thing):
     [
         (("total", 0, 9), "total"),
         (("value", 3, 1), "lowest=3"),
-        (("totals", 0, 9, 0), "members"),
     ],
 )
 def test_impossible_heads_are_refused(arguments, said):

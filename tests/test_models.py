@@ -1,6 +1,5 @@
 """The main job's network: shape, size and interchangeable parts."""
 
-import dataclasses
 import typing
 
 import keras
@@ -84,18 +83,44 @@ def test_an_answer_depends_on_no_later_digit():
     assert np.abs(before[:, 2] - after[:, 2]).max() > 1e-4
 
 
-def test_members_are_networks_side_by_side():
+def alone(model, nth, images):
+    """What one member answers by its own layers."""
+    x = images
+    for name in ("encode", "core", "totals"):
+        x = model.get_layer(name + nth)(x)
+    return numpy(x)
+
+
+def test_members_vote():
     head = Head("totals", -9, 18)
-    model = build_model(dataclasses.replace(head, members=2), length=3, **SMALL)
-    outputs = numpy(model(IMAGES))
-    assert outputs.shape == (2, 3, 2 * head.units)
-    parts = np.split(outputs, 2, axis=-1)
-    assert np.abs(parts[0] - parts[1]).max() > 1e-3  # each has weights of its own
-    for part, nth in zip(parts, ("", "_2"), strict=True):
-        x = IMAGES
-        for name in ("encode", "core", "totals"):
-            x = model.get_layer(name + nth)(x)
-        np.testing.assert_allclose(part, numpy(x), rtol=1e-5, atol=1e-6)
+    model = build_model(head, length=3, members=2, **SMALL)
+    one, other = (alone(model, nth, IMAGES).astype("float64") for nth in ("", "_2"))
+    assert np.abs(one - other).max() > 1e-3  # each has weights of its own
+    shares = [np.exp(x) / np.exp(x).sum(-1, keepdims=True) for x in (one, other)]
+    votes = np.log(shares).mean(0)
+    np.testing.assert_allclose(numpy(model(IMAGES)), votes, rtol=1e-5, atol=1e-6)
+
+
+def test_each_member_learns_from_its_share_alone():
+    model = build_model(Head("totals", -9, 18), length=3, members=2, **SMALL)
+    twin = build_model(Head("totals", -9, 18), length=3, members=2, **SMALL)
+    twin.set_weights(model.get_weights())
+    images = np.concatenate([IMAGES, 255 - IMAGES])
+    changed = images.copy()
+    changed[1::2] //= 3
+    ours, others = (
+        numpy(net(x, training=True)) for net, x in ((model, images), (twin, changed))
+    )
+    np.testing.assert_array_equal(ours[::2], others[::2])
+    assert np.abs(ours[1::2] - others[1::2]).min(axis=(1, 2)).max() > 0
+    moments = [layer.layer.layers[3].moving_mean for layer in _encoders(model, twin)]
+    first, second, first_twin, second_twin = map(numpy, moments)
+    np.testing.assert_array_equal(first, first_twin)
+    assert np.abs(second - second_twin).max() > 0
+
+
+def _encoders(*models):
+    return [m.get_layer(f"encode{nth}") for m in models for nth in ("", "_2")]
 
 
 def test_finished_model_reads_shifted_digits_too():

@@ -3,6 +3,7 @@
 from custom_lstm.layers.batch_normalization import BatchNormalization
 from custom_lstm.layers.gru import GRU
 from custom_lstm.layers.lstm import LSTM
+from custom_lstm.layers.members import MemberShare, MemberVote
 from custom_lstm.layers.recurrent_block import RecurrentBlock
 from custom_lstm.layers.rnn import RNN
 from custom_lstm.layers.simple import SimpleRNN
@@ -14,6 +15,8 @@ __all__ = [
     "LSTM",
     "RNN",
     "BatchNormalization",
+    "MemberShare",
+    "MemberVote",
     "RecurrentBlock",
     "SimpleRNN",
     "TimeDistributed",

@@ -12,7 +12,7 @@ from custom_lstm.training.schedules import one_cycle
 def head_of(config: Config) -> Head:
     """Return the head that the options describe."""
     lowest, highest = total_range(config.data.length, config.data.start)
-    return Head(config.model.head, lowest, highest, config.model.members)
+    return Head(config.model.head, lowest, highest)
 
 
 def build(
@@ -32,6 +32,7 @@ def build(
         length=None if any_length else config.data.length,
         recurrent=recurrent or options.recurrent,
         units=options.units,
+        members=options.members,
         views=options.views if any_length else 1,
         filters=options.filters,
         features=options.features,

@@ -59,7 +59,7 @@ class Model:
     head: Literal["totals", "value"] = "totals"
     """Softmax over all possible totals, or one number with squared error."""
     members: int = 1
-    """Such networks, trained side by side, that vote on each total."""
+    """Such networks that vote on each total; each learns from its share of a batch."""
     views: Literal[1, 5, 9] = 5
     """Average each digit's features in the finished model: over 1 view; 5, also
     shifted by a pixel each way; or 9, also turned by 6° and zoomed by 6 %."""
@@ -72,9 +72,9 @@ class Optimisation:
     loop: Literal["fit", "custom"] = "fit"
     """Keras's compile/fit, or our own loop; both reach the same weights."""
     epochs: int | None = None
-    """Passes over the training digits; by default what suits the data."""
+    """Passes over the training digits; by default what suits data and members."""
     batch_size: int | None = None
-    """Sequences in a step; by default what suits the data and the length."""
+    """Sequences in a step; by default what suits data, length and members."""
     learning_rate: float = 0.004
     """Peak of Adam's one-cycle learning rate."""
     warmup: float = 0.25
@@ -145,12 +145,12 @@ class Config:
         Args:
             data: `"mnist"` or `"digits"`.
         """
-        options = self.optimisation
+        options, members = self.optimisation, self.model.members
+        sequences = max(1, DIGITS_IN_A_STEP[data] // self.data.length)
         return self.replace(
             data=data,
-            epochs=options.epochs or EPOCHS[data],
-            batch_size=options.batch_size
-            or max(1, DIGITS_IN_A_STEP[data] // self.data.length),
+            epochs=options.epochs or members * EPOCHS[data],
+            batch_size=options.batch_size or members * sequences,
         )
 
     @property
@@ -207,7 +207,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "process_id": (0, reading.MANY),
 }
 EPOCHS = {"mnist": 28, "digits": 40}
-"""Epochs when none are asked for, by pool."""
+"""Epochs when none are asked for, for each member, by pool."""
 DIGITS_IN_A_STEP = {"mnist": 256, "digits": 64}
-"""Digits in a step when no batch size is asked for, by pool: as many steps an epoch at
-every length."""
+"""Digits in a step when no batch size is asked for, for each member, by pool: as many
+steps an epoch at every length."""

@@ -146,7 +146,7 @@ def _with_pools(config: Config) -> tuple[Config, datasets.Pools]:
 def _check_sizes(config: Config, pools: datasets.Pools, team: Team) -> None:
     batch_size = config.optimisation.batch_size
     assert batch_size is not None
-    team.check_batch(batch_size)
+    team.check_batch(batch_size, config.model.members)
     for length in config.run.lengths:
         if length > len(pools.test):
             raise UsageError(

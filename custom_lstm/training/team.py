@@ -33,7 +33,7 @@ class Team:
 
     Example:
 
-    >>> Team(size=2).check_batch(6)
+    >>> Team(size=2).check_batch(12, members=3)
     """
 
     size: int = 1
@@ -42,16 +42,22 @@ class Team:
     scope: Callable[[], AbstractContextManager] = contextlib.nullcontext
     scratch: Path | None = None
 
-    def check_batch(self, batch_size: int) -> None:
+    def check_batch(self, batch_size: int, members: int) -> None:
         """Check that a batch can be shared equally.
 
+        Args:
+            batch_size: its sequences.
+            members: networks that share what each device has.
+
         Raises:
-            UsageError: the devices do not divide it.
+            UsageError: it cannot.
         """
-        if batch_size % self.size:
+        sharers = [(self.size, "devices"), (members, "members")]
+        if batch_size % (self.size * members):
+            by = " with ".join(f"{n} {kind}" for n, kind in sharers if n > 1)
             raise UsageError(
-                f"--batch-size {batch_size} cannot be shared equally by {self.size} "
-                f"devices: give a multiple of {self.size}"
+                f"--batch-size {batch_size} cannot be shared equally by {by}: give a "
+                f"multiple of {self.size * members}"
             )
 
     def create(self, runs: Path, name: str) -> RunFolder:

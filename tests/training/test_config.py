@@ -126,3 +126,11 @@ def test_help_shows_every_option():
     text = _train("--help").stdout
     for name in flat(Config()):
         assert f"--{name.replace('_', '-')}" in text
+
+
+def test_each_member_sees_as_much_as_one_alone():
+    one, five = (Config().replace(members=m).settled("mnist") for m in (1, 5))
+    assert five.optimisation.batch_size == 5 * one.optimisation.batch_size
+    assert five.optimisation.epochs == 5 * one.optimisation.epochs
+    asked = Config().replace(members=5, epochs=3, batch_size=10).settled("mnist")
+    assert (asked.optimisation.epochs, asked.optimisation.batch_size) == (3, 10)

@@ -240,4 +240,12 @@ def test_a_batch_that_cannot_be_shared_is_refused_before_anything_is_written(tmp
 
 
 def test_a_team_of_one_takes_any_batch():
-    Team().check_batch(15)
+    Team().check_batch(15, members=3)
+
+
+def test_members_share_what_each_device_has():
+    Team(size=2).check_batch(12, members=3)
+    with pytest.raises(
+        UsageError, match="2 devices with 3 members: give a multiple of 6"
+    ):
+        Team(size=2).check_batch(9, members=3)

@@ -106,11 +106,13 @@ def test_scores_are_those_of_the_saved_model(finished):
     np.testing.assert_allclose(scores["mae"], np.abs(said - totals).mean(), atol=0.05)
 
 
-@pytest.mark.parametrize("head", ["totals", "value"])
-def test_both_loops_reach_the_same_weights(tmp_path, head):
+@pytest.mark.parametrize(
+    "model", [["--head", "totals"], ["--head", "value"], ["--members", "2"]]
+)
+def test_both_loops_reach_the_same_weights(tmp_path, model):
     """Same data, same history, same weights after an epoch, to 1e-5."""
     fit, custom = (
-        _run(tmp_path / loop, "--loop", loop, "--epochs", "1", "--head", head)
+        _run(tmp_path / loop, "--loop", loop, "--epochs", "1", *model)
         for loop in ("fit", "custom")
     )
     for ours, theirs in zip(_weights(custom), _weights(fit), strict=True):
@@ -227,10 +229,15 @@ def test_ctrl_c_saves_scores_and_can_go_on(tmp_path):
     [
         (["--length", "2000"], 2, "--length"),
         (["--batch-size", "1000"], 2, "--batch-size"),
+        (
+            ["--members", "5"],
+            2,
+            "--batch-size 32 cannot be shared equally by 5 members",
+        ),
         (["--lengths", "401"], 2, "--lengths 401 is longer than the 400 test digits"),
     ],
 )
-def test_sizes_beyond_the_pool_are_usage_errors(tmp_path, capsys, words, code, said):
+def test_sizes_that_do_not_fit_are_usage_errors(tmp_path, capsys, words, code, said):
     assert main([*SMALL, "--runs", str(tmp_path / "runs"), *words]) == code
     error = capsys.readouterr().err
     assert said in error
