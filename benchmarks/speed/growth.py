@@ -11,9 +11,10 @@ import job
 import keras
 import numpy as np
 import tensorflow as tf
-from timing import interleaved
+from timing import interleaved, summary
 
 import custom_lstm
+from custom_lstm.models import build_encoder
 
 
 def _step(layer, x):
@@ -23,7 +24,7 @@ def _step(layer, x):
     @tf.function
     def step(x):
         with tf.GradientTape() as tape:
-            form = tf.reduce_sum(layer(x))
+            form = tf.reduce_sum(layer(x, training=True))
         return tape.gradient(form, weights)
 
     return step
@@ -56,21 +57,37 @@ def _lstm_step(batch: int, length: int, units: int):
     return lambda: step(x)
 
 
+WRAPPED = {
+    "Dense": ((64,), lambda: keras.layers.Dense(64)),
+    "Conv2D": ((28, 28, 1), lambda: keras.layers.Conv2D(24, 5, strides=2)),
+    "encoder": ((28, 28, 1), build_encoder),
+}
+"""What is applied at every time step: the shape of its input, and how it is made."""
+
+
 def measure_time_distributed(short: bool) -> dict:
-    """Training step of a convolution at every time step, ours over Keras's."""
+    """Training steps of layers at every time step: ours, Keras's, the layer alone.
+
+    The layer alone is given all steps as one batch: no wrapper can be faster.
+    """
     found = {}
-    for length in (6, 12) if short else (6, 12, 20, 40):
-        x, candidates, nodes = tf.ones((32, length, 28, 28, 1)), {}, {}
-        for name, wrapper in (
-            ("ours", custom_lstm.TimeDistributed),
-            ("Keras's", keras.layers.TimeDistributed),
-        ):
-            step = _step(wrapper(keras.layers.Conv2D(24, 5, strides=2)), x)
-            candidates[name] = lambda step=step, x=x: step(x)
-            nodes[name] = _nodes(step, x)
-        times = interleaved(candidates, 20, seconds=30)
-        ratio = np.percentile(times["Keras's"] / times["ours"], [25, 50, 75])
-        found[str(length)] = {"times_ours": list(ratio), "nodes": nodes}
+    for wrapped, (shape, make) in WRAPPED.items():
+        for length in (6, 12) if short else (6, 12, 20, 40):
+            x, flat = tf.ones((32, length, *shape)), tf.ones((32 * length, *shape))
+            entrants = {
+                "ours": (custom_lstm.TimeDistributed(make()), x),
+                "Keras's": (keras.layers.TimeDistributed(make()), x),
+                "the layer alone": (make(), flat),
+            }
+            candidates, nodes = {}, {}
+            for name, (layer, inputs) in entrants.items():
+                step = _step(layer, inputs)
+                candidates[name] = functools.partial(step, inputs)
+                nodes[name] = _nodes(step, inputs)
+            rows = summary(interleaved(candidates, 20, seconds=30), "ours")
+            found[f"{wrapped}, {length} steps"] = {
+                name: row | {"nodes": nodes[name]} for name, row in rows.items()
+            }
     return found
 
 

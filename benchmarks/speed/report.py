@@ -64,12 +64,14 @@ def _job(found: dict, what: str = "64 sequences a step") -> list[str]:
 
 
 def _time_distributed(found: dict) -> list[str]:
-    return [
-        f"  {length:>4s} steps: Keras's takes {row['times_ours'][1]:.2f} × our time "
-        f"({row['times_ours'][0]:.2f} to {row['times_ours'][2]:.2f}); graph nodes "
-        + ", ".join(f"{name} {count}" for name, count in row["nodes"].items())
-        for length, row in found.items()
-    ]
+    lines = []
+    for name, candidates in found.items():
+        lines.append(f" {name}, 32 sequences")
+        lines += [
+            f"{_candidate(other, row)}, {row['nodes']} nodes"
+            for other, row in candidates.items()
+        ]
+    return lines
 
 
 def _learning(found: dict) -> list[str]:
