@@ -208,7 +208,7 @@ def build_model(
     answers = []
     for member in range(members):
         nth = f"_{member + 1}" if member else ""
-        share = MemberShare(member, members, name=f"share{nth}", dtype="uint8")
+        share = MemberShare(member, members, name=f"share{nth}")
         encoder = build_encoder(image_shape=image_shape, **encoder_options)
         reader = ViewAverage(encoder, **VIEWS[views]) if views > 1 else encoder
         encode = TimeDistributed(reader, name=f"encode{nth}")

@@ -58,6 +58,10 @@ class MemberShare(keras.layers.Layer):
         """That of the input, with fewer examples in training."""
         return (None, *input_shape[1:])
 
+    def compute_output_spec(self, x: Any, training: Any = None) -> Any:
+        """Shape and dtype, the input's own."""
+        return keras.KerasTensor(self.compute_output_shape(x.shape), x.dtype)
+
     def call(self, x: Any, training: Any = None) -> Any:
         """The share, or all.
 
@@ -126,8 +130,7 @@ class MemberVote(keras.layers.Layer):
             answers: a list of tensors `(batch, ..., units)`, one of each member.
             training: whether to give all of them.
         """
-        alone = not isinstance(answers, list | tuple)
-        self._check(answers.shape if alone else [answer.shape for answer in answers])
+        self._check(keras.tree.map_structure(lambda answer: answer.shape, answers))
         if training:
             in_turn = ops.stack(answers, axis=1)
             return ops.reshape(in_turn, (-1, *ops.shape(answers[0])[1:]))

@@ -36,6 +36,15 @@ def test_outside_training_all_see_all():
     np.testing.assert_array_equal(numpy(MemberShare(1, 3)(x)), x)
 
 
+def test_a_share_keeps_its_dtype():
+    images = keras.Input((2,), dtype="uint8")
+    model = keras.Model(images, MemberShare(1, 2)(images))
+    assert model.output.dtype == "uint8"
+    found = model(np.array([[1, 2], [3, 4]], np.uint8), training=True)
+    assert numpy(found).tolist() == [[3, 4]]
+    assert keras.backend.standardize_dtype(found.dtype) == "uint8"
+
+
 @pytest.mark.parametrize("logits", [True, False])
 def test_the_vote_is_a_mean(logits):
     answers = RNG.normal(size=(3, 5, 4, 7))
