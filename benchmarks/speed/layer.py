@@ -49,7 +49,10 @@ def measure(shape: tuple[int, int, int, int], train: bool, runs: int) -> dict:
     }
     if keras.backend.backend() == "tensorflow":
         candidates["torch.nn.LSTM"] = torch_lstm(x, above, units, train)
-        candidates["matrix products"] = products(shape, train)
+        candidates["matrix products"] = products(shape, train, False)
+        if batch > 1:
+            candidates["matrix products, by halves"] = products(shape, train, True)
+        candidates["an empty tf.function"] = tf_function_of_nothing()
     found = summary(interleaved(candidates, runs), "ours")
     kernel = layers["ours"].kernel_used
     return {"shape": shape, "kernel": kernel, "candidates": found}
@@ -122,35 +125,51 @@ def torch_lstm(x, above, units, train) -> Callable[[], object]:
     return step if train else infer
 
 
-def products(shape, train) -> Callable[[], object]:
-    """The matrix products that an LSTM needs, and nothing else."""
+def tf_function_of_nothing() -> Callable[[], object]:
+    """What TensorFlow takes to begin and to end, whatever it computes between."""
+    import tensorflow as tf
+
+    return tf.function(lambda: tf.constant(1.0))
+
+
+def products(shape, train, halves: bool) -> Callable[[], object]:
+    """The matrix products that an LSTM needs, and nothing else.
+
+    Step by step, each after the one before; `halves` of the batch at the same time.
+    """
     import tensorflow as tf
 
     batch, time, features, units = shape
-    x, W = tf.ones((batch * time, features)), tf.ones((features, 4 * units))
-    h, U = tf.ones((batch, units)), tf.ones((units, 4 * units))
-    z, all_z = tf.ones((batch, 4 * units)), tf.ones((batch * time, 4 * units))
-    all_h = tf.ones((batch * time, units))
+    rows, parts = batch * time, 2 if halves else 1
+    x, W = tf.ones((rows, features)), tf.ones((features, 4 * units))
+    U = tf.ones((units, 4 * units))
+    all_h, all_z = tf.ones((rows, units)), tf.ones((rows, 4 * units))
+    h = [tf.ones((batch // parts, units)) for _ in range(parts)]
+    z = [tf.ones((batch // parts, 4 * units)) for _ in range(parts)]
+
+    def steps(operand, **transposed):
+        def step(t, last):
+            with tf.control_dependencies([last]):
+                return t + 1, tf.matmul(operand, U, **transposed)
+
+        t, last = step(0, operand)
+        if time > LONGEST_UNROLLED:
+            return tf.while_loop(lambda t, _: t < time, step, (t, last))[1]
+        for _ in range(time - 1):
+            t, last = step(t, last)
+        return last
 
     @tf.function
     def run():
-        def forward(t, h):
-            return t + 1, 1e-9 * tf.matmul(h, U)[:, :units]
-
-        def backward(t, z):
-            return t + 1, 1e-9 * tf.tile(tf.matmul(z, U, transpose_b=True), (1, 4))
-
-        loop = {"maximum_iterations": time}
-        last = tf.while_loop(lambda t, h: t < time, forward, (0, h), **loop)[1]
-        results = [tf.matmul(x, W), last]
+        results = [tf.matmul(x, W), *map(steps, h)]
         if train:
-            last = tf.while_loop(lambda t, z: t < time, backward, (0, z), **loop)[1]
-            results += [
-                last,
-                tf.matmul(all_z, W, transpose_b=True),
-                tf.matmul(x, all_z, transpose_a=True),
-                tf.matmul(all_h, all_z, transpose_a=True),
-            ]
-        return [tf.reduce_sum(result) for result in results]
+            with tf.control_dependencies(results):
+                results += [steps(part, transpose_b=True) for part in z]
+                results += [
+                    tf.matmul(all_z, W, transpose_b=True),
+                    tf.matmul(x, all_z, transpose_a=True),
+                    tf.matmul(all_h, all_z, transpose_a=True),
+                ]
+        return results
 
     return run

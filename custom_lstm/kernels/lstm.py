@@ -19,8 +19,8 @@ LONGEST_UNROLLED = 64
 """Steps up to which the loop is written out when nobody asks for it."""
 SMALL_STEP = 1024
 """Numbers in h up to which starting a step takes longer than doing it."""
-SHARED_STEP = 8192
-"""Numbers in h from which on a step is shared between two cores."""
+SHARED_STEP = 1024
+"""Numbers in h, of a batch of known size, from which on two cores share a step."""
 SMALL_BATCH = 16
 """Sequences below which, on JAX, reading W at every step takes longer than x·W."""
 SMALL_KERNEL = 2**17

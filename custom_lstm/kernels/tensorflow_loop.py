@@ -5,6 +5,9 @@ from typing import Any
 
 import tensorflow as tf
 
+STEPS_A_TURN = 4
+"""Steps in one turn of a loop: to begin a turn takes about as long as a small step."""
+
 
 class Loop:
     """The steps of sequences like one, written out or as a loop over TensorArrays.
@@ -28,14 +31,25 @@ class Loop:
             for t in reversed(range(self.time)) if backwards else range(self.time):
                 values = body(t, *values)
             return values
-        first, stride = (self.time - 1, -1) if backwards else (0, 1)
-        _, *values = tf.while_loop(
-            lambda t, *_: t >= 0 if backwards else t < self.time,
-            lambda t, *values: (t + stride, *body(t, *values)),
-            (first, *values),
-            maximum_iterations=self.time,
-        )
+        t, stride = (self.time - 1, -1) if backwards else (0, 1)
+        for steps in (STEPS_A_TURN, 1):  # what is left over goes step by step
+            t, *values = self._turns(body, steps, stride, t, *values)
         return values
+
+    def _turns(self, body, steps: int, stride: int, t: Any, *values: Any) -> Any:
+        """A loop each turn of which takes several steps, while there are that many."""
+
+        def enough(t, *_):
+            last = t + (steps - 1) * stride
+            return last < self.time if stride > 0 else last >= 0
+
+        def turn(t, *values):
+            for _ in range(steps):
+                values, t = body(t, *values), t + stride
+            return t, *values
+
+        most = self.time // steps
+        return tf.while_loop(enough, turn, (t, *values), maximum_iterations=most)
 
     def turn(self, tensor: Any) -> Any:
         """From `(batch, time, width)` to the loop's layout, or back."""

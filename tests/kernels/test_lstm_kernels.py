@@ -234,6 +234,29 @@ def test_graph_of_the_loop_does_not_grow_with_time():
 
 
 @ONLY_TENSORFLOW
+@pytest.mark.parametrize("time", [1, 3, 4, 9])
+@pytest.mark.parametrize("known", [False, True])
+def test_the_loop_does_every_step_once(time, known):
+    """It takes several steps a turn; none of those left over falls out or doubles."""
+    import tensorflow as tf
+
+    found = []
+    for layer in layers_alike("loop", return_sequences=True, go_backwards=True):
+
+        @tf.function(
+            input_signature=[tf.TensorSpec((None, time if known else None, 4))]
+        )
+        def both(x, layer=layer):
+            with tf.GradientTape() as tape:
+                y = layer(x)
+            return y, tape.gradient(y, layer.trainable_weights)
+
+        found.append(tf.nest.flatten(both(sequences(time=time))))
+    for ours, expected in zip(*found, strict=True):
+        np.testing.assert_allclose(ours, expected, rtol=1e-5, atol=1e-5)
+
+
+@ONLY_TENSORFLOW
 @pytest.mark.parametrize("kernel", FAST)
 @pytest.mark.parametrize("kind", ["none", "interior"])
 def test_second_derivatives_are_the_cells(kernel, kind):
