@@ -134,3 +134,12 @@ def test_each_member_sees_as_much_as_one_alone():
     assert five.optimisation.epochs == 5 * one.optimisation.epochs
     asked = Config().replace(members=5, epochs=3, batch_size=10).settled("mnist")
     assert (asked.optimisation.epochs, asked.optimisation.batch_size) == (3, 10)
+
+
+def test_longer_sequences_take_more_steps():
+    def sequences(length, data="mnist"):
+        config = Config().replace(length=length).settled(data)
+        return config.optimisation.batch_size
+
+    assert [sequences(n) for n in (1, 4, 6, 10, 20)] == [256, 64, 42, 16, 4]
+    assert [sequences(n, "digits") for n in (4, 10, 1000)] == [16, 4, 1]
