@@ -49,9 +49,7 @@ def measure(shape: tuple[int, int, int, int], train: bool, runs: int) -> dict:
     }
     if keras.backend.backend() == "tensorflow":
         candidates["torch.nn.LSTM"] = torch_lstm(x, above, units, train)
-        candidates["matrix products"] = products(shape, train, False)
-        if batch > 1:
-            candidates["matrix products, by halves"] = products(shape, train, True)
+        candidates["matrix products"] = products(shape, train)
         candidates["an empty tf.function"] = tf_function_of_nothing()
     found = summary(interleaved(candidates, runs), "ours")
     kernel = layers["ours"].kernel_used
@@ -132,40 +130,40 @@ def tf_function_of_nothing() -> Callable[[], object]:
     return tf.function(lambda: tf.constant(1.0))
 
 
-def products(shape, train, halves: bool) -> Callable[[], object]:
-    """The matrix products that an LSTM needs, and nothing else.
-
-    Step by step, each after the one before; `halves` of the batch at the same time.
-    """
+def products(shape, train) -> Callable[[], object]:
+    """The matrix products that an LSTM needs, step after step, and nothing else."""
     import tensorflow as tf
 
     batch, time, features, units = shape
-    rows, parts = batch * time, 2 if halves else 1
+    rows = batch * time
     x, W = tf.ones((rows, features)), tf.ones((features, 4 * units))
     U = tf.ones((units, 4 * units))
     all_h, all_z = tf.ones((rows, units)), tf.ones((rows, 4 * units))
-    h = [tf.ones((batch // parts, units)) for _ in range(parts)]
-    z = [tf.ones((batch // parts, 4 * units)) for _ in range(parts)]
+    h, z = tf.ones((time, batch, units)), tf.ones((time, batch, 4 * units))
 
-    def steps(operand, **transposed):
+    def steps(operands, **transposed):
+        """A product a step, each of which TensorFlow must take for needed."""
+        if time <= LONGEST_UNROLLED:
+            done = [U]
+            for operand in tf.unstack(operands):
+                with tf.control_dependencies(done[-1:]):
+                    done.append(tf.matmul(operand, U, **transposed))
+            return done
+        array = tf.TensorArray(operands.dtype, time).unstack(operands)
+
         def step(t, last):
             with tf.control_dependencies([last]):
-                return t + 1, tf.matmul(operand, U, **transposed)
+                return t + 1, tf.matmul(array.read(t), U, **transposed)
 
-        t, last = step(0, operand)
-        if time > LONGEST_UNROLLED:
-            return tf.while_loop(lambda t, _: t < time, step, (t, last))[1]
-        for _ in range(time - 1):
-            t, last = step(t, last)
-        return last
+        return tf.while_loop(lambda t, _: t < time, step, step(0, U))[1:]
 
     @tf.function
     def run():
-        results = [tf.matmul(x, W), *map(steps, h)]
+        results = [tf.matmul(x, W), *steps(h)]
         if train:
             with tf.control_dependencies(results):
-                results += [steps(part, transpose_b=True) for part in z]
                 results += [
+                    *steps(z, transpose_b=True),
                     tf.matmul(all_z, W, transpose_b=True),
                     tf.matmul(x, all_z, transpose_a=True),
                     tf.matmul(all_h, all_z, transpose_a=True),
