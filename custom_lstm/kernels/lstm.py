@@ -197,8 +197,8 @@ def _no_cudnn(request: Request) -> str | None:
 
 
 def _shards(request: Request) -> int:
-    several = (os.cpu_count() or 1) > 1
-    return 2 if several and (request.batch or 0) * request.units >= SHARED_STEP else 1
+    cores = 1 if cudnn.has_gpu() else os.cpu_count() or 1
+    return 2 if cores > 1 and (request.batch or 0) * request.units >= SHARED_STEP else 1
 
 
 def _tensorflow(**options: Any) -> Callable[..., Any]:
