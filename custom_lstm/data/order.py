@@ -7,6 +7,7 @@ import math
 import tensorflow as tf
 
 from custom_lstm.data.checks import check_whole
+from custom_lstm.data.pools import DataError
 
 
 def epoch_order(n_digits: int, seed: int, epoch: int) -> tf.Tensor:
@@ -40,6 +41,7 @@ def index_batches(
     epochs: int,
     seed: int,
     shuffle: bool = True,
+    members: int = 1,
     first_epoch: int = 0,
     first_step: int = 0,
 ) -> tf.data.Dataset:
@@ -49,12 +51,17 @@ def index_batches(
     of epoch e depends on (`seed`, e, k) alone: a run that starts at `first_epoch` and
     `first_step` goes on exactly as if it had never stopped.
 
+    Of m members that learn apart, number k has rows k, k + m, k + 2m, … of each batch.
+    So that it too sees each example once before it sees one again, m epochs in a row
+    have one order, and in each the rows go round by one more among the members.
+
     Args:
         count: how many examples there are.
         shape: of a batch of their indices.
         epochs: how many epochs the whole run has, those before `first_epoch` included.
         seed: of the run, 0 to 2⁶³ − 1.
         shuffle: whether each epoch has an order of its own, or all have theirs.
+        members: networks that share each batch; must divide its rows.
         first_epoch: the epoch to begin with, 0 to `epochs`.
         first_step: the batch of that epoch to begin with, 0 to the batches it has.
 
@@ -72,12 +79,19 @@ def index_batches(
     size = math.prod(shape)
     steps = check_whole("count", count, least=size) // size
     epochs, seed = check_whole("epochs", epochs, least=1), check_whole("seed", seed)
+    members = check_whole("members", members, least=1)
+    if shape[0] % members:
+        raise DataError(
+            f"{shape[0]} rows cannot be shared equally by {members} members"
+        )
     first_epoch = check_whole("first_epoch", first_epoch, most=epochs)
     first_step = check_whole("first_step", first_step, most=steps)
 
     def batches_of(epoch):
-        order = _order(count, seed, epoch) if shuffle else tf.range(count)
-        indices = tf.reshape(order[: steps * size], (steps, *shape))
+        order = _order(count, seed, epoch // members) if shuffle else tf.range(count)
+        groups = tf.reshape(order[: steps * size], (-1, members, *shape[1:]))
+        indices = tf.roll(groups, -tf.cast(epoch % members, tf.int32), axis=1)
+        indices = tf.reshape(indices, (steps, *shape))
         begin = tf.where(epoch == first_epoch, first_step, 0)
         number = epoch * steps + tf.range(steps, dtype=tf.int64)
         return tf.data.Dataset.from_tensor_slices((number[begin:], indices[begin:]))

@@ -69,6 +69,7 @@ def training_sequences(
     seed: int,
     start: int = 1,
     augment: Augment | None = None,
+    members: int = 1,
     first_epoch: int = 0,
     first_step: int = 0,
     share: tuple[int, int] = (0, 1),
@@ -87,6 +88,7 @@ def training_sequences(
         seed: of the run, 0 to 2⁶³ − 1.
         start: the first sign, 1 or −1.
         augment: bounds of random warps; None for none.
+        members: networks that share each batch; see `index_batches`.
         first_epoch: the epoch to begin with, 0 to `epochs`.
         first_step: the batch of that epoch to begin with, 0 to `steps_per_epoch`.
         share: (k, n) gives share k, from 0, of the n equal ones of each batch.
@@ -132,6 +134,7 @@ def training_sequences(
         (batch_size, length),
         epochs=epochs,
         seed=seed,
+        members=members,
         first_epoch=first_epoch,
         first_step=first_step,
     )

@@ -91,6 +91,7 @@ def _fit(config, team, pools, model, metrics, callbacks, first, last_epoch, step
         seed=config.run.seed,
         start=data.start,
         augment=augment_of(config),
+        members=config.model.members,
         first_epoch=epoch,
         first_step=step,
         share=team.share,

@@ -101,6 +101,23 @@ def test_training_follows_the_epochs_orders(pool):
         np.testing.assert_array_equal(order, epoch_order(SIZE, 5, epoch)[:48])
 
 
+def test_each_member_sees_every_sequence_once_in_as_many_epochs(pool):
+    shown = [numbers(images) for images, _ in batches(pool, epochs=6, members=3)]
+    first, second = np.reshape(shown, (2, 3 * 4, 3, 4))
+    for member in range(3):
+        assert len(set(first[:, member].ravel())) == 48
+        assert len(set(second[:, member].ravel())) == 48
+    np.testing.assert_array_equal(first[0:4].ravel(), epoch_order(SIZE, 5, 0)[:48])
+    np.testing.assert_array_equal(second[0:4].ravel(), epoch_order(SIZE, 5, 1)[:48])
+    left = batches(pool, epochs=6, members=3, first_epoch=1, first_step=2)
+    np.testing.assert_array_equal([numbers(images) for images, _ in left], shown[6:])
+
+
+def test_members_that_cannot_share_a_batch_are_refused(pool):
+    with pytest.raises(DataError, match="3 rows cannot be shared equally by 2 members"):
+        train(pool, members=2)
+
+
 def test_seeds_differ(pool):
     (one, _), *_ = batches(pool)
     (other, _), *_ = batches(pool, seed=6)
