@@ -148,7 +148,7 @@ def products(shape, train) -> Callable[[], object]:
             for operand in tf.unstack(operands):
                 with tf.control_dependencies(done[-1:]):
                     done.append(tf.matmul(operand, U, **transposed))
-            return done
+            return done[1:]
         array = tf.TensorArray(operands.dtype, time).unstack(operands)
 
         def step(t, last):

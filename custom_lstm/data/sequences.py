@@ -88,7 +88,8 @@ def training_sequences(
         seed: of the run, 0 to 2⁶³ − 1.
         start: the first sign, 1 or −1.
         augment: bounds of random warps; None for none.
-        members: networks that share each batch; see `index_batches`.
+        members: networks that share each batch; as many epochs then have one order. See
+            `index_batches`.
         first_epoch: the epoch to begin with, 0 to `epochs`.
         first_step: the batch of that epoch to begin with, 0 to `steps_per_epoch`.
         share: (k, n) gives share k, from 0, of the n equal ones of each batch.

@@ -234,6 +234,24 @@ def test_graph_of_the_loop_does_not_grow_with_time():
 
 
 @ONLY_TENSORFLOW
+@pytest.mark.parametrize(
+    ("batch", "cores", "gpu", "halves"),
+    [(512, 2, False, 2), (511, 2, False, 1), (512, 1, False, 1), (512, 2, True, 1)],
+)
+def test_two_cores_share_a_step_where_it_pays(batch, cores, gpu, halves, monkeypatch):
+    import tensorflow as tf
+
+    from custom_lstm.kernels import lstm
+
+    monkeypatch.setattr(lstm.os, "cpu_count", lambda: cores)
+    monkeypatch.setattr(lstm.cudnn, "has_gpu", lambda: gpu)
+    layer = custom_lstm.LSTM(2, kernel="unrolled")
+    call = tf.function(layer).get_concrete_function(tf.TensorSpec((batch, 5, 3)))
+    operations = [node.op for node in call.graph.as_graph_def().node]
+    assert operations.count("MatMul") == 1 + halves * 5
+
+
+@ONLY_TENSORFLOW
 @pytest.mark.parametrize("time", [1, 3, 4, 9])
 @pytest.mark.parametrize("known", [False, True])
 def test_the_loop_does_every_step_once(time, known):
