@@ -41,14 +41,18 @@ def draw(
     images, totals = images[whole], totals[whole]
     answers = answer(model, head_of(config), images)
     wrong = np.flatnonzero((np.rint(answers) != totals).any(axis=1))
-    chosen = list(dict.fromkeys([*range(min(_FIRST, len(images))), *wrong[:_MISTAKEN]]))
+    first = min(_FIRST, len(images))
+    chosen = list(dict.fromkeys([*range(first), *wrong[:_MISTAKEN]]))
+    title = f"The first {first} test sequences"
+    if len(chosen) > first:
+        title += f", and {len(chosen) - first} more with a mistake"
     plots.save(
         plots.predictions(
             images[chosen, ..., 0],
             totals[chosen],
             answers[chosen],
             signs,
-            title=f"The first {_FIRST} test sequences, and the first with a mistake",
+            title=title,
         ),
         folder.picture("predictions"),
     )
