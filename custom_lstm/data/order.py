@@ -52,15 +52,16 @@ def index_batches(
     `first_step` goes on exactly as if it had never stopped.
 
     Of m members that learn apart, number k has rows k, k + m, k + 2m, … of each batch.
-    So that it too sees each example once before it sees one again, m epochs in a row
-    have one order, and in each the rows go round by one more among the members.
+    Each has an order of its own in every epoch, and so learns from what a network
+    alone would: an epoch shows each example at most m times.
 
     Args:
         count: how many examples there are.
         shape: of a batch of their indices.
         epochs: how many epochs the whole run has, those before `first_epoch` included.
         seed: of the run, 0 to 2⁶³ − 1.
-        shuffle: whether each epoch has an order of its own, or all have theirs.
+        shuffle: whether each epoch, and member, has an order of its own, or all have
+            theirs.
         members: networks that share each batch; must divide its rows.
         first_epoch: the epoch to begin with, 0 to `epochs`.
         first_step: the batch of that epoch to begin with, 0 to the batches it has.
@@ -76,22 +77,21 @@ def index_batches(
     >>> [(int(k), i.tolist()) for k, i in batches.as_numpy_iterator()]
     [(1, [2, 3]), (2, [4, 5]), (3, [0, 1]), (4, [2, 3]), (5, [4, 5])]
     """
-    size = math.prod(shape)
+    rows = rows_of_each(shape[0], members)
+    size = rows * math.prod(shape[1:])
     steps = check_whole("count", count, least=size) // size
     epochs, seed = check_whole("epochs", epochs, least=1), check_whole("seed", seed)
-    members = check_whole("members", members, least=1)
-    if shape[0] % members:
-        raise DataError(
-            f"{shape[0]} rows cannot be shared equally by {members} members"
-        )
     first_epoch = check_whole("first_epoch", first_epoch, most=epochs)
     first_step = check_whole("first_step", first_step, most=steps)
 
     def batches_of(epoch):
-        order = _order(count, seed, epoch // members) if shuffle else tf.range(count)
-        groups = tf.reshape(order[: steps * size], (-1, members, *shape[1:]))
-        indices = tf.roll(groups, -tf.cast(epoch % members, tf.int32), axis=1)
-        indices = tf.reshape(indices, (steps, *shape))
+        of_each = []
+        for number in range(members):
+            key = epoch * members + number
+            order = _order(count, seed, key) if shuffle else tf.range(count)
+            shared = (steps, rows, *shape[1:])
+            of_each.append(tf.reshape(order[: steps * size], shared))
+        indices = tf.reshape(tf.stack(of_each, axis=2), (steps, *shape))
         begin = tf.where(epoch == first_epoch, first_step, 0)
         number = epoch * steps + tf.range(steps, dtype=tf.int64)
         return tf.data.Dataset.from_tensor_slices((number[begin:], indices[begin:]))
@@ -99,6 +99,21 @@ def index_batches(
     left = max(0, (epochs - first_epoch) * steps - first_step)
     batches = tf.data.Dataset.range(first_epoch, epochs).flat_map(batches_of)
     return batches.apply(tf.data.experimental.assert_cardinality(left))
+
+
+def rows_of_each(rows: int, members: int) -> int:
+    """Return how many rows of a batch each member has.
+
+    Raises:
+        DataError: if they cannot be shared equally.
+
+    >>> rows_of_each(15, members=3)
+    5
+    """
+    members = check_whole("members", members, least=1)
+    if rows % members:
+        raise DataError(f"{rows} rows cannot be shared equally by {members} members")
+    return rows // members
 
 
 def _order(count: int, seed: int, epoch: int | tf.Tensor) -> tf.Tensor:

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from custom_lstm.data.augment import Augment, augment_images
 from custom_lstm.data.checks import check_sign, check_whole
-from custom_lstm.data.order import epoch_order, index_batches
+from custom_lstm.data.order import epoch_order, index_batches, rows_of_each
 from custom_lstm.data.pipelines import prefetched
 from custom_lstm.data.pools import DataError, Digits
 from custom_lstm.data.totals import (
@@ -33,31 +33,39 @@ __all__ = [
 ]
 
 
-def steps_per_epoch(n_digits: int, length: int, batch_size: int) -> int:
+def steps_per_epoch(
+    n_digits: int, length: int, batch_size: int, members: int = 1
+) -> int:
     """Count the full batches of sequences in one epoch; the remainder is dropped.
 
     Args:
         n_digits: how many digits the pool has.
         length: digits to a sequence.
         batch_size: sequences to a batch.
+        members: networks that share each batch, of which each sees all digits.
 
     Returns:
         The number of batches, at least 1.
 
     Raises:
-        DataError: if a number is less than 1 or the pool is too small for one batch.
+        DataError: if a number is less than 1, the pool is too small for one batch, or
+            the batch cannot be shared equally.
 
     >>> steps_per_epoch(55_000, length=4, batch_size=64)
+    214
+    >>> steps_per_epoch(55_000, length=4, batch_size=5 * 64, members=5)
     214
     """
     n_digits, length = _sequence_length(n_digits, length)
     batch_size = check_whole("batch_size", batch_size, least=1)
-    if batch_size > n_digits // length:
+    of_each = rows_of_each(batch_size, members)
+    if of_each > n_digits // length:
+        each = "" if members == 1 else f" for each of {members} members"
         raise DataError(
-            f"batch_size {batch_size} is larger than the pool: its {n_digits} digits "
-            f"make {n_digits // length} sequences of length {length}"
+            f"batch_size {batch_size} is larger than the pool{each}: its {n_digits} "
+            f"digits make {n_digits // length} sequences of length {length}"
         )
-    return n_digits // (length * batch_size)
+    return n_digits // (length * of_each)
 
 
 def training_sequences(
@@ -76,7 +84,8 @@ def training_sequences(
 ) -> tf.data.Dataset:
     """Cut every epoch's order of the digits into batches of sequences.
 
-    An epoch shows each digit at most once and drops what makes no full batch. Batch k
+    An epoch shows each digit at most once, to each member, and drops what makes no full
+    batch. Batch k
     of epoch e, its warps included, depends on (`seed`, e, k) alone: a run that starts
     at `first_epoch` and `first_step` goes on exactly as if it had never stopped.
 
@@ -88,7 +97,7 @@ def training_sequences(
         seed: of the run, 0 to 2⁶³ − 1.
         start: the first sign, 1 or −1.
         augment: bounds of random warps; None for none.
-        members: networks that share each batch; as many epochs then have one order. See
+        members: networks that share each batch, each in an order of its own; see
             `index_batches`.
         first_epoch: the epoch to begin with, 0 to `epochs`.
         first_step: the batch of that epoch to begin with, 0 to `steps_per_epoch`.
@@ -108,7 +117,7 @@ def training_sequences(
     >>> next(iter(batches))[0].shape
     TensorShape([2, 2, 28, 28, 1])
     """
-    steps_per_epoch(_pool_size(digits), length, batch_size)
+    steps_per_epoch(_pool_size(digits), length, batch_size, members)
     share = _check_share(share, batch_size)
     first = share[0] * batch_size // share[1] * length
     start = check_sign(start)

@@ -44,7 +44,12 @@ def build(
 
 
 def build_optimizer(config: Config, steps_per_epoch: int) -> keras.Optimizer:
-    """Build Adam whose rate rises linearly, then falls along a cosine to 0."""
+    """Build Adam whose rate rises linearly, then falls along a cosine to 0.
+
+    The loss is a mean over all members' sequences, so of m members each has an m-th of
+    the gradients that it would have alone. Adam's steps are the same for gradients of
+    any scale but for ε, so that is an m-th, too.
+    """
     options = config.optimisation
     assert options.epochs is not None
     steps = options.epochs * steps_per_epoch
@@ -52,6 +57,7 @@ def build_optimizer(config: Config, steps_per_epoch: int) -> keras.Optimizer:
     return keras.optimizers.Adam(
         rate,
         beta_2=0.99,
+        epsilon=1e-7 / config.model.members,
         weight_decay=options.weight_decay or None,
         global_clipnorm=options.clip_norm or None,
     )

@@ -72,7 +72,7 @@ class Optimisation:
     loop: Literal["fit", "custom"] = "fit"
     """Keras's compile/fit, or our own loop; both reach the same weights."""
     epochs: int | None = None
-    """Passes over the training digits; by default what suits data and members."""
+    """Passes of each member over the training digits; by default what suits data."""
     batch_size: int | None = None
     """Sequences in a step; by default what suits data, length and members."""
     learning_rate: float = 0.004
@@ -92,7 +92,7 @@ class Run:
     """The run folder and what is done with it."""
 
     preset: Literal["default", "best"] = "default"
-    """Defaults of all the options here: default, or best: five networks that vote."""
+    """Defaults of all the options here: default, or best: eight networks that vote."""
     seed: int = 0
     """Seed of weights, order of digits and warps."""
     runs: Path = Path("runs")
@@ -150,7 +150,7 @@ class Config:
         sequences = max(1, int(fewer * DIGITS_IN_A_STEP[data] / self.data.length))
         return self.replace(
             data=data,
-            epochs=options.epochs or members * EPOCHS[data],
+            epochs=options.epochs or EPOCHS[data],
             batch_size=options.batch_size or members * sequences,
         )
 
@@ -179,7 +179,7 @@ class Config:
 
 PRESETS: dict[str, Config] = {
     "default": Config(),
-    "best": Config().replace(members=5, views=9),
+    "best": Config().replace(members=8, views=9, epochs=24),
 }
 _RANGES: dict[str, tuple[float, float]] = {
     **KEEPING_RANGES,
@@ -208,7 +208,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "process_id": (0, reading.MANY),
 }
 EPOCHS = {"mnist": 28, "digits": 40}
-"""Epochs when none are asked for, for each member, by pool."""
+"""Epochs when none are asked for, by pool."""
 DIGITS_IN_A_STEP = {"mnist": 256, "digits": 64}
 """Digits in a step when no batch size is asked for, for each member, by pool: as many
 steps an epoch at every length up to the next number."""

@@ -28,7 +28,9 @@ def steps_per_epoch(config: Config, pools: datasets.Pools) -> int:
     length, batch_size = config.data.length, config.optimisation.batch_size
     assert batch_size is not None
     try:
-        return datasets.steps_per_epoch(len(pools.train), length, batch_size)
+        return datasets.steps_per_epoch(
+            len(pools.train), length, batch_size, config.model.members
+        )
     except datasets.DataError as error:
         raise UsageError(
             f"--length {length} --batch-size {batch_size} cannot be: {error}"

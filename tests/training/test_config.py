@@ -131,7 +131,7 @@ def test_help_shows_every_option():
 def test_each_member_sees_as_much_as_one_alone():
     one, five = (Config().replace(members=m).settled("mnist") for m in (1, 5))
     assert five.optimisation.batch_size == 5 * one.optimisation.batch_size
-    assert five.optimisation.epochs == 5 * one.optimisation.epochs
+    assert five.optimisation.epochs == one.optimisation.epochs
     asked = Config().replace(members=5, epochs=3, batch_size=10).settled("mnist")
     assert (asked.optimisation.epochs, asked.optimisation.batch_size) == (3, 10)
 
