@@ -12,6 +12,7 @@ from custom_lstm.training.runs import RunFolder
 from custom_lstm.training.scoring import answer, test_arrays
 
 _FIRST, _MISTAKEN = 5, 3
+_AT_ONCE = 256  # sequences
 
 
 def draw(
@@ -39,8 +40,8 @@ def draw(
     images, totals, mask = test_arrays(pools, length, start)
     whole = mask.all(axis=1)
     images, totals = images[whole], totals[whole]
-    answers = answer(model, head_of(config), images)
-    wrong = np.flatnonzero((np.rint(answers) != totals).any(axis=1))
+    answers = _answers(model, head_of(config), images, totals)
+    wrong = np.flatnonzero(_mistaken(answers, totals))
     first = min(_FIRST, len(images))
     chosen = list(dict.fromkeys([*range(first), *wrong[:_MISTAKEN]]))
     title = f"The first {first} test sequences"
@@ -64,3 +65,18 @@ def draw(
         plots.gates(images[0, ..., 0], signs, states, totals[0], answers[0]),
         folder.picture("gates"),
     )
+
+
+def _answers(model, head, images, totals):
+    """Answer sequences from the first on, until enough are found with a mistake."""
+    answers = np.empty((0, *totals.shape[1:]), "float32")
+    while len(answers) < len(images):
+        some = slice(len(answers), len(answers) + _AT_ONCE)
+        answers = np.concatenate([answers, answer(model, head, images[some])])
+        if _mistaken(answers, totals).sum() >= _MISTAKEN:
+            break
+    return answers
+
+
+def _mistaken(answers, totals):
+    return (np.rint(answers) != totals[: len(answers)]).any(axis=1)
