@@ -26,6 +26,7 @@ from custom_lstm.training.team import Team
 _BACKENDS = {"mirrored": "tensorflow", "data-parallel": "jax"}
 _OF_COLLECTIVES = re.compile("Gloo|NCCL|coordination service")
 """In what JAX raises, of several types, when a process does not answer."""
+_CORES = os.cpu_count() or 1
 _PATIENCE = 10
 """Seconds that a process which fails gives the others to fail of the same."""
 
@@ -55,11 +56,24 @@ def assemble(config: Config) -> Team:
         _need_backend(f"--strategy {options.strategy}", _BACKENDS[options.strategy])
     if backend != "tensorflow":
         tf.config.set_visible_devices([], "GPU")  # it only reads digits here
+    elif config.model.members >= _CORES:
+        _one_core_an_operation()
     if options.strategy == "mirrored":
         return _mirrored(config)
     if options.strategy == "data-parallel":
         return _data_parallel(options, config.run.seed)
     return Team()
+
+
+def _one_core_an_operation() -> None:
+    """Let members' operations run side by side, each on one core of the CPU.
+
+    They wait less for one another than parts of one operation do: `benchmarks/LOG.md`.
+    Where TensorFlow has computed already, its threads stay as they are.
+    """
+    with contextlib.suppress(RuntimeError):
+        tf.config.threading.set_intra_op_parallelism_threads(1)
+        tf.config.threading.set_inter_op_parallelism_threads(_CORES + 1)
 
 
 def _need_backend(option: str, name: str) -> None:

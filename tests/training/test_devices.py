@@ -225,6 +225,31 @@ def test_what_the_backend_cannot_do_is_refused(monkeypatch, backend, words, said
         assemble(parse(words.split()))
 
 
+@pytest.mark.parametrize("computed_before", [False, True])
+def test_operations_of_many_members_take_one_core_each(computed_before):
+    script = f"""
+import keras, tensorflow as tf
+from custom_lstm.training.config import Config
+from custom_lstm.training.devices import assemble
+if {computed_before}:
+    tf.ones(3)
+for members in (1, {os.cpu_count()}):
+    assemble(Config().replace(members=members))
+    threads = tf.config.threading
+    print(threads.get_intra_op_parallelism_threads(), end=" ")
+    print(threads.get_inter_op_parallelism_threads(), end=" ")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env=os.environ | {"KERAS_BACKEND": "tensorflow"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    changed = [0, 0] if computed_before else [1, os.cpu_count() + 1]
+    assert list(map(int, done.stdout.split())) == [0, 0, *changed]
+
+
 def test_a_batch_that_cannot_be_shared_is_refused_before_anything_is_written(tmp_path):
     words = [*SMALL, *MIRRORED, "--batch-size", "15", "--runs", tmp_path / "runs"]
     done = subprocess.run(
