@@ -11,9 +11,9 @@ import json
 import re
 import shlex
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import filelock
 
@@ -23,6 +23,7 @@ from custom_lstm.training.environment import environment
 
 LARGEST_JSON = 2**26
 """Bytes of JSON that are read at most: 64 MiB."""
+_Options = TypeVar("_Options")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -192,6 +193,25 @@ class RunFolder:
                 f"{task!r}: put the task's name before the options"
             )
         return content
+
+    def read_options(
+        self, task: str, from_json: Callable[[dict[str, Any]], _Options]
+    ) -> _Options:
+        """Return the options in config.json.
+
+        Args:
+            task: the job, as the command line names it.
+            from_json: makes options of an object.
+
+        Raises:
+            UserError: as `read_config`, or an option is missing, unknown or out of
+                range.
+        """
+        options = self.read_config(task)["options"]
+        try:
+            return from_json(options)
+        except UserError as error:
+            raise UserError(f"{self.config} cannot be used: {error}") from error
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:

@@ -71,14 +71,10 @@ def go_on(asked: Config) -> int:
     """
     assert asked.run.resume is not None
     folder = RunFolder.open(asked.run.resume)
-    content = folder.read_config(TASK)
-    try:
-        config = from_json(content["options"])
-    except UserError as error:
-        raise UserError(f"{folder.config} cannot be used: {error}") from error
+    config = folder.read_options(TASK, from_json)
     if asked.run.images:
         return _read_images(config, folder, asked.run.images)
-    used = content.get("data_used")
+    used = folder.read_config(TASK).get("data_used")
     if used not in list(EPOCHS):
         raise UserError(f"{folder.config} does not say which digits the run used")
     config = config.replace(

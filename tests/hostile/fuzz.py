@@ -49,7 +49,7 @@ def read_config(content: bytes, folder: Path) -> None:
     (folder / "config.json").write_bytes(content)
     for task, from_json in inputs.TASKS.items():
         with contextlib.suppress(UserError):
-            from_json(RunFolder.open(folder).read_config(task)["options"])
+            RunFolder.open(folder).read_options(task, from_json)
             return
     raise UserError
 

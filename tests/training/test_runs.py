@@ -16,8 +16,9 @@ def test_config_survives_the_folder(tmp_path):
     folder = RunFolder.create(tmp_path / "runs", "a name/with slash")
     config = parse(["--units", "5", "--lengths", "2", "3"])
     folder.write_config("digits", config.to_json(), data_used="digits")
-    content = RunFolder.open(folder.path).read_config("digits")
-    assert from_json(content["options"]) == config
+    opened = RunFolder.open(folder.path)
+    assert opened.read_options("digits", from_json) == config
+    content = opened.read_config("digits")
     assert content["data_used"] == "digits"
     assert content["backend"]
     assert content["versions"]["keras"]

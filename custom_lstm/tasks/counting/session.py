@@ -78,11 +78,7 @@ def go_on(asked: Options) -> int:
     """
     assert asked.resume is not None
     folder = RunFolder.open(asked.resume)
-    content = folder.read_config(TASK)
-    try:
-        options = from_json(content["options"])
-    except UserError as error:
-        raise UserError(f"{folder.config} cannot be used: {error}") from error
+    options = folder.read_options(TASK, from_json)
     if asked.run.predict:
         if not folder.model.is_file():
             raise UserError(

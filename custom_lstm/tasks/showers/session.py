@@ -4,8 +4,9 @@ A run's folder holds config.json, scores.json, results.npz, showers.png, salienc
 and for each network a folder with history.csv, curves.png, model.keras, checkpoints/.
 """
 
+import dataclasses
+
 from custom_lstm import plots
-from custom_lstm.errors import UserError
 from custom_lstm.options import to_json
 from custom_lstm.tasks.showers import records
 from custom_lstm.tasks.showers.fitting import Sets, reading, train
@@ -48,13 +49,10 @@ def go_on(asked: Options) -> int:
     """
     assert asked.run.resume is not None
     folder = RunFolder.open(asked.run.resume)
-    content = folder.read_config(TASK)["options"]
+    options = folder.read_options(TASK, from_json)
     if asked.data.data_dir is not None:
-        content["data_dir"] = str(asked.data.data_dir)
-    try:
-        options = from_json(content)
-    except UserError as error:
-        raise UserError(f"{folder.config} cannot be used: {error}") from error
+        data = dataclasses.replace(options.data, data_dir=asked.data.data_dir)
+        options = dataclasses.replace(options, data=data)
     return _go(options, folder, _sets(options))
 
 

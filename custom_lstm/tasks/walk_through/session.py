@@ -9,7 +9,6 @@ import tensorflow as tf
 
 from custom_lstm import plots
 from custom_lstm.data.pipelines import prefetched
-from custom_lstm.errors import UserError
 from custom_lstm.layers import LSTM
 from custom_lstm.options import to_json
 from custom_lstm.streaming import Stream
@@ -90,11 +89,7 @@ def go_on(asked: Options) -> int:
     """
     assert asked.resume is not None
     folder = RunFolder.open(asked.resume)
-    content = folder.read_config(TASK)
-    try:
-        options = from_json(content["options"])
-    except UserError as error:
-        raise UserError(f"{folder.config} cannot be used: {error}") from error
+    options = folder.read_options(TASK, from_json)
     with folder.claimed():
         model = build_compiled(options)
         state = restore(folder, model)
