@@ -43,8 +43,8 @@ def start(config: Config) -> int:
     """
     team = devices.assemble(config)
     config, pools = _with_pools(config)
-    steps = steps_per_epoch(config, pools)
     _check_sizes(config, pools, team)
+    steps = steps_per_epoch(config, pools)
     folder = team.create(config.run.runs, _name(config, pools))
     folder.write_config(TASK, config.to_json(), data_used=pools.name)
     state = TrainingState()
@@ -111,7 +111,7 @@ def _finish(config, team, folder, pools, model, state, interrupted) -> int:
     print(
         f"\nThe run, with its pictures, is in {folder.path}. Try next:\n"
         f"  {resume_command(folder)} --lengths "
-        f"{config.data.length} {2 * config.data.length} 20"
+        f"{config.data.length} {2 * config.data.length} {5 * config.data.length}"
     )
     return 0
 

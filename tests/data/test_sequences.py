@@ -114,11 +114,6 @@ def test_each_member_follows_an_order_of_its_own(pool):
     np.testing.assert_array_equal([numbers(images) for images, _ in left], shown[8:])
 
 
-def test_members_that_cannot_share_a_batch_are_refused(pool):
-    with pytest.raises(DataError, match="3 rows cannot be shared equally by 2 members"):
-        train(pool, members=2)
-
-
 def test_seeds_differ(pool):
     (one, _), *_ = batches(pool)
     (other, _), *_ = batches(pool, seed=6)
@@ -256,6 +251,9 @@ def test_mask_serves_as_sample_weight(pool):
         ({"share": (0, 2)}, "2 equal shares cannot be made of 3"),
         ({"share": (1, 1)}, "share must be at most 0"),
         ({"share": (0, 0)}, "shares must be at least 1"),
+        ({"members": 2}, "3 rows cannot be shared equally by 2 members"),
+        ({"members": 0}, "members must be at least 1"),
+        ({"members": 2, "batch_size": 26}, "pool for each of 2 members: its 50 digits"),
     ],
 )
 def test_training_refuses_wrong_options(pool, changes, message):
