@@ -1,6 +1,6 @@
 """Race a training step of networks that vote, by how TensorFlow's threads are set.
 
-    python benchmarks/speed/threads.py                 eight members, as --preset best
+    python benchmarks/speed/threads.py                 eight members
     python benchmarks/speed/threads.py --members 2
 
 Each setting has a process of its own, since TensorFlow's threads cannot be changed once

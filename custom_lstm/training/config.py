@@ -92,7 +92,7 @@ class Run:
     """The run folder and what is done with it."""
 
     preset: Literal["default", "best"] = "default"
-    """Defaults of all the options here: default, or best: eight networks that vote."""
+    """Defaults of all the options here: default, or best: six networks that vote."""
     seed: int = 0
     """Seed of weights, order of digits and warps."""
     runs: Path = Path("runs")
@@ -179,7 +179,7 @@ class Config:
 
 PRESETS: dict[str, Config] = {
     "default": Config(),
-    "best": Config().replace(members=8, views=9, epochs=24),
+    "best": Config().replace(members=6, views=9),
 }
 _RANGES: dict[str, tuple[float, float]] = {
     **KEEPING_RANGES,
