@@ -56,7 +56,7 @@ def assemble(config: Config) -> Team:
         _need_backend(f"--strategy {options.strategy}", _BACKENDS[options.strategy])
     if backend != "tensorflow":
         tf.config.set_visible_devices([], "GPU")  # it only reads digits here
-    elif config.model.members >= _CORES:
+    elif 1 < _CORES <= config.model.members:
         _one_core_an_operation()
     if options.strategy == "mirrored":
         return _mirrored(config)

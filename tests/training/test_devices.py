@@ -225,6 +225,7 @@ def test_what_the_backend_cannot_do_is_refused(monkeypatch, backend, words, said
         assemble(parse(words.split()))
 
 
+@pytest.mark.skipif(os.cpu_count() == 1, reason="needs two cores")
 @pytest.mark.parametrize("computed_before", [False, True])
 def test_operations_of_many_members_take_one_core_each(computed_before):
     script = f"""
