@@ -84,14 +84,13 @@ def index_batches(
     first_epoch = check_whole("first_epoch", first_epoch, most=epochs)
     first_step = check_whole("first_step", first_step, most=steps)
 
+    def order_of(number):
+        order = _order(count, seed, number) if shuffle else tf.range(count)
+        return tf.reshape(order[: steps * size], (steps, rows, -1))
+
     def batches_of(epoch):
-        of_each = []
-        for number in range(members):
-            key = epoch * members + number
-            order = _order(count, seed, key) if shuffle else tf.range(count)
-            shared = (steps, rows, *shape[1:])
-            of_each.append(tf.reshape(order[: steps * size], shared))
-        indices = tf.reshape(tf.stack(of_each, axis=2), (steps, *shape))
+        orders = [order_of(epoch * members + member) for member in range(members)]
+        indices = tf.reshape(tf.stack(orders, axis=2), (steps, *shape))
         begin = tf.where(epoch == first_epoch, first_step, 0)
         number = epoch * steps + tf.range(steps, dtype=tf.int64)
         return tf.data.Dataset.from_tensor_slices((number[begin:], indices[begin:]))

@@ -14,8 +14,8 @@ class MemberShare(keras.layers.Layer):
 
         y = x[k], x[k + m], x[k + 2m], …   for member k of m
 
-    Networks that learn from examples of their own err more independently of one
-    another than networks that see the same batches, so their vote errs less often.
+    Networks that see the same examples in orders of their own err more independently of
+    one another than networks that see the same batches, so their vote errs less often.
     `MemberVote` puts together what they make of it.
 
     Args:
@@ -27,8 +27,8 @@ class MemberShare(keras.layers.Layer):
         ValueError: if `members` is less than 1, `member` is none of theirs, or, in
             training, the batch cannot be shared equally.
 
-    Source: bagging, Breiman, 1996, https://doi.org/10.1007/BF00058655, with every
-    member's examples drawn without replacement.
+    Source: networks with weights and orders of their own, Lakshminarayanan, Pritzel and
+    Blundell, 2017, https://arxiv.org/abs/1612.01474.
 
     Example:
 
