@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields
-from numbers import Real
 
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from custom_lstm.data.checks import check_number
 from custom_lstm.data.pools import SIDE, DataError
 
 _LIMITS = {"shift": SIDE, "rotate": 180.0, "zoom": 0.9, "shear": 1.0, "elastic": 10.0}
@@ -42,16 +42,15 @@ class Augment:
     def __post_init__(self):
         """Refuse what is out of range."""
         for field in fields(self):
-            value, most = getattr(self, field.name), _LIMITS[field.name]
-            number = isinstance(value, Real) and math.isfinite(value)
-            if not number or not 0 <= value <= most:
-                raise DataError(
-                    f"{field.name} must be a number from 0 to {most:g}, not {value!r}"
-                )
+            check_number(field.name, getattr(self, field.name), _LIMITS[field.name])
 
 
 def augment_images(
-    images: tf.Tensor, augment: Augment, seed: tf.Tensor, first: int = 0
+    images: tf.Tensor,
+    augment: Augment,
+    seed: tf.Tensor,
+    first: int = 0,
+    strength: float | tf.Tensor = 1.0,
 ) -> tf.Tensor:
     """Warp each image by draws of its own.
 
@@ -72,6 +71,7 @@ def augment_images(
         augment: the bounds of the draws.
         seed: integer tensor `(2,)`; equal seeds give equal warps.
         first: index of the first image, where these are part of a larger batch.
+        strength: share of all bounds, 0 to 1.
 
     Returns:
         uint8 tensor `(n, 28, 28, 1)`.
@@ -97,10 +97,11 @@ def augment_images(
         raise DataError(
             f"seed must be integers (2,), not {seed.dtype.name} {seed.shape}"
         )
+    strength = _check_strength(strength)
     end = first + tf.shape(images)[0]
-    transforms = _transforms(end, augment, seed)[first:]
+    transforms = _transforms(end, augment, seed, strength)[first:]
     if augment.elastic:
-        field = _field(end, first, augment, seed)
+        field = strength * _field(end, first, augment, seed)
         return _sample(images, _affine(transforms) + field)
     return tf.raw_ops.ImageProjectiveTransformV3(
         images=images,
@@ -112,10 +113,22 @@ def augment_images(
     )
 
 
-def _transforms(count: tf.Tensor, augment: Augment, seed: tf.Tensor) -> tf.Tensor:
+def _check_strength(strength: float | tf.Tensor) -> tf.Tensor:
+    """Return it as a tensor; its range is checked where it is known."""
+    if not tf.is_tensor(strength):
+        check_number("strength", strength, 1)
+    strength = tf.cast(strength, tf.float32)
+    if not strength.shape.is_compatible_with(()):
+        raise DataError(f"strength must be a scalar, not {strength.shape}")
+    return strength
+
+
+def _transforms(
+    count: tf.Tensor, augment: Augment, seed: tf.Tensor, strength: tf.Tensor
+) -> tf.Tensor:
     """Draw the warps `(count, 8)`: the rows of A and t + c − A·c, and two zeros."""
     unit = tf.random.stateless_uniform((count, 6), seed, -1.0, 1.0, alg="philox")
-    tx, ty, r, zx, zy, h = tf.unstack(unit, axis=1)
+    tx, ty, r, zx, zy, h = tf.unstack(strength * unit, axis=1)
     tx, ty = augment.shift * tx, augment.shift * ty
     zx, zy = 1 + augment.zoom * zx, 1 + augment.zoom * zy
     r, h = math.radians(augment.rotate) * r, augment.shear * h

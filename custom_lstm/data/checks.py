@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import operator
+from numbers import Real
 
 from custom_lstm.data.pools import DataError
 
@@ -32,3 +34,18 @@ def check_whole(name: str, value: int, least: int = 0, most: int = 2**63 - 1) ->
         span = f"at least {least}" if number < least else f"at most {most}"
         raise DataError(f"{name} must be {span}, not {number}")
     return number
+
+
+def check_number(name: str, value: float, most: float) -> float:
+    """Check a finite number from 0 to `most`.
+
+    Raises:
+        DataError: anything else.
+
+    >>> check_number("settle", 0.3, 1)
+    0.3
+    """
+    number = isinstance(value, Real) and math.isfinite(value)
+    if not number or not 0 <= value <= most:
+        raise DataError(f"{name} must be a number from 0 to {most:g}, not {value!r}")
+    return value

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from custom_lstm.data.augment import Augment, augment_images
-from custom_lstm.data.checks import check_sign, check_whole
+from custom_lstm.data.checks import check_number, check_sign, check_whole
 from custom_lstm.data.order import epoch_order, index_batches, rows_of_each
 from custom_lstm.data.pipelines import prefetched
 from custom_lstm.data.pools import DataError, Digits
@@ -77,6 +77,7 @@ def training_sequences(
     seed: int,
     start: int = 1,
     augment: Augment | None = None,
+    settle: float = 0.0,
     members: int = 1,
     first_epoch: int = 0,
     first_step: int = 0,
@@ -85,9 +86,9 @@ def training_sequences(
     """Cut every epoch's order of the digits into batches of sequences.
 
     An epoch shows each digit at most once, to each member, and drops what makes no full
-    batch. Batch k
-    of epoch e, its warps included, depends on (`seed`, e, k) alone: a run that starts
-    at `first_epoch` and `first_step` goes on exactly as if it had never stopped.
+    batch. Batch k of epoch e, its warps included, depends on (`seed`, e, k) alone, and
+    on `epochs` if warps settle: a run that starts at `first_epoch` and `first_step`
+    goes on exactly as if it had never stopped.
 
     Args:
         digits: the pool.
@@ -97,6 +98,9 @@ def training_sequences(
         seed: of the run, 0 to 2⁶³ − 1.
         start: the first sign, 1 or −1.
         augment: bounds of random warps; None for none.
+        settle: share of all steps, 0 to 1, at the end of the run, over which those
+            bounds shrink linearly to 0: what is learned last is learned from digits as
+            they are.
         members: networks that share each batch, each in an order of its own; see
             `index_batches`.
         first_epoch: the epoch to begin with, 0 to `epochs`.
@@ -117,7 +121,9 @@ def training_sequences(
     >>> next(iter(batches))[0].shape
     TensorShape([2, 2, 28, 28, 1])
     """
-    steps_per_epoch(_pool_size(digits), length, batch_size, members)
+    of_epoch = steps_per_epoch(_pool_size(digits), length, batch_size, members)
+    steps_of_run = check_whole("epochs", epochs, least=1) * of_epoch
+    check_number("settle", settle, 1)
     share = _check_share(share, batch_size)
     first = share[0] * batch_size // share[1] * length
     start = check_sign(start)
@@ -134,7 +140,9 @@ def training_sequences(
         chosen = tf.gather(images, indices)
         if augment is not None:
             flat = tf.reshape(chosen, (-1, *images.shape[1:]))
-            flat = augment_images(flat, augment, tf.stack([seed, -1 - number]), first)
+            warp = tf.stack([seed, -1 - number])
+            strength = _strength(tf.cast(number, tf.float32) / steps_of_run, settle)
+            flat = augment_images(flat, augment, warp, first, strength)
             chosen = tf.reshape(flat, chosen.shape)
         totals = totals_by_cumsum(tf.gather(labels, indices), start)
         return chosen, tf.cast(totals, tf.float32)[..., None]
@@ -224,6 +232,13 @@ def _check_share(share: tuple[int, int], whole: int) -> tuple[int, int]:
     if whole % shares:
         raise DataError(f"{shares} equal shares cannot be made of {whole}")
     return check_whole("share", number, most=shares - 1), shares
+
+
+def _strength(done: tf.Tensor, settle: float) -> tf.Tensor | float:
+    """Return the warps' share of their bounds when that share of a run is done."""
+    if not settle:
+        return 1.0
+    return 1 - tf.maximum(0.0, done - (1 - settle)) / settle
 
 
 def _cut(x: tf.Tensor, share: tuple[int, int]) -> tf.Tensor:

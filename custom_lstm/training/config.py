@@ -35,6 +35,8 @@ class Data:
     """Largest shear, as a share."""
     elastic: float = 2.0
     """Pixels by which a smooth random field bends the strokes."""
+    settle: float = 0.0
+    """Share of the steps, at the end, in which these warps shrink to none."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -189,6 +191,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "zoom": (0, 0.9),
     "shear": (0, 1),
     "elastic": (0, 10),
+    "settle": (0, 1),
     "filters": (1, reading.MANY),
     "features": (0, reading.MANY),
     "dropout": (0, 0.99),

@@ -74,6 +74,22 @@ def test_matches_scipy(images, bounds):
     assert (found != expected).mean() < 0.01
 
 
+def test_strength_shrinks_all_bounds(images):
+    bounds = {"shift": 4, "rotate": 20, "zoom": 0.2, "shear": 0.2}
+    halved = Augment(**{name: bound / 2 for name, bound in bounds.items()})
+    for half in [0.5, tf.constant(0.5), tf.constant(0.5, tf.float64)]:
+        found = augment_images(images, Augment(**bounds), SEED, strength=half)
+        np.testing.assert_array_equal(found, augment_images(images, halved, SEED))
+
+
+def test_strength_shrinks_the_smooth_field(images):
+    bent = augment_images(images, Augment(elastic=4.0), SEED, strength=0.5).numpy()
+    halved = augment_images(images, Augment(1, 5, 0.05, 0.05, 2.0), SEED).numpy()
+    assert np.abs(bent.astype(int) - halved).max() <= 1
+    still = augment_images(images, Augment(elastic=4.0), SEED, strength=0.0)
+    np.testing.assert_array_equal(still, images)
+
+
 def test_no_warp_changes_nothing(images):
     np.testing.assert_array_equal(
         augment_images(images, Augment(**STILL), SEED), images
@@ -89,6 +105,13 @@ def test_depends_on_seed_and_index_alone(images):
     for seed in [(3, 5), (4, 4), (3, -4)]:
         other = augment_images(images, Augment(), seed).numpy()
         assert (whole != other).any()
+
+
+def test_part_of_a_batch_is_warped_as_in_the_whole(images):
+    augment = Augment(elastic=2.0)
+    whole = augment_images(images, augment, SEED).numpy()
+    part = augment_images(images[25:], augment, SEED, first=25)
+    np.testing.assert_array_equal(whole[25:], part)
 
 
 def test_each_image_has_its_own_warp(images):
@@ -120,6 +143,9 @@ def test_refuses_wrong_bounds(name, value):
         ({"images": np.zeros((2, 9, 9, 1), np.uint8)}, r"not uint8 \(2, 9, 9, 1\)"),
         ({"augment": None}, "augment must be an Augment, not NoneType"),
         ({"seed": (1.0, 2.0)}, "seed must be integers .* not float32"),
+        ({"strength": 1.1}, "strength must be a number from 0 to 1, not 1.1"),
+        ({"strength": None}, "strength must be a number .* not None"),
+        ({"strength": tf.ones(2)}, r"strength must be a scalar, not \(2,\)"),
         ({"seed": 7}, r"seed must be integers \(2,\), not int32 \(\)"),
     ],
 )

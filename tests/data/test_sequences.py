@@ -9,12 +9,14 @@ from custom_lstm.data import (
     Augment,
     DataError,
     Digits,
+    augment_images,
     epoch_order,
     evaluation_sequences,
     load_pools,
     steps_per_epoch,
     training_sequences,
 )
+from custom_lstm.data.order import index_batches
 
 SIZE = 50
 
@@ -187,6 +189,31 @@ def test_shares_of_training_batches_make_them_up(augment):
             np.testing.assert_array_equal(np.concatenate(cut), x)
 
 
+def test_warps_settle_at_the_end_of_the_run():
+    pool = load_pools("digits").validation
+    augment = Augment(elastic=2.0)
+    options = {"batch_size": 6, "epochs": 5, "augment": augment}
+    as_ever, settled = batches(pool, **options), batches(pool, **options, settle=0.4)
+    steps, shown = len(settled), [images for images, _ in settled]
+    until = round(0.6 * steps)
+    assert_equal(as_ever[: until + 1], settled[: until + 1])
+    for number, indices in epoch_orders(len(pool), (6, 4), epochs=5):
+        strength = min(1, (1 - number / steps) / 0.4)
+        flat = pool.images[indices.ravel(), ..., None]
+        expected = augment_images(flat, augment, (5, -1 - number), strength=strength)
+        found = shown[number].reshape(expected.shape).astype(int)
+        assert np.abs(found - expected.numpy()).max() <= 1
+    assert_equal(
+        settled[until + 2 :],
+        batches(pool, **options, settle=0.4, first_epoch=3, first_step=2),
+    )
+
+
+def epoch_orders(count, shape, epochs):
+    data = index_batches(count, shape, epochs=epochs, seed=5)
+    return [(int(k), indices) for k, indices in data.as_numpy_iterator()]
+
+
 @pytest.mark.parametrize("multiple", [2, 3, 8])
 @pytest.mark.parametrize(("length", "batch_size"), [(4, 3), (5, 99), (7, 4)])
 def test_evaluation_for_several_devices_weighs_alike(
@@ -245,6 +272,8 @@ def test_mask_serves_as_sample_weight(pool):
         ({"seed": "7"}, "seed must be a whole number"),
         ({"start": 0}, "start must be 1 or -1"),
         ({"augment": 2.0}, "augment must be an Augment, not float"),
+        ({"settle": -0.1}, "settle must be a number from 0 to 1, not -0.1"),
+        ({"settle": "all"}, "settle must be a number from 0 to 1, not 'all'"),
         ({"first_epoch": 3}, "first_epoch must be at most 2"),
         ({"first_step": -1}, "first_step must be at least 0"),
         ({"first_step": 5}, "first_step must be at most 4"),
