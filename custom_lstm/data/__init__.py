@@ -1,6 +1,6 @@
 """Digits, the sequences that are learned from them, and their small random warps."""
 
-from custom_lstm.data.augment import Augment, augment_images, blank_squares
+from custom_lstm.data.augment import Augment, augment_images
 from custom_lstm.data.digits import DataError, Digits, Pools, load_pools
 from custom_lstm.data.sequences import (
     alternating_signs,
@@ -20,7 +20,6 @@ __all__ = [
     "Pools",
     "alternating_signs",
     "augment_images",
-    "blank_squares",
     "epoch_order",
     "evaluation_sequences",
     "load_pools",

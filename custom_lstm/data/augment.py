@@ -71,7 +71,7 @@ def augment_images(
         augment: the bounds of the draws.
         seed: integer tensor `(2,)`; equal seeds give equal warps.
         first: index of the first image, where these are part of a larger batch.
-        strength: share of all bounds, 0 to 1.
+        strength: share of all bounds that holds, 0 to 1; a number or a scalar tensor.
 
     Returns:
         uint8 tensor `(n, 28, 28, 1)`.
@@ -83,9 +83,20 @@ def augment_images(
     >>> augment_images(images, Augment(), seed=(1, 2)).shape
     TensorShape([3, 28, 28, 1])
     """
-    images, seed = _check_images(images), _check_seed(seed)
+    images, seed = tf.convert_to_tensor(images), tf.convert_to_tensor(seed)
+    if images.dtype != tf.uint8 or not images.shape.is_compatible_with(
+        (None, SIDE, SIDE, 1)
+    ):
+        raise DataError(
+            "images must be uint8 (n, 28, 28, 1), "
+            f"not {images.dtype.name} {images.shape}"
+        )
     if not isinstance(augment, Augment):
         raise DataError(f"augment must be an Augment, not {type(augment).__name__}")
+    if not seed.dtype.is_integer or not seed.shape.is_compatible_with((2,)):
+        raise DataError(
+            f"seed must be integers (2,), not {seed.dtype.name} {seed.shape}"
+        )
     strength = _check_strength(strength)
     end = first + tf.shape(images)[0]
     transforms = _transforms(end, augment, seed, strength)[first:]
@@ -100,68 +111,6 @@ def augment_images(
         interpolation="BILINEAR",
         fill_mode="CONSTANT",
     )
-
-
-def blank_squares(
-    images: tf.Tensor, sides: float | tf.Tensor, seed: tf.Tensor, first: int = 0
-) -> tf.Tensor:
-    """Blank a square of every second image (random erasing: Zhong et al., 2017).
-
-    Pixels that lie less than s/2 from q along each axis become 0, with s uniform in
-    ± its bound, so that every second image stays as it is, and q uniform in the 20×20
-    pixels in the middle, which a digit of MNIST fills. The draws depend on `seed` and
-    the image's index alone, and on none of `augment_images`.
-
-    Args:
-        images: uint8 tensor `(n, 28, 28, 1)`.
-        sides: bound of s in pixels, 0 to 28: one number, or one for each image.
-        seed: integer tensor `(2,)`; equal seeds give equal squares.
-        first: index of the first image, where these are part of a larger batch.
-
-    Returns:
-        uint8 tensor `(n, 28, 28, 1)`.
-
-    Raises:
-        DataError: if an argument is none of the above.
-
-    >>> images = tf.ones((3, 28, 28, 1), "uint8")
-    >>> blank_squares(images, 8.0, seed=(1, 2)).shape
-    TensorShape([3, 28, 28, 1])
-    """
-    images, seed = _check_images(images), _check_seed(seed)
-    if not tf.is_tensor(sides):
-        check_number("sides", sides, SIDE)
-    sides, count = tf.cast(sides, tf.float32), images.shape[0]
-    if not any(sides.shape.is_compatible_with(shape) for shape in [(), (count,)]):
-        raise DataError(f"sides must be a scalar or ({count},), not {sides.shape}")
-    sides = tf.reshape(sides, (-1, 1, 1))
-    shape, other_seed = (first + tf.shape(images)[0], 3), seed + (0, 1 << 61)
-    unit = tf.random.stateless_uniform(shape, other_seed, -1.0, 1.0, alg="philox")
-    x, y, s = tf.unstack(unit[first:, :, None, None], axis=1)
-    pixels = tf.range(SIDE, dtype=tf.float32) - (SIDE - 1) / 2
-    far = sides * s / 2
-    across = tf.abs(pixels - _DIGIT / 2 * x) < far
-    down = tf.abs(pixels[:, None] - _DIGIT / 2 * y) < far
-    return images * tf.cast(~(across & down), tf.uint8)[..., None]
-
-
-def _check_images(images: tf.Tensor) -> tf.Tensor:
-    images = tf.convert_to_tensor(images)
-    shape = images.shape
-    if images.dtype != tf.uint8 or not shape.is_compatible_with((None, SIDE, SIDE, 1)):
-        raise DataError(
-            f"images must be uint8 (n, 28, 28, 1), not {images.dtype.name} {shape}"
-        )
-    return images
-
-
-def _check_seed(seed: tf.Tensor) -> tf.Tensor:
-    seed = tf.convert_to_tensor(seed)
-    if not seed.dtype.is_integer or not seed.shape.is_compatible_with((2,)):
-        raise DataError(
-            f"seed must be integers (2,), not {seed.dtype.name} {seed.shape}"
-        )
-    return tf.cast(seed, tf.int64)
 
 
 def _check_strength(strength: float | tf.Tensor) -> tf.Tensor:
@@ -203,7 +152,7 @@ def _field(end: tf.Tensor, first: int, augment: Augment, seed: tf.Tensor) -> tf.
     """Draw e(p) of images `first` to `end`: along x and y, `(n, 2, 784)`."""
     knots = _SPLINE.shape[1]
     shape = (end * 2, knots, knots)
-    other_seed = seed + (0, 1 << 62)
+    other_seed = tf.cast(seed, tf.int64) + (0, 1 << 62)
     draws = tf.random.stateless_normal(shape, other_seed, alg="philox")[2 * first :]
     spline = tf.constant(_SPLINE * math.sqrt(augment.elastic), tf.float32)
     field = tf.matmul(tf.matmul(spline, draws), spline, transpose_b=True)
@@ -220,7 +169,6 @@ def _spline() -> NDArray[np.float64]:
 
 
 _SPLINE = _spline()
-_DIGIT = 20  # pixels of MNIST's longer side of a digit
 
 
 @tf.function(jit_compile=True)  # a quarter of the time: benchmarks/LOG.md

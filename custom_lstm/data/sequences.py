@@ -9,11 +9,11 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
-from custom_lstm.data.augment import Augment, augment_images, blank_squares
+from custom_lstm.data.augment import Augment, augment_images
 from custom_lstm.data.checks import check_number, check_sign, check_whole
 from custom_lstm.data.order import epoch_order, index_batches, rows_of_each
 from custom_lstm.data.pipelines import prefetched
-from custom_lstm.data.pools import SIDE, DataError, Digits
+from custom_lstm.data.pools import DataError, Digits
 from custom_lstm.data.totals import (
     alternating_signs,
     total_range,
@@ -77,7 +77,6 @@ def training_sequences(
     seed: int,
     start: int = 1,
     augment: Augment | None = None,
-    blank: float = 0.0,
     settle: float = 0.0,
     members: int = 1,
     first_epoch: int = 0,
@@ -99,10 +98,7 @@ def training_sequences(
         seed: of the run, 0 to 2⁶³ − 1.
         start: the first sign, 1 or −1.
         augment: bounds of random warps; None for none.
-        blank: largest side in pixels, 0 to 28, of squares blanked by `blank_squares`:
-            of `members`, the first, third, … see such digits, which makes them err
-            unlike the others.
-        settle: share of all steps, 0 to 1, at the end of the run, over which all those
+        settle: share of all steps, 0 to 1, at the end of the run, over which those
             bounds shrink linearly to 0: what is learned last is learned from digits as
             they are.
         members: networks that share each batch, each in an order of its own; see
@@ -127,7 +123,6 @@ def training_sequences(
     """
     of_epoch = steps_per_epoch(_pool_size(digits), length, batch_size, members)
     steps_of_run = check_whole("epochs", epochs, least=1) * of_epoch
-    check_number("blank", blank, SIDE)
     check_number("settle", settle, 1)
     share = _check_share(share, batch_size)
     first = share[0] * batch_size // share[1] * length
@@ -143,16 +138,12 @@ def training_sequences(
     def batch(number, indices):
         indices = _cut(indices, share)
         chosen = tf.gather(images, indices)
-        flat = tf.reshape(chosen, (-1, *images.shape[1:]))
-        draws = tf.stack([seed, -1 - number])
-        strength = _strength(tf.cast(number, tf.float32) / steps_of_run, settle)
         if augment is not None:
-            flat = augment_images(flat, augment, draws, first, strength)
-        if blank:
-            member = (first + tf.range(len(flat))) // length % members
-            sides = tf.where(member % 2 == 0, blank * strength, 0.0)
-            flat = blank_squares(flat, sides, draws, first)
-        chosen = tf.reshape(flat, chosen.shape)
+            flat = tf.reshape(chosen, (-1, *images.shape[1:]))
+            warp = tf.stack([seed, -1 - number])
+            strength = _strength(tf.cast(number, tf.float32) / steps_of_run, settle)
+            flat = augment_images(flat, augment, warp, first, strength)
+            chosen = tf.reshape(flat, chosen.shape)
         totals = totals_by_cumsum(tf.gather(labels, indices), start)
         return chosen, tf.cast(totals, tf.float32)[..., None]
 

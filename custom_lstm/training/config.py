@@ -35,11 +35,8 @@ class Data:
     """Largest shear, as a share."""
     elastic: float = 2.0
     """Pixels by which a smooth random field bends the strokes."""
-    blank: float = 0.0
-    """Largest side in pixels of a square blanked on every second digit; of
-    several members, every second one sees such digits."""
     settle: float = 0.0
-    """Share of the steps, at the end, in which warps and squares shrink to none."""
+    """Share of the steps, at the end, in which these warps shrink to none."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -194,7 +191,6 @@ _RANGES: dict[str, tuple[float, float]] = {
     "zoom": (0, 0.9),
     "shear": (0, 1),
     "elastic": (0, 10),
-    "blank": (0, 28),
     "settle": (0, 1),
     "filters": (1, reading.MANY),
     "features": (0, reading.MANY),

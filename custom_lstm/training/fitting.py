@@ -93,7 +93,6 @@ def _fit(config, team, pools, model, metrics, callbacks, first, last_epoch, step
         seed=config.run.seed,
         start=data.start,
         augment=augment_of(config),
-        blank=data.blank,
         settle=data.settle,
         members=config.model.members,
         first_epoch=epoch,

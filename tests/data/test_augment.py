@@ -5,13 +5,7 @@ import pytest
 import tensorflow as tf
 from scipy import interpolate, ndimage
 
-from custom_lstm.data import (
-    Augment,
-    DataError,
-    augment_images,
-    blank_squares,
-    load_pools,
-)
+from custom_lstm.data import Augment, DataError, augment_images, load_pools
 
 STILL = {"shift": 0.0, "rotate": 0.0, "zoom": 0.0, "shear": 0.0, "elastic": 0.0}
 SEED = (3, 4)
@@ -132,51 +126,6 @@ def test_runs_in_a_graph_of_unknown_batch(images):
     expected = augment_images(images, Augment(), SEED)
     seed = tf.constant(SEED, tf.int64)
     np.testing.assert_array_equal(traced(images, seed), expected)
-
-
-def squares_by_loops(sides, seed):
-    """Which pixels `(n, 28, 28)` the docstring says become 0."""
-    seed = tf.constant([seed[0], seed[1] + (1 << 61)], tf.int64)
-    draws = tf.random.stateless_uniform((len(sides), 3), seed, -1, 1, alg="philox")
-    squares = np.zeros((len(sides), 28, 28), bool)
-    for square, side, (x, y, s) in zip(squares, sides, draws.numpy(), strict=True):
-        for row, column in np.ndindex(28, 28):
-            off = max(abs(row - 13.5 - 10 * y), abs(column - 13.5 - 10 * x))
-            square[row, column] = off < side * s / 2
-    return squares
-
-
-@pytest.mark.parametrize("sides", [12.0, np.linspace(0, 28, 40, dtype=np.float32)])
-def test_blanks_squares(images, sides):
-    tensor = tf.constant(sides) if np.ndim(sides) else sides
-    found = blank_squares(images, tensor, SEED).numpy()
-    squares = squares_by_loops(np.broadcast_to(sides, 40), SEED)
-    np.testing.assert_array_equal(found[..., 0], np.where(squares, 0, images[..., 0]))
-    assert 10 < squares.any(axis=(1, 2)).sum() < 30
-
-
-def test_squares_depend_on_seed_and_index_alone(images):
-    whole = blank_squares(images, 12.0, SEED).numpy()
-    part = blank_squares(images[25:], 12.0, SEED, first=25)
-    np.testing.assert_array_equal(whole[25:], part)
-    assert (whole != blank_squares(images, 12.0, (3, 5)).numpy()).any()
-    np.testing.assert_array_equal(blank_squares(images, 0, SEED), images)
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"images": np.zeros((2, 28, 28, 1))}, "images must be uint8 .* not float64"),
-        ({"sides": 29}, "sides must be a number from 0 to 28, not 29"),
-        ({"sides": -1.0}, "sides must be a number from 0 to 28, not -1.0"),
-        ({"sides": "8"}, "sides must be a number from 0 to 28, not '8'"),
-        ({"sides": tf.ones(3)}, r"a scalar or \(40,\), not \(3,\)"),
-        ({"seed": (1.0, 2.0)}, "seed must be integers .* not float32"),
-    ],
-)
-def test_squares_refuse_wrong_arguments(images, changes, message):
-    with pytest.raises(DataError, match=message):
-        blank_squares(**{"images": images, "sides": 8, "seed": SEED} | changes)
 
 
 @pytest.mark.parametrize("name", list(STILL))

@@ -10,7 +10,6 @@ from custom_lstm.data import (
     DataError,
     Digits,
     augment_images,
-    blank_squares,
     epoch_order,
     evaluation_sequences,
     load_pools,
@@ -190,27 +189,10 @@ def test_shares_of_training_batches_make_them_up(augment):
             np.testing.assert_array_equal(np.concatenate(cut), x)
 
 
-@pytest.mark.parametrize("augment", [None, Augment(elastic=2.0)])
-@pytest.mark.parametrize(("members", "blanked"), [(1, [0]), (2, [0]), (3, [0, 2])])
-def test_every_second_member_sees_blanked_squares(augment, members, blanked):
-    pool = load_pools("digits").validation
-    options = {"batch_size": 12, "augment": augment, "members": members}
-    whole, found = batches(pool, **options), batches(pool, **options, blank=20)
-    for (images, totals), (others, other_totals) in zip(whole, found, strict=True):
-        changed = images != others
-        assert not others[changed].any()
-        of_member = changed.reshape(-1, members, 4 * 28 * 28).any(axis=(0, 2))
-        np.testing.assert_array_equal(np.flatnonzero(of_member), blanked)
-        np.testing.assert_array_equal(totals, other_totals)
-    shares = [batches(pool, **options, blank=20, share=(k, 2)) for k in range(2)]
-    for (images, _), *halves in zip(found, *shares, strict=True):
-        np.testing.assert_array_equal(images, np.concatenate([x for x, _ in halves]))
-
-
 def test_warps_settle_at_the_end_of_the_run():
     pool = load_pools("digits").validation
     augment = Augment(elastic=2.0)
-    options = {"batch_size": 6, "epochs": 5, "augment": augment, "blank": 8}
+    options = {"batch_size": 6, "epochs": 5, "augment": augment}
     as_ever, settled = batches(pool, **options), batches(pool, **options, settle=0.4)
     steps, shown = len(settled), [images for images, _ in settled]
     until = round(0.6 * steps)
@@ -218,9 +200,7 @@ def test_warps_settle_at_the_end_of_the_run():
     for number, indices in epoch_orders(len(pool), (6, 4), epochs=5):
         strength = min(1, (1 - number / steps) / 0.4)
         flat = pool.images[indices.ravel(), ..., None]
-        draws = (5, -1 - number)
-        expected = augment_images(flat, augment, draws, strength=strength)
-        expected = blank_squares(expected, 8 * strength, draws)
+        expected = augment_images(flat, augment, (5, -1 - number), strength=strength)
         found = shown[number].reshape(expected.shape).astype(int)
         assert np.abs(found - expected.numpy()).max() <= 1
     assert_equal(
@@ -292,7 +272,6 @@ def test_mask_serves_as_sample_weight(pool):
         ({"seed": "7"}, "seed must be a whole number"),
         ({"start": 0}, "start must be 1 or -1"),
         ({"augment": 2.0}, "augment must be an Augment, not float"),
-        ({"blank": 29}, "blank must be a number from 0 to 28, not 29"),
         ({"settle": -0.1}, "settle must be a number from 0 to 1, not -0.1"),
         ({"settle": "all"}, "settle must be a number from 0 to 1, not 'all'"),
         ({"first_epoch": 3}, "first_epoch must be at most 2"),
