@@ -5,7 +5,7 @@ import sys
 from typing import Any
 
 from custom_lstm.options import check_resumed, preset_in, read_words, restore
-from custom_lstm.training.config import PRESETS, Config
+from custom_lstm.training.config import BEFORE, PRESETS, Config
 from custom_lstm.training.parallel import Parallel
 
 _MAY_CHANGE = (
@@ -55,7 +55,7 @@ def from_json(options: dict[str, Any]) -> Config:
     """Rebuild the options that `Config.to_json` wrote.
 
     Args:
-        options: every option by name.
+        options: every option by name, but for those of `BEFORE`, newer than the run.
 
     Raises:
         UsageError: an option is missing, unknown or out of range.
@@ -65,4 +65,4 @@ def from_json(options: dict[str, Any]) -> Config:
     >>> from_json(Config().to_json()) == Config()
     True
     """
-    return restore(options, Config(), parse)
+    return restore({**BEFORE, **options}, Config(), parse)

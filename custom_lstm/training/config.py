@@ -210,6 +210,8 @@ _RANGES: dict[str, tuple[float, float]] = {
     "processes": (1, reading.MANY),
     "process_id": (0, reading.MANY),
 }
+BEFORE: dict[str, Any] = {"settle": 0.0}
+"""What runs did before an option was there, by its name: such a run's file lacks it."""
 EPOCHS = {"mnist": 28, "digits": 40}
 """Epochs when none are asked for, by pool."""
 DIGITS_IN_A_STEP = {"mnist": 256, "digits": 64}

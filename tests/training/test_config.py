@@ -10,7 +10,7 @@ import pytest
 from custom_lstm.errors import UsageError
 from custom_lstm.options import flat
 from custom_lstm.training.command_line import from_json, parse
-from custom_lstm.training.config import PRESETS, Config
+from custom_lstm.training.config import BEFORE, PRESETS, Config
 
 TRAIN = Path(__file__).parents[2] / "train.py"
 
@@ -89,6 +89,16 @@ def test_incomplete_json_is_refused():
     del options["units"]
     with pytest.raises(UsageError, match="missing: units"):
         from_json(options)
+
+
+def test_a_run_older_than_an_option_did_what_was_done_then():
+    expected = Config().replace(length=6)
+    options = expected.to_json()
+    for name in BEFORE:
+        del options[name]
+    assert from_json(options) == expected.replace(**BEFORE)
+    later = expected.replace(settle=0.25)
+    assert from_json(later.to_json()) == later
 
 
 def _train(*words):
