@@ -143,10 +143,17 @@ def _check_sizes(config: Config, pools: datasets.Pools, team: Team) -> None:
     batch_size = config.optimisation.batch_size
     assert batch_size is not None
     team.check_batch(batch_size, config.model.members)
-    for length in config.run.lengths:
-        if length > len(pools.test):
+    sizes = {
+        "training": len(pools.train),
+        "validation": len(pools.validation),
+        "test": len(pools.test),
+    }
+    asked = [("--length", config.data.length, pool) for pool in sizes]
+    asked += [("--lengths", length, "test") for length in config.run.lengths]
+    for option, length, pool in asked:
+        if length > sizes[pool]:
             raise UsageError(
-                f"--lengths {length} is longer than the {len(pools.test)} test digits"
+                f"{option} {length} is longer than the {sizes[pool]:,} {pool} digits"
             )
 
 

@@ -227,7 +227,8 @@ def test_ctrl_c_saves_scores_and_can_go_on(tmp_path):
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
-        (["--length", "2000"], 2, "--length"),
+        (["--length", "2000"], 2, "--length 2000 is longer than the 1,197 training"),
+        (["--length", "201"], 2, "--length 201 is longer than the 200 validation"),
         (["--batch-size", "1000"], 2, "--batch-size"),
         (
             ["--members", "5"],
