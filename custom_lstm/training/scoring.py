@@ -47,8 +47,8 @@ def score_lengths(
     """
     head, start = head_of(config), config.data.start
     singles = pools.test.images[:, None, ..., None]
-    right = np.rint(answer(model, head, singles))[:, 0] == start * pools.test.labels
-    digit_accuracy = float(right.mean())
+    read = start * np.rint(answer(model, head, singles)[:, 0])
+    digit_accuracy = float((read == pools.test.labels).mean())
     shares = np.bincount(pools.train.labels, minlength=10) / len(pools.train)
     results = {}
     for length in config.run.lengths or (config.data.length,):
