@@ -212,7 +212,7 @@ _RANGES: dict[str, tuple[float, float]] = {
 }
 BEFORE: dict[str, Any] = {"settle": 0.0}
 """What runs did before an option was there, by its name: such a run's file lacks it."""
-EPOCHS = {"mnist": 28, "digits": 40}
+EPOCHS = {"mnist": 28, "digits": 55}
 """Epochs when none are asked for, by pool."""
 DIGITS_IN_A_STEP = {"mnist": 256, "digits": 64}
 """Digits in a step when no batch size is asked for, for each member, by pool: as many
