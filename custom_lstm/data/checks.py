@@ -36,16 +36,17 @@ def check_whole(name: str, value: int, least: int = 0, most: int = 2**63 - 1) ->
     return number
 
 
-def check_number(name: str, value: float, most: float) -> float:
-    """Check a finite number from 0 to `most`.
+def check_number(name: str, value: float, most: float) -> None:
+    """Refuse what is no finite number from 0 to `most`.
 
     Raises:
-        DataError: anything else.
+        DataError: it is none.
 
     >>> check_number("settle", 0.3, 1)
-    0.3
+    >>> check_number("settle", 3, 1)
+    Traceback (most recent call last):
+    custom_lstm.data.pools.DataError: settle must be a number from 0 to 1, not 3
     """
     number = isinstance(value, Real) and math.isfinite(value)
     if not number or not 0 <= value <= most:
         raise DataError(f"{name} must be a number from 0 to {most:g}, not {value!r}")
-    return value

@@ -122,13 +122,22 @@ def training_sequences(
     TensorShape([2, 2, 28, 28, 1])
     """
     of_epoch = steps_per_epoch(_pool_size(digits), length, batch_size, members)
-    steps_of_run = check_whole("epochs", epochs, least=1) * of_epoch
     check_number("settle", settle, 1)
     share = _check_share(share, batch_size)
     first = share[0] * batch_size // share[1] * length
     start = check_sign(start)
     if augment is not None and not isinstance(augment, Augment):
         raise DataError(f"augment must be an Augment, not {type(augment).__name__}")
+    batches = index_batches(
+        len(digits),
+        (batch_size, length),
+        epochs=epochs,
+        seed=seed,
+        members=members,
+        first_epoch=first_epoch,
+        first_step=first_step,
+    )
+    steps_of_run = epochs * of_epoch
     with tf.device("CPU"):
         images, labels = (
             tf.constant(digits.images[..., None]),
@@ -147,15 +156,6 @@ def training_sequences(
         totals = totals_by_cumsum(tf.gather(labels, indices), start)
         return chosen, tf.cast(totals, tf.float32)[..., None]
 
-    batches = index_batches(
-        len(digits),
-        (batch_size, length),
-        epochs=epochs,
-        seed=seed,
-        members=members,
-        first_epoch=first_epoch,
-        first_step=first_step,
-    )
     return prefetched(batches.map(batch, num_parallel_calls=tf.data.AUTOTUNE))
 
 

@@ -47,7 +47,7 @@ def score_lengths(
     """
     head, start = head_of(config), config.data.start
     singles = pools.test.images[:, None, ..., None]
-    read = start * np.rint(answer(model, head, singles)[:, 0])
+    read = start * np.rint(answer(model, head, singles)[:, 0])  # start is its inverse
     digit_accuracy = float((read == pools.test.labels).mean())
     shares = np.bincount(pools.train.labels, minlength=10) / len(pools.train)
     results = {}

@@ -10,7 +10,7 @@ import pytest
 from custom_lstm.errors import UsageError
 from custom_lstm.options import flat
 from custom_lstm.training.command_line import from_json, parse
-from custom_lstm.training.config import BEFORE, PRESETS, Config
+from custom_lstm.training.config import PRESETS, Config
 
 TRAIN = Path(__file__).parents[2] / "train.py"
 
@@ -91,14 +91,12 @@ def test_incomplete_json_is_refused():
         from_json(options)
 
 
-def test_a_run_older_than_an_option_did_what_was_done_then():
-    expected = Config().replace(length=6)
-    options = expected.to_json()
-    for name in BEFORE:
-        del options[name]
-    assert from_json(options) == expected.replace(**BEFORE)
-    later = expected.replace(settle=0.25)
-    assert from_json(later.to_json()) == later
+def test_a_run_older_than_settling_did_not_settle():
+    config = Config().replace(length=6, settle=0.25)
+    options = config.to_json()
+    assert from_json(options) == config
+    del options["settle"]
+    assert from_json(options) == config.replace(settle=0.0)
 
 
 def _train(*words):
