@@ -1,0 +1,1 @@
+"""What several tests share: oracles, sample cells and layers, files to read."""
