@@ -7,8 +7,8 @@ import pytest
 
 HOUSE = Path(__file__).parents[1] / "custom_lstm"
 FLOORS = [  # from the ground up: a room imports from rooms that stand before it
-    *("errors", "files", "described", "tyro_text", "options", "completion"),
-    *("heads", "cells", "convert", "data", "plots", "loading"),
+    *("typing", "errors", "files", "described", "tyro_text", "options", "completion"),
+    *("numpy_reference", "heads", "cells", "convert", "data", "plots", "loading"),
     *("kernels", "layers", "tracing", "models", "checking", "streaming"),
     *("__init__", "training", "tasks", "command"),
 ]

@@ -19,7 +19,7 @@ from custom_lstm.cells.validation import (
     state_size_of,
     with_old_arguments,
 )
-from custom_lstm.typing import DType, Nest, Shape, Tensor
+from custom_lstm.typing import BatchSize, DType, Nest, Shape, Tensor
 
 Observer = Callable[[dict[str, Tensor]], None]
 """Takes what a step shows by `AbstractRNNCell.observe`, by name."""
@@ -139,7 +139,7 @@ class AbstractRNNCell(keras.layers.Layer):
 
     def get_initial_state(
         self,
-        batch_size: int | Tensor | None = None,
+        batch_size: BatchSize | None = None,
         dtype: DType | None = None,
         inputs: Tensor | None = None,
     ) -> list[Nest]:
@@ -255,7 +255,7 @@ class AbstractRNNCell(keras.layers.Layer):
         return projected
 
     def begin_sequence(
-        self, batch_size: int | Tensor, training: bool | None = True
+        self, batch_size: BatchSize, training: bool | None = True
     ) -> None:
         """Draw what must stay the same over the steps of a sequence: a hook.
 
@@ -281,9 +281,7 @@ class AbstractRNNCell(keras.layers.Layer):
             self._observer(values)
 
     @contextlib.contextmanager
-    def sequence(
-        self, batch_size: int | Tensor, training: bool | None
-    ) -> Iterator[None]:
+    def sequence(self, batch_size: BatchSize, training: bool | None) -> Iterator[None]:
         """Bracket the steps of one sequence with `begin_` and `end_sequence`."""
         self.begin_sequence(batch_size, training)
         try:

@@ -8,7 +8,7 @@ from keras import ops
 
 from custom_lstm.cells.base import AbstractRNNCell
 from custom_lstm.cells.validation import check_tensor, read_argument, write_argument
-from custom_lstm.typing import Activation, Config, DType, Nest, Shape, Tensor
+from custom_lstm.typing import Activation, BatchSize, Config, DType, Nest, Shape, Tensor
 
 Masks = tuple[Tensor, ...]
 """Dropout masks, `(batch, width)`: one for all gates, or one per gate."""
@@ -73,7 +73,7 @@ class GatedCell(AbstractRNNCell):
     units: int
     activation: Activation
     use_bias: bool
-    bias: Tensor | None
+    bias: Tensor
     bias_initializer: keras.initializers.Initializer
     dropout: float
     recurrent_dropout: float
@@ -206,7 +206,7 @@ class GatedCell(AbstractRNNCell):
         return None
 
     def begin_sequence(
-        self, batch_size: int | Tensor, training: bool | None = True
+        self, batch_size: BatchSize, training: bool | None = True
     ) -> None:
         """Draw the dropout masks of a sequence."""
         if training is not False and self.built:

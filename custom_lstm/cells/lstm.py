@@ -29,6 +29,10 @@ class LSTMGates(NamedTuple):
     output: Tensor
 
 
+LSTMStep = tuple[Tensor, Tensor, LSTMGates]
+"""h' and c', `(batch, units)` each, and the gates."""
+
+
 def lstm_step(
     xW: Tensor,
     hU: Tensor,
@@ -36,7 +40,7 @@ def lstm_step(
     activation: Activation = keras.activations.tanh,
     recurrent_activation: Activation = keras.activations.sigmoid,
     output_activation: Activation = keras.activations.tanh,
-) -> tuple[Tensor, Tensor, LSTMGates]:
+) -> LSTMStep:
     """Compute one step of an LSTM (Hochreiter and Schmidhuber 1997; Gers et al. 2000).
 
         z = x·W + h·U + b           i, f, o = σ(z_i), σ(z_f), σ(z_o)    g = tanh(z_g)
@@ -220,9 +224,7 @@ class LSTMCell(GatedCell):
         output_activation = self.output_activation or self.activation
         return self.activation, self.recurrent_activation, output_activation
 
-    def recurrence(
-        self, xW: Tensor, hU: Tensor, c: Tensor
-    ) -> tuple[Tensor, Tensor, LSTMGates]:
+    def recurrence(self, xW: Tensor, hU: Tensor, c: Tensor) -> LSTMStep:
         """Compute the equations of a step: `lstm_step`. Variants override this.
 
         Args:

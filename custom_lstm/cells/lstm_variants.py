@@ -9,10 +9,11 @@ from typing import Any
 import keras
 from keras import ops
 
-from custom_lstm.cells.lstm import LSTMCell, LSTMGates, lstm_step
+from custom_lstm.cells.lstm import LSTMCell, LSTMGates, LSTMStep, lstm_step
 from custom_lstm.cells.validation import check_rate, own_arguments
 from custom_lstm.typing import (
     Activation,
+    BatchSize,
     ConstraintLike,
     DType,
     InitializerLike,
@@ -33,7 +34,7 @@ def peephole_step(
     activation: Activation = keras.activations.tanh,
     recurrent_activation: Activation = keras.activations.sigmoid,
     output_activation: Activation = keras.activations.tanh,
-) -> tuple[Tensor, Tensor, LSTMGates]:
+) -> LSTMStep:
     """Compute one step of a peephole LSTM; see `PeepholeLSTMCell`.
 
     Args:
@@ -41,9 +42,7 @@ def peephole_step(
         hU: `h·U`, `(batch, 4·units)`.
         c: cell state, `(batch, units)`.
         peepholes: p_i, p_f, p_o, `(3, units)`.
-        activation: tanh, in g.
-        recurrent_activation: σ, in i, f and o.
-        output_activation: tanh, in h'.
+        activation, recurrent_activation, output_activation: see `lstm_step`.
 
     Returns:
         h' and c', `(batch, units)` each, and the gates.
@@ -112,9 +111,7 @@ class PeepholeLSTMCell(LSTMCell):
         super().build(input_shape)
         self.peephole = self._add("peephole", (3, self.units))
 
-    def recurrence(
-        self, xW: Tensor, hU: Tensor, c: Tensor
-    ) -> tuple[Tensor, Tensor, LSTMGates]:
+    def recurrence(self, xW: Tensor, hU: Tensor, c: Tensor) -> LSTMStep:
         """Compute `peephole_step`."""
         return peephole_step(xW, hU, c, self.peephole, *self.activations)
 
@@ -190,9 +187,7 @@ class LayerNormLSTMCell(LSTMCell):
         xW = super().project(inputs, training)
         return self._normalize(xW, self.kernel_gain, self.bias)
 
-    def recurrence(
-        self, xW: Tensor, hU: Tensor, c: Tensor
-    ) -> tuple[Tensor, Tensor, LSTMGates]:
+    def recurrence(self, xW: Tensor, hU: Tensor, c: Tensor) -> LSTMStep:
         """Compute `lstm_step`, with N around `h·U` and `c'`."""
         activation, recurrent_activation, output_activation = self.activations
         return lstm_step(
@@ -262,9 +257,7 @@ class ProjectedLSTMCell(LSTMCell):
         super().build(input_shape)
         self.projection = self._add("projection", (self.units, self.projection_units))
 
-    def recurrence(
-        self, xW: Tensor, hU: Tensor, c: Tensor
-    ) -> tuple[Tensor, Tensor, LSTMGates]:
+    def recurrence(self, xW: Tensor, hU: Tensor, c: Tensor) -> LSTMStep:
         """Compute `lstm_step`, and its output times P."""
         m, c, gates = super().recurrence(xW, hU, c)
         return ops.matmul(m, self.projection), c, gates
@@ -277,16 +270,14 @@ def coupled_step(
     activation: Activation = keras.activations.tanh,
     recurrent_activation: Activation = keras.activations.sigmoid,
     output_activation: Activation = keras.activations.tanh,
-) -> tuple[Tensor, Tensor, LSTMGates]:
+) -> LSTMStep:
     """Compute one step of a coupled LSTM; see `CoupledLSTMCell`.
 
     Args:
         xW: `x·W + b`, `(batch, 3·units)`, in the order i, g, o.
         hU: `h·U`, `(batch, 3·units)`.
         c: cell state, `(batch, units)`.
-        activation: tanh, in g.
-        recurrent_activation: σ, in i and o.
-        output_activation: tanh, in h'.
+        activation, recurrent_activation, output_activation: see `lstm_step`.
 
     Returns:
         h' and c', `(batch, units)` each, and the gates.
@@ -349,9 +340,7 @@ class CoupledLSTMCell(LSTMCell):
         _, b_f, b_g, b_o = ops.split(bias, 4)
         return ops.concatenate([-b_f, b_g, b_o])
 
-    def recurrence(
-        self, xW: Tensor, hU: Tensor, c: Tensor
-    ) -> tuple[Tensor, Tensor, LSTMGates]:
+    def recurrence(self, xW: Tensor, hU: Tensor, c: Tensor) -> LSTMStep:
         """Compute `coupled_step`."""
         return coupled_step(xW, hU, c, *self.activations)
 
@@ -410,7 +399,7 @@ class ZoneoutLSTMCell(LSTMCell):
         self.set_options({n: check_rate(owner, n, rate) for n, rate in rates.items()})
 
     def begin_sequence(
-        self, batch_size: int | Tensor, training: bool | None = True
+        self, batch_size: BatchSize, training: bool | None = True
     ) -> None:
         """Draw the dropout masks, and on JAX d_h and d_c in case a loop needs them."""
         super().begin_sequence(batch_size, training)

@@ -13,7 +13,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from custom_lstm.typing import Config, Nest, Shape, Tensor
+from custom_lstm.typing import BatchSize, Config, Nest, Shape, Tensor
 
 Sizes = int | list[Any]
 """An integer, or a (nested) list of integers: one per state."""
@@ -67,24 +67,22 @@ def output_size_of(size: Any) -> int:
     return widths[0]
 
 
-def batch_size_of(
-    batch_size: int | Tensor | None, inputs: Tensor | None
-) -> int | Tensor:
+def batch_size_of(batch_size: BatchSize | None, inputs: Tensor | None) -> BatchSize:
     """Return `batch_size` if it is given, else that of `inputs`, else 1.
 
     Raises:
         ValueError: if `batch_size` cannot be a number of sequences.
     """
+    if batch_size is None:
+        return 1 if inputs is None else ops.shape(inputs)[0]
     whole = hasattr(batch_size, "__index__") and not isinstance(batch_size, bool)
     known_later = hasattr(batch_size, "dtype") or hasattr(batch_size, "__jax_array__")
     if known_later or (whole and batch_size >= 0):
         return batch_size
-    if batch_size is not None:
-        raise ValueError(
-            "`batch_size` must be an integer of at least 0, or None. Received: "
-            f"batch_size={batch_size!r}"
-        )
-    return 1 if inputs is None else ops.shape(inputs)[0]
+    raise ValueError(
+        "`batch_size` must be an integer of at least 0, or None. Received: "
+        f"batch_size={batch_size!r}"
+    )
 
 
 def standardized_property(own: property, reader: Callable[[Any], Any]) -> property:

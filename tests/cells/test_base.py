@@ -226,6 +226,28 @@ def test_sequence_hooks_bracket_every_loop():
     assert events == [("begin", 3, True)]
 
 
+def test_an_observer_inside_another_gives_way_to_it_again():
+    cell, outer, inner = LSTMCell(2), [], []
+    with cell.observed(outer.append):
+        cell.observe(step=1)
+        with cell.observed(inner.append):
+            cell.observe(step=2)
+        cell.observe(step=3)
+    cell.observe(step=4)
+    assert (outer, inner) == ([{"step": 1}, {"step": 3}], [{"step": 2}])
+
+
+def test_a_projection_inside_another_leaves_the_outer_one_on():
+    cell, doubled = SplitSum(), 2 * X[:, 0]
+    with cell.projected():
+        with cell.projected():
+            pass
+        output, _ = cell(X[:, 0], [np.zeros((3, 4), "float32")])
+    np.testing.assert_array_equal(numpy(output), X[:, 0])
+    output, _ = cell(X[:, 0], [np.zeros((3, 4), "float32")])
+    np.testing.assert_array_equal(numpy(output), doubled)
+
+
 def test_a_cell_without_get_config_round_trips_by_its_arguments():
     cell = Sum.from_config(Sum(units=7).get_config())
     assert cell.units == 7

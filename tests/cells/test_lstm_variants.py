@@ -1,13 +1,21 @@
-"""Zoneout: what it holds, when it draws, and what is to be expected of it."""
+"""What is peculiar to each variant of the LSTM; what all cells share: test_cells."""
 
 import keras
 import numpy as np
 import pytest
-import variant_oracles as oracle
+from helpers import cell_oracles as oracle
 from keras import layers, ops
 
 import custom_lstm
-from custom_lstm import ZoneoutLSTMCell
+from custom_lstm import (
+    CoupledLSTMCell,
+    LayerNormLSTMCell,
+    LSTMCell,
+    PeepholeLSTMCell,
+    ProjectedLSTMCell,
+    ZoneoutLSTMCell,
+)
+from custom_lstm.cells import Chrono
 
 UNITS, FEATURES = 5, 4
 X = np.random.default_rng(1).normal(size=(3, 6, FEATURES)).astype("float32")
@@ -15,6 +23,71 @@ X = np.random.default_rng(1).normal(size=(3, 6, FEATURES)).astype("float32")
 
 def numpy(tensors):
     return keras.tree.map_structure(ops.convert_to_numpy, tensors)
+
+
+def assert_close(ours, theirs):
+    for a, b in zip(*map(keras.tree.flatten, (ours, theirs)), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)
+
+
+def plain(cell):
+    """What an LSTMCell with the common weights of `cell` computes in one step."""
+    lstm = LSTMCell(cell.units)
+    lstm.build((None, FEATURES))
+    lstm.set_weights(cell.get_weights()[:3])
+    return step_of(lstm)
+
+
+def step_of(cell):
+    states = np.random.default_rng(5).normal(size=(2, 3, UNITS)).astype("float32")
+    return numpy(cell(X[:, 0], list(states)))
+
+
+def test_peepholes_start_closed():
+    cell = PeepholeLSTMCell(UNITS)
+    assert_close(step_of(cell), plain(cell))
+
+
+def test_a_projection_by_the_identity_is_none():
+    cell = ProjectedLSTMCell(UNITS, UNITS, projection_initializer="identity")
+    assert_close(step_of(cell), plain(cell))
+
+
+def test_no_zoneout_is_an_lstm():
+    cell = ZoneoutLSTMCell(UNITS, zoneout_cell=0, zoneout_hidden=0)
+    assert_close(step_of(cell), plain(cell))
+
+
+def test_layer_norm_does_not_see_the_scale_of_its_matrices():
+    cell = LayerNormLSTMCell(UNITS, epsilon=1e-12)
+    before = step_of(cell)
+    W, U, *others = cell.get_weights()
+    cell.set_weights([7 * W, 0.3 * U, *others])
+    assert_close(step_of(cell), before)
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, [-1, 0, 0]),
+        ({"unit_forget_bias": False}, [0, 0, 0]),
+        ({"bias_initializer": "ones"}, [-1, 1, 1]),
+        ({"bias_initializer": "ones", "unit_forget_bias": False}, [1, 1, 1]),
+    ],
+)
+def test_a_coupled_cell_starts_by_remembering(options, expected):
+    cell = CoupledLSTMCell(UNITS, **options)
+    cell.build((None, FEATURES))
+    np.testing.assert_array_equal(numpy(cell.bias), np.repeat(expected, UNITS))
+
+
+def test_chrono_biases_reach_the_coupled_gate():
+    cell = CoupledLSTMCell(UNITS, bias_initializer=Chrono(100, seed=1))
+    cell.build((None, FEATURES))
+    b_i, b_g, b_o = np.split(numpy(cell.bias), 3)
+    lstm_bias = numpy(Chrono(100, seed=1)((4 * UNITS,)))
+    np.testing.assert_array_equal(b_i, -lstm_bias[UNITS : 2 * UNITS])
+    assert not b_g.any() and not b_o.any()
 
 
 class InTraining(keras.Model):

@@ -1,17 +1,17 @@
-"""What the reference kernels are compared with, and by how much they differ.
+"""What the NumPy reference is compared with, and by how much they differ.
 
-    python tests/kernels/reference_oracles.py
+    python tests/helpers/reference_problems.py
 
 prints the worst errors over all of TMVA's test shapes.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import keras
 import numpy as np
 
 import custom_lstm
-from custom_lstm.kernels import reference
+from custom_lstm import numpy_reference
 
 # time, batch, state, input; the last with a second layer.
 SHAPES = [
@@ -34,36 +34,34 @@ class Kind:
     cell: type
     gates: int
     states: int
-    options: dict
+    options: dict = field(default_factory=dict)
 
 
 KINDS = {
     "simple": Kind(
-        reference.SimpleRNN,
+        numpy_reference.SimpleRNN,
         keras.layers.SimpleRNN,
         custom_lstm.SimpleRNNCell,
-        1,
-        1,
-        {},
+        gates=1,
+        states=1,
     ),
-    "lstm": Kind(reference.LSTM, keras.layers.LSTM, custom_lstm.LSTMCell, 4, 2, {}),
+    "lstm": Kind(
+        numpy_reference.LSTM,
+        keras.layers.LSTM,
+        custom_lstm.LSTMCell,
+        gates=4,
+        states=2,
+    ),
     "gru": Kind(
-        reference.GRU,
+        numpy_reference.GRU,
         keras.layers.GRU,
         custom_lstm.GRUCell,
-        3,
-        1,
-        {"reset_after": True},
-    ),
-    "gru, reset before": Kind(
-        reference.GRU,
-        keras.layers.GRU,
-        custom_lstm.GRUCell,
-        3,
-        1,
-        {"reset_after": False},
+        gates=3,
+        states=1,
+        options={"reset_after": True},
     ),
 }
+KINDS["gru, reset before"] = replace(KINDS["gru"], options={"reset_after": False})
 
 
 class Problem:
@@ -116,7 +114,7 @@ class Problem:
         return layers, runs, [y, *last]
 
     def gradients(self):
-        """By the reference kernels, in the order of `arrays`."""
+        """By the NumPy reference, in the order of `arrays`."""
         layers, runs, _ = self.run(self.arrays)
         d_y, *d_last = self.weighting
         found = []
@@ -225,7 +223,7 @@ def relative_error(ours, theirs):
 
 
 def errors(kind, shape):
-    """By name: how far the reference kernels are from each oracle."""
+    """By name: how far the NumPy reference is from each oracle."""
     problem = Problem(kind, shape)
     _, _, results = problem.run(problem.arrays)
     gradients = problem.gradients()

@@ -1,9 +1,10 @@
-"""The reference kernels against Keras, this package's cells and central differences."""
+"""The NumPy reference against Keras, this package's cells and central differences."""
 
 import keras
 import numpy as np
 import pytest
-from reference_oracles import (
+from helpers import learning_tasks as learning
+from helpers.reference_problems import (
     KINDS,
     SHAPES,
     Problem,
@@ -11,7 +12,7 @@ from reference_oracles import (
     relative_error,
 )
 
-from custom_lstm.kernels import reference
+from custom_lstm import numpy_reference
 
 needs_float64 = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow",
@@ -203,14 +204,14 @@ LSTM_WEIGHTS = [np.ones((2, 12)), np.ones((3, 12)), np.ones(12)]
 )
 def test_weights_that_do_not_fit_are_refused(weights, message):
     with pytest.raises(ValueError, match=f"LSTM: {message}"):
-        reference.LSTM(*weights)
+        numpy_reference.LSTM(*weights)
 
 
 def test_a_gru_has_the_bias_of_its_reset():
     weights = [np.ones((2, 9)), np.ones((3, 9))]
     for reset_after, wrong in ((True, (9,)), (False, (2, 9))):
         with pytest.raises(ValueError, match="GRU: `bias`"):
-            reference.GRU(*weights, np.ones(wrong), reset_after=reset_after)
+            numpy_reference.GRU(*weights, np.ones(wrong), reset_after=reset_after)
 
 
 @pytest.mark.parametrize(
@@ -226,20 +227,83 @@ def test_a_gru_has_the_bias_of_its_reset():
 )
 def test_data_that_does_not_fit_is_refused(arguments, message):
     with pytest.raises(ValueError, match=f"LSTM: .*{message}"):
-        reference.LSTM(*LSTM_WEIGHTS).forward(*arguments)
+        numpy_reference.LSTM(*LSTM_WEIGHTS).forward(*arguments)
 
 
 def test_a_remembered_state_of_another_batch_size_is_refused():
-    layer = reference.LSTM(*LSTM_WEIGHTS, remember_state=True)
+    layer = numpy_reference.LSTM(*LSTM_WEIGHTS, remember_state=True)
     layer.forward(np.ones((4, 5, 2)))
     with pytest.raises(ValueError, match=r"of shape \(1, 3\).*\(4, 3\)"):
         layer.forward(np.ones((1, 5, 2)))
 
 
 def test_gradients_that_do_not_fit_are_refused():
-    layer = reference.LSTM(*LSTM_WEIGHTS)
+    layer = numpy_reference.LSTM(*LSTM_WEIGHTS)
     run = layer.forward(np.ones((4, 5, 2)))
     with pytest.raises(ValueError, match=r"`d_outputs`.*\(4, 3\).*\(4, 5, 3\)"):
         layer.backward(run, np.ones((4, 5, 3)))
     with pytest.raises(ValueError, match=r"`d_states`.*\(4, 3\).*\(4, 2\)"):
         layer.backward(run, np.ones((4, 3)), [np.ones((4, 2))] * 2)
+
+
+learners = pytest.mark.parametrize("kind", learning.KINDS)
+SEEDS = range(5)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@learners
+def test_the_identity_is_learned_in_50_steps(kind, seed):
+    losses = learning.learn_identity(kind, seed)
+    assert len(losses) == 51
+    assert losses[-1] <= 0.05
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@learners
+def test_the_courses_of_two_means_are_told_apart(kind, seed):
+    assert learning.learn_class_means(kind, seed) > 0.95
+
+
+@learners
+def test_a_seed_fixes_what_is_learned(kind):
+    assert learning.learn_identity(kind, 3) == learning.learn_identity(kind, 3)
+    assert learning.learn_identity(kind, 3) != learning.learn_identity(kind, 4)
+
+
+@learners
+def test_gradients_of_the_network_match_central_differences(kind):
+    rng = np.random.default_rng(0)
+    network = learning.Network(kind, (3, 2), 4, [3, 2], rng)
+    x, d_outputs = rng.normal(size=(5, 3, 2)), rng.normal(size=(5, 2))
+    network.forward(x)
+    gradients = network.backward(d_outputs)
+    for w, gradient in zip(network.weights, gradients, strict=True):
+        place = tuple(rng.integers(size) for size in w.shape)
+        value, sides = w[place], []
+        for moved in (value + 1e-5, value - 1e-5):
+            w[place] = moved
+            sides.append((d_outputs * network.forward(x)).sum())
+        w[place] = value
+        assert gradient[place] == pytest.approx((sides[0] - sides[1]) / 2e-5, rel=1e-7)
+
+
+def test_neither_class_can_be_told_by_its_mean_over_time():
+    x, classes = learning.class_means(20_000, np.random.default_rng(0))
+    means = [x[classes == k].mean(axis=(0, 1)) for k in (0, 1)]
+    np.testing.assert_allclose(means[0], means[1], atol=0.05)
+    np.testing.assert_allclose(means[0], 4 + np.array([0, 1, 3, 6, 10]), atol=0.05)
+
+
+@needs_float64
+def test_adam_matches_keras():
+    rng = np.random.default_rng(0)
+    w = rng.normal(size=(3, 4))
+    variable = keras.Variable(w, dtype="float64")
+    theirs = keras.optimizers.Adam(0.02, epsilon=1e-8)
+    ours = learning.Adam([w], rate=0.02)
+    for _ in range(5):
+        gradient = rng.normal(size=w.shape)
+        theirs.apply([keras.ops.convert_to_tensor(gradient, "float64")], [variable])
+        ours.step([gradient])
+    expected = keras.ops.convert_to_numpy(variable)  # its powers of β are float32
+    np.testing.assert_allclose(w, expected, rtol=0, atol=5e-6)
