@@ -164,3 +164,21 @@ def test_lives_in_the_users_cache(platform, environment, folder, monkeypatch):
 
 def test_given_folder_is_used():
     assert cache.cache_folder("/given") == Path("/given")
+
+
+def test_stored_files_have_ordinary_permissions(path, tmp_path):
+    (tmp_path / "plain").touch()
+    cache.store(path, ARRAYS)
+    assert path.stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+def test_a_stored_file_and_then_its_folder_are_flushed(path, monkeypatch):
+    flushed, fsync = [], os.fsync
+
+    def recorded(handle):
+        flushed.append(os.fstat(handle).st_ino)
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", recorded)
+    cache.store(path, ARRAYS)
+    assert flushed == [path.stat().st_ino, path.parent.stat().st_ino]

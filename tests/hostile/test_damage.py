@@ -7,7 +7,7 @@ import pytest
 from custom_lstm.data import cache
 from custom_lstm.data.pools import DataError
 from custom_lstm.errors import UserError
-from custom_lstm.files import seal
+from custom_lstm.files import add_checksum
 from custom_lstm.loading import load_model
 from custom_lstm.loading.archives import read_members
 from custom_lstm.tasks.showers import records
@@ -71,7 +71,7 @@ def test_a_damaged_file_of_showers_is_not_used(tmp_path, damages, monkeypatch):
 @DAMAGES
 def test_a_damaged_sealed_model_is_not_used(tmp_path, damages):
     path = files.write(tmp_path / "model.keras", files.good_members(tmp_path))
-    seal(path)
+    add_checksum(path)
     content = path.read_bytes()
     assert load_model(path).count_params() == 8
     for damaged in damages(content):
