@@ -4,8 +4,8 @@ import model_files as files
 import numpy as np
 import pytest
 
-from custom_lstm.data import cache
-from custom_lstm.data.pools import DataError
+from custom_lstm.data import DataError
+from custom_lstm.data.mnist import read_cache, write_cache
 from custom_lstm.errors import UserError
 from custom_lstm.files import add_checksum
 from custom_lstm.loading import load_model
@@ -45,12 +45,12 @@ DAMAGES = pytest.mark.parametrize("damages", [truncations, flips])
 def test_a_damaged_cache_is_not_used(tmp_path, damages, caplog):
     path, shapes = tmp_path / "cache.u8", [(30, 28, 28), (30,)]
     rng = np.random.default_rng(2)
-    cache.store(path, [rng.integers(0, 256, shape, np.uint8) for shape in shapes])
+    write_cache(path, [rng.integers(0, 256, shape, np.uint8) for shape in shapes])
     content = path.read_bytes()
-    assert cache.fetch(path, shapes)
+    assert read_cache(path, shapes)
     for damaged in damages(content):
         path.write_bytes(damaged)
-        assert cache.fetch(path, shapes) is None
+        assert read_cache(path, shapes) is None
     assert len(caplog.records) == TIMES
     assert {"damaged" in record.message for record in caplog.records} == {True}
 

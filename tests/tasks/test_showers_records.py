@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from custom_lstm.data.pools import DataError
+from custom_lstm.data import DataError
 from custom_lstm.files import append_checksum
 from custom_lstm.tasks.showers import records, streams
 from custom_lstm.tasks.showers.generator import generate

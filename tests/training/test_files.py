@@ -2,13 +2,14 @@
 
 import itertools
 import os
+import signal
 import subprocess
 import sys
-import textwrap
 import threading
 import time
 
 import pytest
+from helpers.light_import import light_program
 
 from custom_lstm.files import atomic_write
 
@@ -36,14 +37,15 @@ def test_success_replaces_with_ordinary_permissions(tmp_path):
 def test_kill_in_the_midst_keeps_the_old_file(tmp_path):
     path = tmp_path / "a.txt"
     path.write_text("old")
-    script = """
-        import os, signal, sys
+    program = light_program("""
+        import os, signal
         from custom_lstm.files import atomic_write
         with atomic_write(sys.argv[1]) as temporary:
             temporary.write_text("half")
             os.kill(os.getpid(), signal.SIGKILL)
-    """
-    subprocess.run([sys.executable, "-c", textwrap.dedent(script), path], check=False)
+    """)
+    killed = subprocess.run([sys.executable, "-c", program, path], check=False)
+    assert killed.returncode == -signal.SIGKILL
     assert path.read_text() == "old"
 
 

@@ -19,8 +19,8 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from custom_lstm.data.cache import cache_folder
-from custom_lstm.data.pools import DataError
+from custom_lstm.data import DataError
+from custom_lstm.data.mnist import cache_folder
 from custom_lstm.files import (
     ChecksumError,
     append_checksum,
