@@ -14,7 +14,7 @@ from matplotlib.colors import Colormap, LinearSegmentedColormap
 from matplotlib.figure import Figure
 from PIL import Image
 
-from custom_lstm.files import replacing
+from custom_lstm.files import atomic_write
 
 WIDTH, HEIGHT = 12.8, 7.2  # inches: a 16:9 slide
 DPI = 150
@@ -196,6 +196,6 @@ def save(figure: Figure, path: str | os.PathLike[str]) -> Path:
     path = Path(path)
     if path.suffix.lower() != ".png":
         raise ValueError(f"a picture's name must end in .png, got {str(path)!r}")
-    with replacing(path) as part, _settings(None):
+    with atomic_write(path) as part, _settings(None):
         figure.savefig(part, format="png")
     return path

@@ -4,14 +4,14 @@ import json
 
 import numpy as np
 
-from custom_lstm.data.prepared import SIZES, place_of
+from custom_lstm.data.mnist import SIZES, prepared_folder
 
 SHARDS = {name: f"mnist-{name}.tfrecord-00000-of-00001" for name in SIZES}
 
 
 def write_descriptions(root):
     """Describe an MNIST of one shard to a split; return the folder for the shards."""
-    place = place_of(root)
+    place = prepared_folder(root)
     place.mkdir(parents=True)
     info = {
         "name": "mnist",
