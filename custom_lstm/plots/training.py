@@ -266,7 +266,7 @@ def gradient_norms(
 
 def bars(
     panels: Mapping[str, Mapping[str, ArrayLike]],
-    ours: str = "ours",
+    reference: str | None = None,
     title: str | None = None,
     *,
     style: str = "light",
@@ -280,7 +280,8 @@ def bars(
         panels: for each benchmark its name and, for each candidate, the lower quartile,
             the median and the upper quartile of its time divided by the reference's,
             `(3,)`.
-        ours: the reference: the candidate that is drawn in the model's colour.
+        reference: the candidate that is drawn in the model's colour; by default, the
+            first of the first panel.
         title: a heading over the whole picture.
         style: "light" or "dark".
 
@@ -292,7 +293,7 @@ def bars(
             quartiles of a ratio: positive, and none below the one before.
 
     Example:
-        >>> times = {"ours": [1, 1, 1], "Keras": [1.8, 2.0, 2.3]}
+        >>> times = {"custom_lstm": [1, 1, 1], "Keras": [1.8, 2.0, 2.3]}
         >>> figure = bars({"training": times, "inference": times})
         >>> [text.get_text() for text in figure.axes[0].texts]
         ['1.00', '2.00']
@@ -300,6 +301,8 @@ def bars(
     known = {name: _check_quartiles(name, times) for name, times in panels.items()}
     if not known:
         raise ValueError("panels must hold at least one benchmark, got none")
+    if reference is None:
+        reference = next(iter(next(iter(known.values()))))
     columns = min(len(known), 2)
     names = list(known)
     rows = [names[k : k + columns] for k in range(0, len(names), columns)]
@@ -309,9 +312,9 @@ def bars(
         for axes in grid.flat[len(known) :]:
             axes.remove()
         for axes, (name, times) in zip(grid.flat, known.items(), strict=False):
-            _draw_bars(axes, times, ours, theme)
+            _draw_bars(axes, times, reference, theme)
             axes.set_title(name)
-        figure.supxlabel(f"time, as a multiple of {ours}", size=TEXT)
+        figure.supxlabel(f"time relative to {reference}", size=TEXT)
     return figure
 
 

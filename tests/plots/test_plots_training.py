@@ -114,15 +114,15 @@ def test_bad_history_is_named(history, message):
 
 RUN_EPOCHS = np.arange(12)
 RUNS = {
-    "ours": {
+    "LSTM": {
         "loss": 3 * np.exp(-0.6 * RUN_EPOCHS) + 0.03,
         "val_exact": 0.98 - 0.8 * np.exp(-0.5 * RUN_EPOCHS),
     },
-    "theirs": {
+    "GRU": {
         "loss": 3 * np.exp(-0.4 * RUN_EPOCHS) + 0.03,
         "val_exact": 0.97 - 0.8 * np.exp(-0.4 * RUN_EPOCHS),
     },
-    "ours, cut short": {"loss": [3.0, 1.7], "val_exact": [0.1, np.nan]},
+    "LSTM, cut short": {"loss": [3.0, 1.7], "val_exact": [0.1, np.nan]},
 }
 
 
@@ -153,15 +153,15 @@ def test_every_line_holds_its_run_from_epoch_1():
 def test_the_legend_gives_the_last_values_known():
     (axes,) = plots.learning_curves(RUNS, "val_exact").axes
     assert [text.get_text() for text in axes.get_legend().get_texts()] == [
-        "ours: 97.67 %",
-        "theirs: 96.02 %",
-        "ours, cut short: 10.00 %",
+        "LSTM: 97.67 %",
+        "GRU: 96.02 %",
+        "LSTM, cut short: 10.00 %",
     ]
 
 
 def test_the_legend_of_many_runs_names_each_and_covers_none():
     names = [f"a run with a name of some length, {k}" for k in range(21)]
-    figure = plots.learning_curves(dict.fromkeys(names, RUNS["ours"]), "loss")
+    figure = plots.learning_curves(dict.fromkeys(names, RUNS["LSTM"]), "loss")
     (axes,), (legend,) = figure.axes, figure.legends
     named = [text.get_text() for text in legend.get_texts()]
     assert named == [f"{name}: 0.0341" for name in names]
@@ -224,7 +224,7 @@ def test_bad_norms_are_named(norms, message):
 
 
 TIMES = {
-    "ours": [1, 1, 1],
+    "custom_lstm": [1, 1, 1],
     "keras.layers.RNN(LSTMCell)": [1.7, 1.82, 2.1],
     "torch.nn.LSTM": [0.9, 1.05, 1.2],
     "convolutions and matrix products": [0.3, 0.33, 0.36],
@@ -243,7 +243,7 @@ def test_bars_are_complete(panels, title, style, complete):
 
 @pytest.mark.parametrize("slowest", [1.0, 40.0, 123456.0])
 def test_bars_of_other_ratios_are_complete(slowest, complete):
-    times = {"ours": [1, 1, 1], "theirs": [slowest, slowest, 1.5 * slowest]}
+    times = {"custom_lstm": [1, 1, 1], "another": [slowest, slowest, 1.5 * slowest]}
     complete(plots.bars({"one": times, "another": TIMES}))
 
 
@@ -264,6 +264,12 @@ def test_only_the_reference_has_the_models_colour(style):
     model = THEMES[style].model
     drawn = [same_color(bar.get_facecolor(), model) for bar in axes.containers[1]]
     assert drawn == [name == "torch.nn.LSTM" for name in TIMES]
+
+
+def test_the_reference_is_the_first_candidate_unless_named():
+    for named, label in ((None, "custom_lstm"), ("torch.nn.LSTM", "torch.nn.LSTM")):
+        figure = plots.bars({"one": TIMES}, named)
+        assert figure.get_supxlabel() == f"time relative to {label}"
 
 
 def test_values_overlap_neither_whiskers_nor_the_next_panel(pixels):
