@@ -268,7 +268,7 @@ def floor(config: Config) -> Callable[[], object]:
 
 
 def _convolutions(x, W, y, padding: str, inner: bool) -> list:
-    """Return a layer's convolutions, forward and backward; inputs' where it is inner."""
+    """Return a layer's convolutions: forward, weights' gradient, inputs' if inner."""
     raw = {"strides": [1, 1, 1, 1], "padding": padding, "out_backprop": y}
     done = [
         tf.nn.conv2d(x, W, 1, padding),
