@@ -2,7 +2,7 @@
 
 import keras
 import pytest
-from wrong_cells import Leaky
+from helpers.wrong_cells import Leaky
 
 import custom_lstm
 from custom_lstm import AbstractRNNCell

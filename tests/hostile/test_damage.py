@@ -1,6 +1,6 @@
 """Files cut short or with a bit flipped, at a hundred places each: none goes unseen."""
 
-import model_files as files
+from helpers import model_files as files
 import numpy as np
 import pytest
 

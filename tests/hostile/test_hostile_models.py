@@ -11,7 +11,7 @@ from pathlib import Path
 
 import h5py
 import keras
-import model_files as files
+from helpers import model_files as files
 import numpy as np
 import pytest
 
