@@ -222,6 +222,8 @@ def _check_names(config: Config) -> None:
             is_function = part.get("class_name") == "function"
             name = part.get("config" if is_function else "class_name")
             root, *inner = f"{part.get('module')}.{name}".split(".")
+            if name == "TorchModuleWrapper":  # Keras imports PyTorch to refuse it
+                raise ValueError(f"it holds a {name}, which runs code from outside")
             if root == "keras" and inner[1:] and inner[0] not in _PARTS_OF_KERAS:
                 full = ".".join([root, *inner])[:100]
                 raise ValueError(f"it names {full}, which does more than compute")
