@@ -29,7 +29,7 @@ from custom_lstm.checking.harness import (
     to_tensor,
     zero_states,
 )
-from custom_lstm.typing import DType, Shape, Tensor
+from custom_lstm.typing import DType, Tensor
 
 _DIRECTIONS = 3
 _DIFFERENCES = {"float64": (1e-5, 1e-3, 1e-5), "float32": (1e-2, 2e-2, 2e-3)}
@@ -159,7 +159,7 @@ def training(subject: CellUnderTest) -> str:
     return f"loss from {first:.3g} to {last:.3g} in {len(losses)} steps"
 
 
-def _fixed_initial_values(shape: Shape, dtype: DType | None = None) -> Tensor:
+def _fixed_initial_values(shape: Sequence[int], dtype: DType | None = None) -> Tensor:
     return ops.cast(np.random.default_rng(0).normal(size=shape) * 0.3, dtype)
 
 
