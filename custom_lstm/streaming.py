@@ -11,7 +11,7 @@ from keras import ops
 
 from custom_lstm.cells.protocol import fits
 from custom_lstm.tracing import layers_in
-from custom_lstm.typing import ArrayLike, Nest, Shape, States, Tensor
+from custom_lstm.typing import Nest, Shape, States, Tensor
 
 
 class Stream:
@@ -82,7 +82,7 @@ class Stream:
             for layer, own in zip(layers, states, strict=False)
         }
 
-    def __call__(self, chunk: ArrayLike) -> Nest:
+    def __call__(self, chunk: Tensor) -> Nest:
         """Return the outputs for the next steps."""
         chunk = chunk if hasattr(chunk, "shape") else np.asarray(chunk)
         self._check_shape(tuple(chunk.shape))

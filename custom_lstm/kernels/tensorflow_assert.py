@@ -3,13 +3,13 @@
 import tensorflow as tf
 
 
-def assert_batch_divides(batch: tf.Tensor, parts: int, message: str) -> None:
-    """Check, when the graph runs, that a batch can be cut into parts of one size.
+def with_divisible_batch(x: tf.Tensor, parts: int, message: str) -> tf.Tensor:
+    """Return `x`, of which a graph checks that it can be cut into parts of one size.
 
     XLA leaves such checks out.
 
     Args:
-        batch: examples in the batch, an integer tensor.
+        x: `(batch, ...)`.
         parts: how many parts.
         message: begins the error; the size received follows.
 
@@ -17,7 +17,10 @@ def assert_batch_divides(batch: tf.Tensor, parts: int, message: str) -> None:
         tf.errors.InvalidArgumentError: when the graph runs, if it cannot.
 
     Example:
-        >>> assert_batch_divides(tf.constant(6), 3, "Odd.")
+        >>> with_divisible_batch(tf.zeros((6, 2)), 3, "Odd.").shape
+        TensorShape([6, 2])
     """
-    divides = tf.equal(batch % parts, 0)
-    tf.debugging.Assert(divides, [f"{message} Received a batch of:", batch])
+    batch = tf.shape(x)[0]
+    data = [f"{message} Received a batch of:", batch]
+    with tf.control_dependencies([tf.debugging.Assert(batch % parts == 0, data)]):
+        return tf.identity(x)

@@ -76,11 +76,10 @@ class EnsembleSplit(keras.layers.Layer):
         """Return the part, or all."""
         if not training:
             return x
-        self._check_batch(x)
-        return x[self.member :: self.ensemble_size]
+        return self._checked(x)[self.member :: self.ensemble_size]
 
-    def _check_batch(self, x: Tensor) -> None:
-        """Raise unless the batch can be split, at the latest when a graph runs."""
+    def _checked(self, x: Tensor) -> Tensor:
+        """Return `x` if the batch can be split, which a graph may find when it runs."""
         batch, size = x.shape[0], self.ensemble_size
         expected = (
             f"EnsembleSplit {self.name!r}: in training the batch must be a multiple of "
@@ -89,9 +88,10 @@ class EnsembleSplit(keras.layers.Layer):
         if isinstance(batch, int) and batch % size:
             raise ValueError(f"{expected} Received shape: {tuple(x.shape)}")
         if batch is None and keras.backend.backend() == "tensorflow":
-            from custom_lstm.kernels.tensorflow_assert import assert_batch_divides
+            from custom_lstm.kernels.tensorflow_assert import with_divisible_batch
 
-            assert_batch_divides(ops.shape(x)[0], size, expected)
+            return with_divisible_batch(x, size, expected)
+        return x
 
 
 @keras.saving.register_keras_serializable(package="custom_lstm")

@@ -1,5 +1,6 @@
 """The LSTM layer."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -16,7 +17,6 @@ from custom_lstm.typing import (
     InitializerLike,
     Nest,
     RegularizerLike,
-    Shape,
     States,
     Tensor,
 )
@@ -206,7 +206,7 @@ class LSTM(GatedRNN):
         return outputs[:, -1], outputs, [h, c]
 
     def _request(
-        self, shape: Shape, mask: Nest, training: bool | None
+        self, shape: Sequence[Any], mask: Nest, training: bool | None
     ) -> registry.Request:
         cell = self.cell
         own_masks = cell.implementation == 1 or cell.recurrent_dropout

@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Sequence
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeAlias, TypeVar
 
 import keras
 from keras import ops
@@ -27,9 +27,9 @@ from custom_lstm.typing import Activation, ActivationLike, Config, Shape, Tensor
 _OWNER = "RecurrentBlock"
 OUTPUTS = ("vector", "sequence", "aggregate")
 KINDS: dict[str, type[RNN]] = {"simple": SimpleRNN, "gru": GRU, "lstm": LSTM}
-CellLike = str | type[keras.layers.Layer] | keras.layers.Layer
+CellLike: TypeAlias = str | type[keras.layers.Layer] | keras.layers.Layer
 Value = TypeVar("Value")
-Each = Value | Sequence[Value]
+Each: TypeAlias = Value | Sequence[Value]
 """One value for all layers, or a list or tuple of one for each."""
 
 
@@ -240,7 +240,9 @@ class RecurrentBlock(keras.layers.Layer):
             x = ops.where(mask[..., None], x, ops.zeros_like(x))
         return ops.reshape(x, (-1, slices * self.stages[-1].width))
 
-    def _slices_shape(self, shape: Shape, mask: Tensor | None = None) -> Shape:
+    def _slices_shape(
+        self, shape: Shape, mask: Tensor | None = None
+    ) -> tuple[Any, ...]:
         """Return `(batch, slices, x, y, channels)`, after all checks."""
         who, shape = f"{_OWNER} {self.name!r}", shape or ()
         if len(shape) not in (4, 5):

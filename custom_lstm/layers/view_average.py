@@ -121,7 +121,8 @@ class ViewAverage(keras.layers.Wrapper):
 
     def _check(self, shape: Shape) -> None:
         sides = shape[1:3]
-        if len(shape) != 4 or None in sides or min(sides) <= self.shift:
+        known = [size for size in sides if size is not None]
+        if len(shape) != 4 or len(known) < 2 or min(known) <= self.shift:
             raise ValueError(
                 f"ViewAverage {self.name!r}: images must be (batch, height, width, "
                 f"channels), of a known size and larger than {self.shift} pixels each "
