@@ -210,12 +210,7 @@ class _ModelOfStates(keras.Model):
         """Within this context, `layer` continues from `old` and adds to `new`."""
         loop = layer.inner_loop
 
-        def inner_loop(
-            sequences: Tensor,
-            initial_state: Nest,
-            mask: Nest,
-            training: bool | None = False,
-        ) -> tuple[Tensor, Tensor, Nest]:
+        def inner_loop(sequences, initial_state, mask, training=False):
             if new:
                 raise ValueError(
                     f"Stream: the layer {layer.name!r} runs twice over one chunk, and "

@@ -141,12 +141,7 @@ def _recording(
     loop = layer.inner_loop
     before = [ops.copy(state) for state in keras.tree.flatten(layer.states or [])]
 
-    def inner_loop(
-        sequences: Tensor,
-        initial_state: Nest,
-        mask: Nest,
-        training: bool | None = False,
-    ) -> tuple[Tensor, Tensor, Nest]:
+    def inner_loop(sequences, initial_state, mask, training=False):
         calls.append((layer.name, _run(layer, sequences, initial_state, mask)))
         return loop(sequences, initial_state, mask, training=training)
 

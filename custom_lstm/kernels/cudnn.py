@@ -76,9 +76,7 @@ def lstm_sequence(
     return on(x, h, c, packed(W, U, b))
 
 
-def _tensorflow(
-    x: Tensor, h: Tensor, c: Tensor, weights: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
+def _tensorflow(x, h, c, weights):
     import tensorflow as tf
 
     batch, time, _ = tf.unstack(tf.shape(x))
@@ -95,9 +93,7 @@ def _tensorflow(
     return hs, h[:, 0], c[:, 0]
 
 
-def _jax(
-    x: Tensor, h: Tensor, c: Tensor, weights: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
+def _jax(x, h, c, weights):
     import jax.numpy as jnp
     from jax.experimental import rnn
 

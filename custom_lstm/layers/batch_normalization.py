@@ -76,35 +76,21 @@ class BatchNormalization(keras.layers.BatchNormalization):
         return None
 
     def kernel_for(
-        self,
-        inputs: Tensor,
-        training: bool | None = None,
-        mask: Tensor | None = None,
+        self, inputs: Tensor, training: bool | None = None, mask: Tensor | None = None
     ) -> str:
-        """Return the kernel that runs a call with these arguments.
+        """Return which kernel runs a call with these arguments, `"fused"` or `"keras"`.
 
-        Args:
-            inputs: a tensor, or what has the `shape` and `dtype` of one, such as a
-                `keras.KerasTensor`.
-            training: whether the moments of `inputs` are used.
-            mask: the mask, or None. What it holds does not matter.
-
-        Returns:
-            `"fused"` or `"keras"`.
+        Of `inputs` only shape and dtype count, so that a `keras.KerasTensor` will do.
 
         Example:
             >>> BatchNormalization().kernel_for(keras.KerasTensor((None, 3)))
             'keras'
         """
         trains = training and self.trainable
-        fused = trains and self.why_not_fused(inputs, mask) is None
-        return "fused" if fused else "keras"
+        return "fused" if trains and not self.why_not_fused(inputs, mask) else "keras"
 
     def call(
-        self,
-        inputs: Tensor,
-        training: bool | None = None,
-        mask: Tensor | None = None,
+        self, inputs: Tensor, training: bool | None = None, mask: Tensor | None = None
     ) -> Tensor:
         """Normalise; in training by the moments of `inputs`, else by those kept."""
         self.kernel_used = kernel = self.kernel_for(inputs, training, mask)

@@ -216,10 +216,7 @@ class RecurrentBlock(keras.layers.Layer):
         return mask if self.kind == "sequence" else None
 
     def call(
-        self,
-        images: Tensor,
-        mask: Tensor | None = None,
-        training: bool | None = None,
+        self, images: Tensor, mask: Tensor | None = None, training: bool | None = None
     ) -> Tensor:
         """Encode every slice, run the layers over them, gather the outputs."""
         who = f"{_OWNER} {self.name!r}"
@@ -266,20 +263,9 @@ class RecurrentBlock(keras.layers.Layer):
 
 
 class Stage(keras.layers.Layer):
-    """Dropout, a recurrent layer, a norm, a projection and an activation, in a row.
+    """A layer of the block: dropout, a recurrent layer, norm, projection, activation.
 
-    Args:
-        hidden_sizes, output_sizes, cell, output_activation, dropout, layer_norm: those
-            of `RecurrentBlock`, one layer's value each.
-        seed: of dropout.
-        return_sequences: whether to return the outputs of all steps.
-        unroll: whether to unroll the loop.
-        **kwargs: `name`, `dtype`.
-
-    Call arguments:
-        inputs: `(batch, time, features)`.
-        mask: boolean `(batch, time)`.
-        training: whether dropout is on.
+    Its arguments are those of `RecurrentBlock`, one layer's value each.
 
     Example:
         >>> stage = Stage(4, 2, "gru", "relu", 0.1, True, name="layer_1")
@@ -342,10 +328,7 @@ class Stage(keras.layers.Layer):
         return (*self.recurrent.compute_output_shape(input_shape)[:-1], self.width)
 
     def call(
-        self,
-        inputs: Tensor,
-        mask: Tensor | None = None,
-        training: bool | None = None,
+        self, inputs: Tensor, mask: Tensor | None = None, training: bool | None = None
     ) -> Tensor:
         """Run over the steps."""
         x = self.dropout(inputs, training=training)
@@ -365,12 +348,6 @@ class Stage(keras.layers.Layer):
 
 def per_layer(**arguments: Any) -> list[dict[str, Any]]:
     """Return one dict of arguments for each layer.
-
-    Args:
-        **arguments: one value for all layers, or a list or tuple of one for each.
-
-    Raises:
-        ValueError: if two lists are not equally long, or one is empty.
 
     Example:
         >>> per_layer(a=[1, 2], b=3)

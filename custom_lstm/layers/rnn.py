@@ -8,7 +8,12 @@ from typing import Any, Self
 import keras
 from keras import ops
 
-from custom_lstm.cells.arguments import check_choice, check_flag, read_argument
+from custom_lstm.cells.arguments import (
+    check_choice,
+    check_flag,
+    own_arguments,
+    read_argument,
+)
 from custom_lstm.cells.contract import AbstractRNNCell
 from custom_lstm.cells.gated import GatedCell
 from custom_lstm.cells.protocol import (
@@ -83,18 +88,11 @@ class RNN(keras.layers.RNN):
         learn_initial_state: bool = False,
         **kwargs: Any,
     ):
+        flags = own_arguments(locals())
         owner = type(self).__name__
-        _check_cell(cell)
-        flags = {
-            "return_sequences": return_sequences,
-            "return_state": return_state,
-            "go_backwards": go_backwards,
-            "stateful": stateful,
-            "unroll": unroll,
-            "zero_output_for_mask": zero_output_for_mask,
-        }
+        _check_cell(flags.pop("cell"))
         flags = {name: check_flag(owner, name, flag) for name, flag in flags.items()}
-        learns = check_flag(owner, "learn_initial_state", learn_initial_state)
+        learns = flags.pop("learn_initial_state")
         if stateful and learns:
             raise ValueError(
                 f"{owner}: `stateful` and `learn_initial_state` exclude each other: "
