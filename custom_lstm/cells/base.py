@@ -285,17 +285,17 @@ class AbstractRNNCell(keras.layers.Layer):
         """Bracket the steps of one sequence with `begin_` and `end_sequence`."""
         self.begin_sequence(batch_size, training)
         try:
-            with self._while("_in_sequence", True):
+            with self._temporarily("_in_sequence", True):
                 yield
         finally:
             self.end_sequence()
 
     def projected(self) -> contextlib.AbstractContextManager[None]:
-        """While it lasts, `call` takes what `project` returned for `inputs`."""
-        return self._while("_inputs_are_projected", True)
+        """Return a context in which `call` takes what `project` returned for inputs."""
+        return self._temporarily("_inputs_are_projected", True)
 
     def observed(self, observer: Observer) -> contextlib.AbstractContextManager[None]:
-        """While it lasts, `observer` is called with what the steps `observe`.
+        """Return a context in which `observer` is called with what the steps `observe`.
 
         Args:
             observer: takes a dict of tensors by name. While one observer is inside
@@ -309,11 +309,11 @@ class AbstractRNNCell(keras.layers.Layer):
             >>> seen
             {'gate': 0.5}
         """
-        return self._while("_observer", observer)
+        return self._temporarily("_observer", observer)
 
     @contextlib.contextmanager
-    def _while(self, name: str, value: Any) -> Iterator[None]:
-        """While it lasts, an attribute has another value."""
+    def _temporarily(self, name: str, value: Any) -> Iterator[None]:
+        """Give an attribute another value within a `with` block."""
         before = getattr(self, name)
         setattr(self, name, value)
         try:
