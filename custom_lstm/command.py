@@ -14,7 +14,7 @@ from custom_lstm.completion import FLAG, print_completion
 from custom_lstm.errors import UsageError, UserError
 from custom_lstm.options import nearest
 from custom_lstm.tasks.comparing import options as comparing
-from custom_lstm.tasks.counting import options as counting
+from custom_lstm.tasks.count_ones import options as counting
 from custom_lstm.tasks.showers import options as showers
 from custom_lstm.tasks.walk_through import options as walk_through
 from custom_lstm.training import command_line
@@ -39,9 +39,9 @@ class Task(NamedTuple):
 
 _DIGITS = Task(command_line.parse, "custom_lstm.training.session")
 TASKS: dict[str, Task] = {
-    "count-ones": Task(counting.parse, "custom_lstm.tasks.counting.session"),
-    "showers": Task(showers.parse, "custom_lstm.tasks.showers.session"),
-    "walk-through": Task(walk_through.parse, "custom_lstm.tasks.walk_through.session"),
+    "count-ones": Task(counting.parse, "custom_lstm.tasks.count_ones.task"),
+    "showers": Task(showers.parse, "custom_lstm.tasks.showers.task"),
+    "walk-through": Task(walk_through.parse, "custom_lstm.tasks.walk_through.task"),
     "compare": Task(
         comparing.parse, "custom_lstm.tasks.comparing.session", keras=False
     ),

@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 
 from custom_lstm.convert import TMVALayer, to_tmva
 from custom_lstm.options import to_json
-from custom_lstm.tasks.counting import options as counting
+from custom_lstm.tasks.count_ones import options as counting
 from custom_lstm.tasks.showers import options as showers
 from custom_lstm.tasks.walk_through import options as walk_through
 from custom_lstm.training import command_line

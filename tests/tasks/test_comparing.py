@@ -14,7 +14,7 @@ from custom_lstm.command import main
 from custom_lstm.errors import UserError
 from custom_lstm.options import to_json
 from custom_lstm.tasks.comparing.entries import read_all
-from custom_lstm.tasks.counting.options import Options as Counting
+from custom_lstm.tasks.count_ones.options import Options as Counting
 from custom_lstm.tasks.walk_through.options import Options as Walk
 from custom_lstm.training.config import Config
 from custom_lstm.training.history import read_history, read_seconds, timed

@@ -1,4 +1,4 @@
-"""Whole runs of `train.py showers`, small enough for a test."""
+"""The networks of showers, how they are scored, options, and small runs."""
 
 import csv
 import json
@@ -13,11 +13,20 @@ import keras
 import numpy as np
 import pytest
 
+from custom_lstm import RecurrentBlock
 from custom_lstm.command import main
 from custom_lstm.errors import UsageError
 from custom_lstm.options import flat, to_json
-from custom_lstm.tasks.showers import records, scoring
-from custom_lstm.tasks.showers.options import Options, from_json, parse
+from custom_lstm.tasks.showers import data as records
+from custom_lstm.tasks.showers import evaluate
+from custom_lstm.tasks.showers.networks import build_compiled, build_network
+from custom_lstm.tasks.showers.options import (
+    Model,
+    ModelName,
+    Options,
+    from_json,
+    parse,
+)
 from custom_lstm.training.callbacks import Recorder
 from custom_lstm.training.runs import RunFolder
 
@@ -36,6 +45,191 @@ FILES = {
     "saliency.png",
     *MODELS,
 }
+
+
+TINY = Model(hidden_sizes=(4,), output_sizes=(2,), features=3)
+NAMES = ModelName.__args__
+RNG = np.random.default_rng(0)
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory):
+    made = records.shards_of("test", 30, 1, tmp_path_factory.mktemp("showers"))
+    records.ensure(made, report=lambda line: None)
+    return made
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_network_answers_in_physical_units(name, shards):
+    model = build_network(name, TINY)
+    said = evaluate.predict(model, shards)
+    assert list(said) == ["energy", "x", "y", "z", "kind"]
+    assert all(values.shape == (30,) for values in said.values())
+    assert (said["energy"] > 0).all()
+    assert ((said["kind"] > 0) & (said["kind"] < 1)).all()
+    blocks = [part for part in model.layers if isinstance(part, RecurrentBlock)]
+    assert len(blocks) == (name != "cnn")
+
+
+def test_options_reach_the_block():
+    options = Model(
+        hidden_sizes=(5, 4),
+        output_sizes=(3, 2),
+        output="vector",
+        l2=0.1,
+        dropout=0.2,
+        layer_norm=True,
+    )
+    config = build_network("gru", options).get_layer("gru").get_config()
+    expected = {
+        "hidden_sizes": [5, 4],
+        "output_sizes": [3, 2],
+        "cell": ["gru", "gru"],
+        "output": "vector",
+        "weight_decay": 0.1,
+        "dropout": [0.2, 0.2],
+        "layer_norm": [True, True],
+    }
+    assert {name: config[name] for name in expected} == expected
+
+
+def test_the_last_feature_of_a_slice_is_the_logarithm_of_its_energy():
+    encoder = build_network("lstm", TINY).get_layer("lstm").encode.layer
+    counts = RNG.integers(0, 500, (3, 16, 16, 1)).astype("float32")
+    energy = 0.01 * counts.astype("float64").sum((1, 2, 3))
+    last = keras.ops.convert_to_numpy(encoder(counts))[:, -1]
+    np.testing.assert_allclose(last, np.log1p(energy / 0.5), rtol=1e-5)
+
+
+def test_same_seed_same_weights():
+    options = from_json({**to_json(Options()), "features": 3})
+    one, again = (build_compiled("lstm", options, 5).get_weights() for _ in range(2))
+    for ours, theirs in zip(one, again, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_loss_is_what_its_documentation_says(shards):
+    model = build_compiled("cnn", Options(), 5)
+    images, truth = next(iter(records.evaluation_batches(shards)))
+    said = {k: v.numpy().astype("float64") for k, v in model(images).items()}
+    true = {k: v.numpy().astype("float64") for k, v in truth.items()}
+    squares = [((np.log1p(said["energy"]) - np.log1p(true["energy"])) / 0.05) ** 2]
+    squares += [((said[axis] - true[axis]) / 1.5) ** 2 for axis in "xyz"]
+    right = np.where(true["kind"] == 1, said["kind"], 1 - said["kind"])
+    expected = sum(square.mean() for square in squares) - np.log(right).mean()
+    loss = model.evaluate(images, truth, verbose=0, return_dict=True)["loss"]
+    assert loss == pytest.approx(expected, rel=1e-4)
+
+
+def test_truth_and_sums_are_those_of_the_files(shards):
+    truth, sums = evaluate.truth_and_sums(shards)
+    images, there = next(records.evaluation_batches(shards).as_numpy_iterator())
+    np.testing.assert_array_equal(truth["energy"], there["energy"][:, 0])
+    energy = 0.01 * images.astype("float64")
+    np.testing.assert_allclose(sums["sum"], energy.sum((1, 2, 3)), rtol=1e-6)
+    at = 3.0 * np.arange(16) - 22.5
+    for axis, others in (("x", (2, 3)), ("y", (1, 3))):
+        centre = (energy.sum(others) * at).sum(1) / energy.sum((1, 2, 3))
+        np.testing.assert_allclose(sums[axis], centre, rtol=1e-4, atol=1e-4)
+
+
+def test_energy_from_the_sum_is_exact_where_the_sum_says_it():
+    kind = np.arange(200) % 2
+    total = RNG.uniform(10, 400, 200)
+    energy = np.where(kind == 0, total, 1.3 * total**0.9)
+    truth = {"energy": energy, "kind": kind.astype(float)}
+    sums = {"sum": total, "x": total, "y": total}
+    said = evaluate.predict_from_sums(truth, sums, evaluate.calibrate(truth, sums))
+    np.testing.assert_allclose(said["energy"], energy, rtol=1e-8)
+
+
+def test_scores_are_mean_errors_in_per_cent():
+    truth = {
+        "energy": np.array([100.0, 200.0, 50.0]),
+        "x": np.array([0.0, 1.0, 2.0]),
+        "y": np.zeros(3),
+        "z": np.array([0.0, 8.0, 16.0]),
+        "kind": np.array([0.0, 0.0, 1.0]),
+    }
+    said = {
+        "energy": [110.0, 196.0, 49.0],
+        "x": [2.4, 1.0, 2.0],
+        "y": np.full(3, -4.8),
+        "z": np.zeros(3),
+        "kind": [0.1, 0.7, 0.9],
+    }
+    expected = {
+        "energy": (10 + 2 + 2) / 3,
+        "energy_electromagnetic": 6.0,
+        "energy_hadronic": 2.0,
+        "x": 100 * 0.8 / 48,
+        "x_cm": 0.8,
+        "y": 10.0,
+        "y_cm": 4.8,
+        "z": 5.0,
+        "z_cm": 8.0,
+        "kind": 200 / 3,
+        "showers": 3,
+    }
+    assert evaluate.score(said, truth) == pytest.approx(expected)
+
+
+def test_someone_who_sees_nothing_says_the_median():
+    training = {"energy": np.array([1.0, 2.0, 9.0]), "kind": np.array([0.0, 1.0, 1.0])}
+    training |= dict.fromkeys("xyz", np.array([-1.0, 0.0, 5.0]))
+    said = evaluate.predict_blindly(training, 2)
+    assert {name: v.tolist() for name, v in said.items()} == {
+        "energy": [2.0, 2.0],
+        **dict.fromkeys("xyz", [0.0, 0.0]),
+        "kind": [1.0, 1.0],
+    }
+
+
+def test_table_is_narrow_and_says_what_is_missing():
+    scores = {"lstm": {"energy": 2.5, "kind": 99.5, "showers": 7}, "cnn": {"energy": 4}}
+    text = evaluate.score_table(scores)
+    assert max(map(len, text.splitlines())) <= 80
+    row = text.splitlines()[-2].split()
+    assert row == ["lstm", "2.50", "–", "–", "–", "–", "–", "99.50"]
+
+
+def test_saliency_of_linear_answers_is_the_size_of_their_weights(shards):
+    """∂a/∂I is a's weight, the same for every shower."""
+    images = keras.Input(records.IMAGE_SHAPE)
+    flat = keras.layers.Flatten()(images)
+    heads = {n: keras.layers.Dense(1, name=n) for n in records.TARGETS}
+    model = keras.Model(images, {n: head(flat) for n, head in heads.items()})
+    found = evaluate.saliency(model, shards)
+    for name, head in heads.items():
+        weights = np.abs(keras.ops.convert_to_numpy(head.kernel))
+        expected = weights.reshape(records.IMAGE_SHAPE).sum((0, 1))
+        np.testing.assert_allclose(found[name], [expected, expected], rtol=1e-5)
+    counts, truth = next(records.evaluation_batches(shards).as_numpy_iterator())
+    for kind in (0, 1):
+        mean = counts[truth["kind"][:, 0] == kind].sum((1, 2)).mean(0)
+        np.testing.assert_allclose(found["deposit"][kind], mean, rtol=1e-5)
+
+
+def test_steepness_is_that_of_finite_differences(shards):
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("float64")
+    try:
+        model = build_network("gru", TINY)
+    finally:
+        keras.config.set_dtype_policy(policy)
+    rng = np.random.default_rng(3)  # off zero, where empty cells sit on ReLU's kink
+    model.set_weights([rng.normal(0, 0.2, w.shape) for w in model.get_weights()])
+    images, _ = next(records.evaluation_batches(shards).as_numpy_iterator())
+    found = evaluate.gradient_sizes(model, keras.ops.convert_to_tensor(images[:1]))
+    step = 1 / 4096
+    for cell in ((0, 7, 8, 5), (0, 8, 7, 12)):
+        less, more = images[:1].copy(), images[:1].copy()
+        less[cell] -= step
+        more[cell] += step
+        for name in ("energy", "x", "kind"):
+            low, high = (float(model(x)[name][0, 0]) for x in (less, more))
+            exact = float(found[name][cell])
+            assert exact == pytest.approx(abs(high - low) / (2 * step), rel=1e-3)
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +278,7 @@ def test_scores_are_those_of_the_saved_models(finished, data):
     assert list(scores) == [*MODELS, "sum, kind known", "blind"]
     shards = records.shards_of("test", 100, 0, data)
     images, truths = zip(
-        *scoring.evaluation_batches(shards).as_numpy_iterator(), strict=True
+        *records.evaluation_batches(shards).as_numpy_iterator(), strict=True
     )
     energy = np.concatenate([truth["energy"] for truth in truths])
     kind = np.concatenate([truth["kind"] for truth in truths])
@@ -105,7 +299,7 @@ def test_results_hold_answers_and_saliency(finished):
     said = {key: arrays[f"cnn/{key}"] for key in records.TARGETS}
     truth = {key: arrays[f"truth/{key}"] for key in records.TARGETS}
     scores = json.loads(finished.scores.read_text())
-    assert scoring.score(said, truth) == pytest.approx(scores["cnn"])
+    assert evaluate.score(said, truth) == pytest.approx(scores["cnn"])
 
 
 def test_resume_scores_without_training_and_brings_lost_showers_back(

@@ -9,9 +9,8 @@ import pytest
 from custom_lstm.command import main
 from custom_lstm.errors import UsageError
 from custom_lstm.options import to_json
-from custom_lstm.tasks.walk_through import numbers
+from custom_lstm.tasks.walk_through import task
 from custom_lstm.tasks.walk_through.options import Options, from_json, parse
-from custom_lstm.tasks.walk_through.session import build, score
 from custom_lstm.training.callbacks import Recorder
 from custom_lstm.training.runs import RunFolder
 
@@ -26,11 +25,9 @@ def test_the_numbers_are_the_notebooks():
         [[3, 2], [4, 2], [5, 2], [7, 2]],
     ]
     y = [[1, 3, 7, 11], [5, 12, 14, 15], [3, 7, 9, 12]]
-    np.testing.assert_array_equal(numbers.inputs(numbers.TRAINING, 2), x)
-    np.testing.assert_array_equal(
-        numbers.inputs(numbers.TRAINING, 1)[..., 0].shape, (3, 4)
-    )
-    np.testing.assert_array_equal(numbers.targets(numbers.TRAINING), y)
+    np.testing.assert_array_equal(task.inputs(task.TRAINING, 2), x)
+    np.testing.assert_array_equal(task.inputs(task.TRAINING, 1)[..., 0].shape, (3, 4))
+    np.testing.assert_array_equal(task.targets(task.TRAINING), y)
 
 
 @pytest.mark.parametrize("batch", [1, 3])
@@ -38,8 +35,8 @@ def test_the_numbers_are_the_notebooks():
 def test_outputs_are_projected_hidden_states(batch, features):
     """Also a batch of one keeps its axis."""
     options = parse(["--features", str(features), "--scale", "4"])
-    model = build(options)
-    x = numbers.inputs(numbers.TRAINING, features)[:batch]
+    model = task.build(options)
+    x = task.inputs(task.TRAINING, features)[:batch]
     recurrent = next(x for x in model.layers if "lstm" in x.name)
     h = np.asarray(recurrent(x / 4), np.float64)
     W_out, b_out = map(np.float64, model.get_layer("W_out").get_weights())
@@ -49,8 +46,8 @@ def test_outputs_are_projected_hidden_states(batch, features):
 
 
 def test_scores_are_those_of_the_answers():
-    model = build(Options())
-    scores = score(model, 2)
+    model = task.build(Options())
+    scores = task.score(model, 2)
     x = [[[v, 2] for v in row] for row in ([1, 2, 3, 4], [4, 5, 6, 7])]
     error = model.predict(np.float32(x), verbose=0) - [[1, 3, 5, 7], [4, 9, 11, 13]]
     assert scores["test"]["mse"] == pytest.approx(np.square(error).mean(), rel=1e-5)

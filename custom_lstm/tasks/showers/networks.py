@@ -17,9 +17,9 @@ from custom_lstm.cells import (
     ZoneoutLSTMCell,
 )
 from custom_lstm.layers import RecurrentBlock
-from custom_lstm.tasks.showers import detector, generator
+from custom_lstm.tasks.showers import simulation
+from custom_lstm.tasks.showers.data import IMAGE_SHAPE
 from custom_lstm.tasks.showers.options import Model, Options
-from custom_lstm.tasks.showers.records import IMAGE_SHAPE
 from custom_lstm.training.build import build_optimizer
 from custom_lstm.training.config import Config
 
@@ -47,12 +47,11 @@ def build_encoder(features: int = 32) -> keras.Model:
         is ln(1 + slice's energy / 0.5 GeV).
 
     Example:
-
-    >>> build_encoder(8).output_shape
-    (None, 9)
+        >>> build_encoder(8).output_shape
+        (None, 9)
     """
     counts = keras.Input((*IMAGE_SHAPE[:2], 1), name="slice")
-    energy = layers.Rescaling(detector.STEP / _SOFT)(counts)
+    energy = layers.Rescaling(simulation.ENERGY_PER_COUNT / _SOFT)(counts)
     x = layers.Conv2D(8, 4, strides=2, activation="relu")(ops.log1p(energy))
     x = layers.Conv2D(16, 3, activation="relu")(x)
     x = layers.Dense(features, activation="relu")(layers.Flatten()(x))
@@ -64,9 +63,8 @@ def build_block(name: str, options: Model) -> RecurrentBlock:
     """Build the recurrent block with cells of this name.
 
     Example:
-
-    >>> build_block("peephole", Model()).compute_output_shape((None, 16, 16, 40))
-    (None, 320)
+        >>> build_block("peephole", Model()).compute_output_shape((None, 16, 16, 40))
+        (None, 320)
     """
     return RecurrentBlock(
         build_encoder(options.features),
@@ -95,9 +93,8 @@ def build_network(name: str, options: Model) -> keras.Model:
         `(batch, 1)` each.
 
     Example:
-
-    >>> build_network("cnn", Model()).output_names
-    ['energy', 'kind', 'x', 'y', 'z']
+        >>> build_network("cnn", Model()).output_names
+        ['energy', 'kind', 'x', 'y', 'z']
     """
     images = keras.Input(IMAGE_SHAPE, name="images")
     found = _plain(images) if name == "cnn" else build_block(name, options)(images)
@@ -108,10 +105,10 @@ def build_network(name: str, options: Model) -> keras.Model:
         return layers.Rescaling(scale, name=name)(raw)
 
     outputs = {
-        "energy": head("energy", generator.ENERGIES[1] / 4, "exponential"),
-        "x": head("x", generator.IMPACT),
-        "y": head("y", generator.IMPACT),
-        "z": head("z", detector.INTERACTION_LENGTH),
+        "energy": head("energy", simulation.ENERGIES[1] / 4, "exponential"),
+        "x": head("x", simulation.IMPACT),
+        "y": head("y", simulation.IMPACT),
+        "z": head("z", simulation.INTERACTION_LENGTH),
         "kind": layers.Dense(1, activation="sigmoid", name="kind")(found),
     }
     return keras.Model(images, outputs, name=name)
@@ -119,7 +116,7 @@ def build_network(name: str, options: Model) -> keras.Model:
 
 def _plain(images: keras.KerasTensor) -> keras.KerasTensor:
     """Convolutions over x and y, with the slices as channels."""
-    energy = layers.Rescaling(detector.STEP / _SOFT)(images)
+    energy = layers.Rescaling(simulation.ENERGY_PER_COUNT / _SOFT)(images)
     x = layers.Conv2D(32, 3, activation="relu")(ops.log1p(energy))
     x = layers.MaxPooling2D(2)(x)
     x = layers.Flatten()(layers.Conv2D(64, 3, activation="relu")(x))

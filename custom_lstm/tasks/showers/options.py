@@ -94,9 +94,8 @@ class Options:
         data, model, optimisation, run, keeping: the groups that `--help` shows.
 
     Example:
-
-    >>> Options().model.models
-    ('lstm', 'cnn')
+        >>> Options().model.models
+        ('lstm', 'cnn')
     """
 
     data: Data = Data()
@@ -165,9 +164,8 @@ def parse(words: list[str]) -> Options:
         SystemExit: `--help` was asked for.
 
     Example:
-
-    >>> parse(["--models", "gru"]).model.models
-    ('gru',)
+        >>> parse(["--models", "gru"]).model.models
+        ('gru',)
     """
     options = reading.read_words(words, Options(), prog=PROG, description=_DESCRIPTION)
     options.check()
@@ -182,8 +180,7 @@ def from_json(content: dict[str, Any]) -> Options:
         UsageError: an option is missing, unknown or out of range.
 
     Example:
-
-    >>> from_json(reading.to_json(Options())) == Options()
-    True
+        >>> from_json(reading.to_json(Options())) == Options()
+        True
     """
     return reading.restore(content, Options(), parse)

@@ -4,19 +4,32 @@ A run's folder holds config.json, scores.json, results.npz, showers.png, salienc
 and for each network a folder with history.csv, curves.png, model.keras, checkpoints/.
 """
 
+import contextlib
 import dataclasses
+import functools
+from collections.abc import Iterator
+
+import keras
+import tensorflow as tf
 
 from custom_lstm import plots
+from custom_lstm.errors import UserError
 from custom_lstm.options import to_json
-from custom_lstm.tasks.showers import records
-from custom_lstm.tasks.showers.fitting import Sets, reading, train
+from custom_lstm.tasks.showers import data as records
+from custom_lstm.tasks.showers.data import (
+    Sets,
+    evaluation_batches,
+    steps_per_epoch,
+    training_batches,
+)
+from custom_lstm.tasks.showers.evaluate import finish
 from custom_lstm.tasks.showers.networks import build_compiled
 from custom_lstm.tasks.showers.options import Options, from_json
-from custom_lstm.tasks.showers.results import finish
-from custom_lstm.tasks.showers.streams import steps_per_epoch
-from custom_lstm.training.checkpoints import restore
+from custom_lstm.training.checkpoints import TrainingState, restore
 from custom_lstm.training.kept_models import keep_model
+from custom_lstm.training.resuming import keras_fit, train_rest
 from custom_lstm.training.runs import RunFolder, resume_command
+from custom_lstm.training.terminal import verbosity
 
 TASK = "showers"
 """This job's name in a run folder."""
@@ -95,10 +108,81 @@ def _train(name: str, options: Options, part: RunFolder, sets: Sets) -> bool:
     state = restore(part, model)
     if not state.history:
         model.summary()
-    interrupted = train(options, part, sets, model, state)
+    interrupted = _train_rest(options, part, sets, model, state)
     keep_model(part, model)
     if state.history:
         columns = state.history[0].keys() - {"epoch"}
         history = {key: [row[key] for row in state.history] for key in columns}
         plots.save(plots.curves(history), part.picture("curves"))
     return interrupted
+
+
+def _train_rest(
+    options: Options,
+    folder: RunFolder,
+    sets: Sets,
+    model: keras.Model,
+    state: TrainingState,
+) -> bool:
+    """Train what is left of the epochs; return whether Ctrl-C ended it.
+
+    Args:
+        options: all options.
+        folder: gets history and checkpoints.
+        sets: `train` and `validation`.
+        model: compiled; new or from a checkpoint.
+        state: new or from the same checkpoint.
+
+    Raises:
+        UserError: the folder cannot be written, or a file of showers changed.
+    """
+    return train_rest(
+        model,
+        folder,
+        state,
+        functools.partial(_fit, options, sets, model),
+        epochs=options.optimisation.epochs,
+        steps=steps_per_epoch(options.data.showers, options.optimisation.batch_size),
+        keeping=options.keeping,
+        patience=options.optimisation.patience,
+    )
+
+
+def _fit(options, sets, model, callbacks, first, last_epoch, steps):
+    """Train from `(epoch, step)` up to `last_epoch`."""
+    epoch, step = first
+    batches = training_batches(
+        sets["train"],
+        batch_size=options.optimisation.batch_size,
+        epochs=last_epoch,
+        seed=options.run.seed,
+        mirror=options.data.mirror,
+        first_epoch=epoch,
+        first_step=step,
+    )
+    with reading():
+        keras_fit(
+            model,
+            batches,
+            callbacks,
+            first,
+            last_epoch,
+            steps,
+            validation_data=evaluation_batches(sets["validation"]),
+            verbose=verbosity(metrics=8),
+        )
+
+
+@contextlib.contextmanager
+def reading() -> Iterator[None]:
+    """Say in one line if a file, checked at the start, is not what it was then.
+
+    Raises:
+        UserError: it is gone or damaged.
+    """
+    try:
+        yield
+    except (tf.errors.DataLossError, tf.errors.NotFoundError) as error:
+        raise UserError(
+            f"a file of showers changed while it was read: {error.message}"
+        ) from error

@@ -17,7 +17,7 @@ from custom_lstm.cells import (
 from custom_lstm.cells.protocol import names_of_states
 from custom_lstm.heads import Head
 from custom_lstm.layers import GRU, LSTM, RNN, SimpleRNN
-from custom_lstm.tasks.counting.options import Model, Options
+from custom_lstm.tasks.count_ones.options import Model, Options
 from custom_lstm.training.schedules import largest_divisor, one_cycle
 
 _LAYERS = {"lstm": LSTM, "gru": GRU, "simple": SimpleRNN}

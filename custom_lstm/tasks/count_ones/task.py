@@ -12,11 +12,16 @@ from custom_lstm import plots
 from custom_lstm.errors import UserError
 from custom_lstm.loading import load_model
 from custom_lstm.options import to_json
-from custom_lstm.tasks.counting import tables
-from custom_lstm.tasks.counting.model import build, build_compiled, head_of
-from custom_lstm.tasks.counting.options import Options, from_json
-from custom_lstm.tasks.counting.scoring import answers_of, score_lengths, score_others
-from custom_lstm.tasks.counting.strings import training_batches, training_codes
+from custom_lstm.tasks.count_ones.data import training_batches, training_codes
+from custom_lstm.tasks.count_ones.evaluate import (
+    answers_of,
+    cell_table,
+    count_table,
+    score_held_out,
+    score_lengths,
+)
+from custom_lstm.tasks.count_ones.model import build, build_compiled, head_of
+from custom_lstm.tasks.count_ones.options import Options, from_json
 from custom_lstm.training.checkpoints import (
     TrainingState,
     restore,
@@ -60,7 +65,7 @@ def start(options: Options) -> int:
         if code:
             break
     if options.run.cells:
-        print("\n" + tables.cell_table(results))
+        print("\n" + cell_table(results))
     return code
 
 
@@ -115,7 +120,7 @@ def _train_and_finish(options, folder, model, state) -> int:
     head = head_of(options)
     model = keep_model(folder, model, functools.partial(_for_any_length, options))
     print("\nTesting on the strings that were not trained on …", flush=True)
-    test = score_others(model, head, data.length, codes, seed)
+    test = score_held_out(model, head, data.length, codes, seed)
     tested = time.perf_counter()
     scores = {
         "test": test,
@@ -125,7 +130,7 @@ def _train_and_finish(options, folder, model, state) -> int:
     }
     write_json(folder.scores, scores)
     _draw(folder, state.history, test)
-    print("\n" + tables.count_table(scores))
+    print("\n" + count_table(scores))
     if options.run.predict:
         print()
         _predict(options, model, options.run.predict)

@@ -1,4 +1,4 @@
-"""A whole run of the task: model, training, scores, pictures."""
+"""The task: numbers, model, training, scores and pictures."""
 
 import functools
 from typing import Any
@@ -6,13 +6,14 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
 from custom_lstm import plots
 from custom_lstm.data.pipelines import prefetched
 from custom_lstm.layers import LSTM
 from custom_lstm.options import to_json
 from custom_lstm.streaming import Stream
-from custom_lstm.tasks.walk_through import numbers
+from custom_lstm.tasks.tables import text_table
 from custom_lstm.tasks.walk_through.options import Options, from_json
 from custom_lstm.training.checkpoints import TrainingState, restore
 from custom_lstm.training.kept_models import keep_model
@@ -21,7 +22,44 @@ from custom_lstm.training.runs import RunFolder, resume_command, write_json
 from custom_lstm.training.schedules import largest_divisor, one_cycle
 
 TASK = "walk-through"
-"""This job's name in a run folder."""
+"""This task's name in a run folder."""
+Floats = NDArray[np.float32]
+
+TRAINING = np.array([[1, 2, 5, 6], [5, 7, 7, 8], [3, 4, 5, 7]], np.float32)
+TEST = np.array([[1, 2, 3, 4], [4, 5, 6, 7]], np.float32)
+CONSTANT = 2.0
+"""The second feature of every step."""
+
+
+def inputs(numbers: Floats, features: int) -> Floats:
+    """Return the inputs of the LSTM.
+
+    Args:
+        numbers: `(sequences, time)`.
+        features: 1, or 2 for the number and a constant beside it.
+
+    Returns:
+        `(sequences, time, features)`.
+
+    Example:
+        >>> inputs(TRAINING, 2)[0].tolist()
+        [[1.0, 2.0], [2.0, 2.0], [5.0, 2.0], [6.0, 2.0]]
+    """
+    constant = np.full_like(numbers, CONSTANT)
+    return np.stack([numbers, constant][:features], axis=-1)
+
+
+def targets(numbers: Floats) -> Floats:
+    """Return y_t = x_t + x_{t−1}, with x_0 = 0.
+
+    Args:
+        numbers: `(sequences, time)`.
+
+    Example:
+        >>> targets(TRAINING)[0].tolist()
+        [1.0, 3.0, 7.0, 11.0]
+    """
+    return numbers + np.pad(numbers, ((0, 0), (1, 0)))[:, :-1]
 
 
 def build(options: Options) -> keras.Model:
@@ -36,9 +74,8 @@ def build(options: Options) -> keras.Model:
         A model `(batch, time, features)` → `(batch, time)`, also for a batch of 1.
 
     Example:
-
-    >>> build(Options())(np.ones((1, 4, 2))).shape
-    TensorShape([1, 4])
+        >>> build(Options())(np.ones((1, 4, 2))).shape
+        TensorShape([1, 4])
     """
     layers, scale = keras.layers, options.model.scale
     x = keras.Input((None, options.model.features), name="numbers")
@@ -109,15 +146,15 @@ def score(model: keras.Model, features: int) -> dict[str, Any]:
         in two, anywhere, and the state is carried on.
     """
     parts: dict[str, Any] = {}
-    for name, sequences in (("test", numbers.TEST), ("training", numbers.TRAINING)):
-        answers = model.predict_on_batch(numbers.inputs(sequences, features))
-        error = answers - numbers.targets(sequences)
+    for name, sequences in (("test", TEST), ("training", TRAINING)):
+        answers = model.predict_on_batch(inputs(sequences, features))
+        error = answers - targets(sequences)
         parts[name] = {
             "mse": float(np.square(error).mean()),
             "largest_error": float(np.abs(error).max()),
             "answers": answers.tolist(),
         }
-    x, stream = numbers.inputs(numbers.TEST, features), Stream(model)
+    x, stream = inputs(TEST, features), Stream(model)
     whole, differences = np.array(parts["test"]["answers"]), []
     for cut in range(1, x.shape[1]):
         chunks = [stream(x[:, :cut]), stream(x[:, cut:])]
@@ -142,9 +179,9 @@ def _train_and_finish(options, folder, model, state) -> int:
     losses = {"loss": [row["loss"] for row in state.history]}
     if state.history:
         plots.save(plots.curves(losses), folder.picture("curves"))
-    answers, true = scores["test"]["answers"], numbers.targets(numbers.TEST)
+    answers, true = scores["test"]["answers"], targets(TEST)
     plots.save(plots.followed(true, answers), folder.picture("predictions"))
-    _show(scores)
+    _report(scores)
     if interrupted:
         print(f"\nStopped early; go on with\n  {resume_command(folder)}")
         return 130
@@ -157,26 +194,26 @@ def _train_and_finish(options, folder, model, state) -> int:
 
 def _fit(options, model, callbacks, first, last_epoch, steps):
     """Train from epoch `first[0]` up to `last_epoch`; every step sees all sequences."""
-    x = numbers.inputs(numbers.TRAINING, options.model.features)
-    batch = tf.data.Dataset.from_tensors((x, numbers.targets(numbers.TRAINING)))
+    x = inputs(TRAINING, options.model.features)
+    batch = tf.data.Dataset.from_tensors((x, targets(TRAINING)))
     batches = prefetched(batch.repeat())
     keras_fit(model, batches, callbacks, first, last_epoch, steps, verbose=2)
 
 
-def _show(scores: dict[str, Any]) -> None:
-    print("\nx_t          x_t + x_{t−1}          said")
-    for x, y, said in zip(
-        numbers.TEST,
-        numbers.targets(numbers.TEST),
-        scores["test"]["answers"],
-        strict=True,
-    ):
-        columns = [" ".join(f"{v:.0f}" for v in row) for row in (x, y)]
-        print(f"{columns[0]:<13}{columns[1]:<23}{' '.join(f'{v:.2f}' for v in said)}")
+def _report(scores: dict[str, Any]) -> None:
+    def text(row, digits):
+        return " ".join(f"{value:.{digits}f}" for value in row)
+
+    answers = scores["test"]["answers"]
+    rows = [
+        (text(x, 0), text(y, 0), text(answer, 2))
+        for x, y, answer in zip(TEST, targets(TEST), answers, strict=True)
+    ]
+    print("\n" + text_table(("x_t", "x_t + x_{t−1}", "answer"), rows))
     print(
         f"test MSE {scores['test']['mse']:.4f}, largest error "
-        f"{scores['test']['largest_error']:.3f}; cut anywhere and carried on, answers "
-        f"differ by {scores['chunk_difference']:.1e} at most"
+        f"{scores['test']['largest_error']:.3f}; cut anywhere, with the state carried "
+        f"on, answers differ by {scores['chunk_difference']:.1e} at most"
     )
 
 

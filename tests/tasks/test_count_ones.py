@@ -1,4 +1,4 @@
-"""Counting ones: a counter made by hand scores as it should; whole small runs."""
+"""Counting ones: options, strings, scores of a counter made by hand, small runs."""
 
 import json
 import shlex
@@ -10,18 +10,28 @@ import numpy as np
 import pytest
 
 from custom_lstm.command import main
-from custom_lstm.tasks.counting.model import build, head_of
-from custom_lstm.tasks.counting.options import parse
-from custom_lstm.tasks.counting.scoring import (
+from custom_lstm.errors import UsageError
+from custom_lstm.options import to_json
+from custom_lstm.tasks.count_ones.data import (
+    bits_of,
+    held_out_codes,
+    random_batches,
+    training_batches,
+    training_codes,
+)
+from custom_lstm.tasks.count_ones.evaluate import (
     Tally,
     answers_of,
+    score_held_out,
     score_lengths,
-    score_others,
 )
-from custom_lstm.tasks.counting.strings import (
-    bits_of,
-    random_batches,
-    training_codes,
+from custom_lstm.tasks.count_ones.model import build, head_of
+from custom_lstm.tasks.count_ones.options import (
+    ADDING,
+    PRESETS,
+    Options,
+    from_json,
+    parse,
 )
 from custom_lstm.training.callbacks import Recorder
 from custom_lstm.training.history import read_history
@@ -33,6 +43,146 @@ SMALL = shlex.split(
 )
 FILES = {"config.json", "history.csv", "scores.json", "model.keras", "counts.png"}
 FILES |= {"checkpoints", ".lock", "times.json", "curves.png"}
+
+
+def test_no_words_give_the_defaults():
+    assert parse([]) == Options()
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_options_survive_json(preset):
+    options = parse(["--preset", preset, "--units", "7", "--lengths", "5", "9"])
+    settled = options.of_cell("gru")
+    assert from_json(json.loads(json.dumps(to_json(settled)))) == settled
+
+
+def test_longer_strings_are_scored_too():
+    assert Options().lengths == (40, 100)
+    assert parse(["--length", "15", "--lengths", "7"]).lengths == (7,)
+
+
+def test_the_guide_is_a_preset():
+    options = parse(["--preset", "original"])
+    assert (options.data.length, options.data.strings) == (20, 10_000)
+    assert (options.model.cell, options.model.units) == ("lstm", 24)
+    assert (options.model.head, options.model.read) == ("totals", "output")
+    assert options.optimisation.epochs == 5000
+    assert options.optimisation.batch_size == 1000
+
+
+@pytest.mark.parametrize("cell", ["lstm", "peephole", "gru", "zoneout"])
+def test_memories_that_add_hardly_forget(cell):
+    model = Options().of_cell(cell).model
+    assert (model.forget_bias > 1, model.sparsity > 0) == 2 * (cell in ADDING,)
+    asked = parse(["--forget-bias", "2", "--sparsity", "0"]).of_cell(cell).model
+    assert (asked.forget_bias, asked.sparsity) == (2, 0)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("--length 0", "--length must be 1 to 62, not 0"),
+        ("--length 63", "--length must be 1 to 62, not 63"),
+        ("--length 10", "--strings 10000 leaves none of the 1,024 strings of --length"),
+        ("--strings 0", "--strings must be 1 or more"),
+        ("--batch-size 10001", "--batch-size 10001 is larger than --strings 10000"),
+        ("--cell lstn", "did you mean lstm?"),
+        ("--cells gru gru", "--cells must be different ones"),
+        ("--sparsity -1", "--sparsity must be 0 to 100"),
+        ("--lengths 0", "--lengths must be 1 to 100000, not 0"),
+        ("--preset orignal", "did you mean original?"),
+        ("--predict 01 2", "--predict takes strings of 0 and 1, not 2"),
+        ("--resume r --predict 012", "--predict takes strings of 0 and 1, not 012"),
+        ("--resume r --epochs 3", "--epochs cannot change on --resume"),
+        ("--epoch 3", "did you mean --epochs?"),
+    ],
+)
+def test_mistakes_get_one_line_that_names_the_remedy(words, said):
+    with pytest.raises(UsageError) as caught:
+        parse(words.split())
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_bits_are_those_of_the_number():
+    codes = np.array([0, 5, 1000, 2**20 - 1])
+    expected = [[int(b) for b in f"{code:020b}"] for code in codes]
+    np.testing.assert_array_equal(bits_of(codes, 20)[..., 0], expected)
+
+
+@pytest.mark.parametrize("at_once", [7, 2**15])
+def test_every_held_out_string_comes_once(at_once):
+    training = training_codes(10, 100, seed=3)
+    others = list(held_out_codes(10, training, seed=3, batch_size=at_once))
+    assert max(map(len, others)) <= at_once
+    both = np.concatenate([training, *others])
+    np.testing.assert_array_equal(np.sort(both), np.arange(2**10))
+
+
+def test_of_too_many_strings_a_sample_comes():
+    training = training_codes(40, 50, seed=0)
+    others = np.concatenate(list(held_out_codes(40, training, seed=0, sample=1000)))
+    assert 990 < len(others) <= 1000
+    assert len(np.unique(others)) == len(others)
+    assert not np.isin(others, training).any()
+    assert others.max() < 2**40
+
+
+def test_the_seed_alone_chooses_the_strings():
+    first, again, other = (training_codes(20, 99, seed) for seed in (1, 1, 2))
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first, other)
+    assert len(np.unique(first)) == 99
+
+
+@pytest.mark.parametrize("even", [True, False])
+def test_random_strings_have_the_counts_asked_for(even):
+    [bits] = random_batches(40, 20_000, seed=0, even_counts=even)
+    assert set(np.unique(bits)) == {0, 1}
+    counts = bits.sum(axis=(1, 2))
+    if even:  # each of the 41 counts 488 times, within five standard deviations
+        assert np.abs(np.bincount(counts.astype(int)) - 20_000 / 41).max() < 110
+    else:  # binomial: mean 20, variance 10
+        assert abs(counts.mean() - 20) < 0.15
+        assert abs(counts.var() - 10) < 0.5
+    np.testing.assert_allclose(bits.mean(axis=(0, 2)), 0.5, atol=0.03)
+
+
+@pytest.mark.parametrize("even", [True, False])
+def test_random_strings_come_in_batches_of_bounded_size(even):
+    def batches_of(bits):
+        draws = random_batches(100, 20, seed=0, even_counts=even, bits_in_a_batch=bits)
+        return list(draws)
+
+    batches = batches_of(700)
+    assert [bits.shape for bits in batches] == [(7, 100, 1), (7, 100, 1), (6, 100, 1)]
+    assert not np.array_equal(batches[0], batches[1])
+    assert [len(bits) for bits in batches_of(99)] == [1] * 20
+
+
+def test_batches_hold_counts_and_go_on_anywhere():
+    codes = training_codes(12, 50, seed=0)
+    options = {"batch_size": 8, "epochs": 3, "seed": 5, "shuffle": True}
+    batches = training_batches(codes, 12, **options)
+    whole = list(batches.as_numpy_iterator())
+    assert len(whole) == 3 * 6
+    for bits, counts in whole:
+        np.testing.assert_array_equal(bits.sum(axis=1), counts)
+    rest = training_batches(codes, 12, **options, first_epoch=1, first_step=2)
+    for ours, expected in zip(rest.as_numpy_iterator(), whole[8:], strict=True):
+        np.testing.assert_array_equal(ours[0], expected[0])
+    epochs = [np.concatenate([bits for bits, _ in whole[k : k + 6]]) for k in (0, 6)]
+    assert not np.array_equal(*epochs)
+
+
+def test_without_shuffling_all_epochs_are_alike():
+    codes = training_codes(8, 10, seed=0)
+    options = {"batch_size": 5, "epochs": 2, "seed": 0, "shuffle": False}
+    batches = training_batches(codes, 8, **options).as_numpy_iterator()
+    first, second, *again = (bits for bits, _ in batches)
+    np.testing.assert_array_equal([first, second], again)
+    expected = bits_of(codes, 8)
+    np.testing.assert_array_equal(np.concatenate([first, second]), expected)
 
 
 def hand_made(leak=0.0):
@@ -57,7 +207,7 @@ def hand_made(leak=0.0):
 def test_a_counter_made_by_hand_leaves_nothing_wrong():
     options, model = hand_made()
     codes = training_codes(10, 50, seed=0)
-    scores = score_others(model, head_of(options), 10, codes, seed=0)
+    scores = score_held_out(model, head_of(options), 10, codes, seed=0)
     assert scores["all"]
     assert scores["strings"] == 2**10 - 50
     assert scores["wrong"] == 0
@@ -70,7 +220,7 @@ def test_a_counter_made_by_hand_leaves_nothing_wrong():
 def test_a_counter_that_forgets_is_wrong_where_arithmetic_says():
     """With f = 0.9, answer = Σ 0.9^(T−t) x_t."""
     options, model = hand_made(leak=0.1)
-    scores = score_others(model, head_of(options), 10, np.array([0]), seed=0)
+    scores = score_held_out(model, head_of(options), 10, np.array([0]), seed=0)
     bits = bits_of(np.arange(1, 1024), 10)[..., 0].astype(np.float64)
     error = bits @ 0.9 ** np.arange(9, -1, -1) - bits.sum(1)
     assert scores["wrong"] == (np.abs(error) > 0.5).sum()
@@ -85,7 +235,6 @@ def test_answers_hold_at_any_length():
 
 
 def test_a_model_reads_a_bounded_number_of_bits_at_a_time(monkeypatch):
-    monkeypatch.setattr("custom_lstm.tasks.counting.scoring.READ_AT_ONCE", 500)
     options, model = hand_made()
     predict, sizes = model.predict_on_batch, []
 
@@ -96,18 +245,18 @@ def test_a_model_reads_a_bounded_number_of_bits_at_a_time(monkeypatch):
     monkeypatch.setattr(model, "predict_on_batch", counting)
     for length, expected in ((100, [500, 500, 200]), (501, [501] * 12)):
         [bits] = random_batches(length, 12, seed=1, even_counts=True)
-        answers = answers_of(model, head_of(options), bits)
+        answers = answers_of(model, head_of(options), bits, bits_at_once=500)
         np.testing.assert_allclose(answers, bits.sum((1, 2)), atol=1e-3)
         assert sizes == expected
         sizes.clear()
 
 
-def test_of_very_long_strings_fewer_are_scored(monkeypatch):
+def test_of_very_long_strings_fewer_are_scored():
     """So that time and memory stay bounded at any length."""
-    monkeypatch.setattr("custom_lstm.tasks.counting.scoring.RANDOM", 50)
-    monkeypatch.setattr("custom_lstm.tasks.counting.scoring.MOST_BITS", 6000)
     options, model = hand_made()
-    scores = score_lengths(model, head_of(options), [60, 200], seed=0)
+    scores = score_lengths(
+        model, head_of(options), [60, 200], seed=0, strings=50, most_bits=6000
+    )
     for parts in (scores["60"], scores["200"]):
         assert parts["random"]["wrong"] == parts["even"]["wrong"] == 0
     strings = [parts["even"]["strings"] for parts in scores.values()]
