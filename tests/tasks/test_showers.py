@@ -101,6 +101,19 @@ def test_the_last_feature_of_a_slice_is_the_logarithm_of_its_energy():
     np.testing.assert_allclose(last, np.log1p(energy / 0.5), rtol=1e-5)
 
 
+@pytest.mark.parametrize(("words", "decay"), [("", 0.05), ("--weight-decay 0.1", 0.1)])
+def test_weight_decay_is_an_option_of_its_own(words, decay):
+    options = parse(words.split())
+    assert to_json(options)["weight_decay"] == decay
+    assert build_compiled("cnn", options, 5).optimizer.weight_decay == decay
+
+
+def test_runs_from_before_weight_decay_was_an_option_load():
+    content = to_json(Options())
+    del content["weight_decay"]
+    assert from_json(content).optimisation.weight_decay == 0.05
+
+
 def test_same_seed_same_weights():
     options = from_json({**to_json(Options()), "features": 3})
     one, again = (build_compiled("lstm", options, 5).get_weights() for _ in range(2))
@@ -419,6 +432,7 @@ def test_no_name_stands_in_two_groups():
         ("--dropout 1", "--dropout must be 0 to 0.99, not 1.0"),
         ("--learning-rate nan", "--learning-rate must be"),
         ("--resume r --epochs 3", "--epochs cannot change on --resume"),
+        ("--weight-decay 2", "--weight-decay must be 0 to 1"),
         ("stray", "unknown option stray"),
     ],
 )

@@ -65,6 +65,8 @@ class Optimisation:
     """Peak of Adam's one-cycle learning rate."""
     warmup: float = 0.1
     """Share of the steps in which the rate rises; it falls to 0 after."""
+    weight_decay: float = 0.05
+    """Decoupled weight decay, of all weights."""
     clip_norm: float = 100.0
     """Largest norm of all gradients together; 0 leaves them as they are."""
     patience: int = 0
@@ -144,10 +146,15 @@ _RANGES: dict[str, tuple[float, float]] = {
     "batch_size": (1, reading.MANY),
     "learning_rate": (1e-9, 10),
     "warmup": (0, 0.9),
+    "weight_decay": (0, 1),
     "clip_norm": (0, reading.MANY),
     "patience": (0, reading.MANY),
     "seed": (0, 2**31 - 1),
 }
+
+
+BEFORE = {"weight_decay": 0.05}
+"""What runs did before an option was there, by its name."""
 
 
 def parse(words: list[str]) -> Options:
@@ -183,4 +190,4 @@ def from_json(content: dict[str, Any]) -> Options:
         >>> from_json(reading.to_json(Options())) == Options()
         True
     """
-    return reading.restore(content, Options(), parse)
+    return reading.restore({**BEFORE, **content}, Options(), parse)
