@@ -1,5 +1,7 @@
 """Counting ones: options, strings, scores of a counter made by hand, small runs."""
 
+import contextlib
+import io
 import json
 import shlex
 import shutil
@@ -9,9 +11,9 @@ import keras
 import numpy as np
 import pytest
 
-from custom_lstm.command import main
+from custom_lstm import GRU, LSTM, RNN, AbstractRNNCell, SimpleRNN, cells
+from custom_lstm.cli import main
 from custom_lstm.errors import UsageError
-from custom_lstm.options import to_json
 from custom_lstm.tasks.count_ones.data import (
     bits_of,
     held_out_codes,
@@ -25,44 +27,54 @@ from custom_lstm.tasks.count_ones.evaluate import (
     score_held_out,
     score_lengths,
 )
-from custom_lstm.tasks.count_ones.model import build, head_of
+from custom_lstm.tasks.count_ones.model import (
+    build,
+    head_of,
+    recurrent_layer,
+)
 from custom_lstm.tasks.count_ones.options import (
     ADDING,
-    PRESETS,
     Options,
-    from_json,
-    parse,
 )
-from custom_lstm.training.callbacks import Recorder
-from custom_lstm.training.history import read_history
-from custom_lstm.training.runs import RunFolder
+from custom_lstm.training.callbacks import RunCallback
+from custom_lstm.training.run_folder import RunFolder
 
 SMALL = shlex.split(
     "count-ones --length 8 --strings 60 --batch-size 10 --epochs 4 --units 6 "
     "--lengths 8 13"
 )
+STRING = "10011011101001101110"
+BEFORE = """{
+  "length": 20, "strings": 10000, "cell": "projected", "units": 24, "head": "value",
+  "read": "memory", "forget_bias": 10.0, "sparsity": 0.01, "initial": "keras",
+  "epochs": 20, "batch_size": 100, "learning_rate": 0.01, "schedule": "one-cycle",
+  "shuffle": true, "preset": "default", "cells": [], "seed": 0, "runs": "runs",
+  "name": null, "resume": null, "lengths": [], "predict": [], "save_minutes": 0.5,
+  "save_steps": 0, "deterministic": false
+}"""
+"""Options in config.json as the first version of the task wrote them."""
 FILES = {"config.json", "history.csv", "scores.json", "model.keras", "counts.png"}
 FILES |= {"checkpoints", ".lock", "times.json", "curves.png"}
 
 
 def test_no_words_give_the_defaults():
-    assert parse([]) == Options()
+    assert Options.parse([]) == Options()
 
 
-@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("preset", Options.presets)
 def test_options_survive_json(preset):
-    options = parse(["--preset", preset, "--units", "7", "--lengths", "5", "9"])
-    settled = options.of_cell("gru")
-    assert from_json(json.loads(json.dumps(to_json(settled)))) == settled
+    options = Options.parse(["--preset", preset, "--units", "7", "--lengths", "5", "9"])
+    settled = options.resolve_defaults("gru")
+    assert Options.from_json(json.loads(json.dumps(settled.to_json()))) == settled
 
 
 def test_longer_strings_are_scored_too():
     assert Options().lengths == (40, 100)
-    assert parse(["--length", "15", "--lengths", "7"]).lengths == (7,)
+    assert Options.parse(["--length", "15", "--lengths", "7"]).lengths == (7,)
 
 
 def test_the_guide_is_a_preset():
-    options = parse(["--preset", "original"])
+    options = Options.parse(["--preset", "original"])
     assert (options.data.length, options.data.strings) == (20, 10_000)
     assert (options.model.cell, options.model.units) == ("lstm", 24)
     assert (options.model.head, options.model.read) == ("totals", "output")
@@ -72,24 +84,25 @@ def test_the_guide_is_a_preset():
 
 @pytest.mark.parametrize("cell", ["lstm", "peephole", "gru", "zoneout"])
 def test_memories_that_add_hardly_forget(cell):
-    model = Options().of_cell(cell).model
+    model = Options().resolve_defaults(cell).model
     assert (model.forget_bias > 1, model.sparsity > 0) == 2 * (cell in ADDING,)
-    asked = parse(["--forget-bias", "2", "--sparsity", "0"]).of_cell(cell).model
-    assert (asked.forget_bias, asked.sparsity) == (2, 0)
+    given = Options.parse(["--forget-bias", "2", "--sparsity", "0"])
+    model = given.resolve_defaults(cell).model
+    assert (model.forget_bias, model.sparsity) == (2, 0)
 
 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ("--length 0", "--length must be 1 to 62, not 0"),
-        ("--length 63", "--length must be 1 to 62, not 63"),
+        ("--length 0", "--length must be 1 or more, not 0"),
+        ("--length 63", "--length must be 62 or less, not 63"),
         ("--length 10", "--strings 10000 leaves none of the 1,024 strings of --length"),
         ("--strings 0", "--strings must be 1 or more"),
         ("--batch-size 10001", "--batch-size 10001 is larger than --strings 10000"),
-        ("--cell lstn", "did you mean lstm?"),
+        ("--cell ../lstm", "--cell"),
         ("--cells gru gru", "--cells must be different ones"),
-        ("--sparsity -1", "--sparsity must be 0 to 100"),
-        ("--lengths 0", "--lengths must be 1 to 100000, not 0"),
+        ("--sparsity -1", "--sparsity must be 0 or more, not -1"),
+        ("--lengths 0", "--lengths must be 1 or more, not 0"),
         ("--preset orignal", "did you mean original?"),
         ("--predict 01 2", "--predict takes strings of 0 and 1, not 2"),
         ("--resume r --predict 012", "--predict takes strings of 0 and 1, not 012"),
@@ -99,7 +112,7 @@ def test_memories_that_add_hardly_forget(cell):
 )
 def test_mistakes_get_one_line_that_names_the_remedy(words, said):
     with pytest.raises(UsageError) as caught:
-        parse(words.split())
+        Options.parse(words.split())
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -188,7 +201,7 @@ def test_without_shuffling_all_epochs_are_alike():
 def hand_made(leak=0.0):
     """A model whose one unit adds 1/2 to c for every one: i = f = 1, g = x/2."""
     size = shlex.split("--length 10 --strings 50 --batch-size 50 --units 1")
-    options = parse(size).of_cell("lstm")
+    options = Options.parse(size).resolve_defaults("lstm")
     model = build(options, any_length=True)
     wide = 40.0
     kept = wide if not leak else np.log(1 / leak - 1)
@@ -297,15 +310,15 @@ def test_a_tally_says_what_numpy_says():
 def test_the_head_reads_the_memory(cell):
     """The head's weights are as many as c is wide, and not h."""
     words = ["--cell", cell, "--units", "6"]
-    memory = build(parse(words).of_cell(cell))
-    output = build(parse([*words, "--read", "output"]).of_cell(cell))
+    memory = build(Options.parse(words).resolve_defaults(cell))
+    output = build(Options.parse([*words, "--read", "output"]).resolve_defaults(cell))
     narrow = 3 if cell == "projected" else 6
     assert memory.get_layer("value").kernel.shape == (6, 1)
     assert output.get_layer("value").kernel.shape == (narrow, 1)
 
 
 def test_the_guides_weights_are_drawn_as_it_says():
-    options = parse(["--preset", "original"]).of_cell("lstm")
+    options = Options.parse(["--preset", "original"]).resolve_defaults("lstm")
     keras.utils.set_random_seed(0)
     kernel, recurrent, bias, head, shift = build(options).get_weights()
     limit = np.sqrt(6 / (25 + 96))
@@ -322,9 +335,16 @@ def run(runs, *words):
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    (folder,) = run(tmp_path_factory.mktemp("finished"))
-    return folder
+def finished_and_said(tmp_path_factory):
+    """A finished run that also counted a string, and what it printed."""
+    with contextlib.redirect_stdout(io.StringIO()) as said:
+        (folder,) = run(tmp_path_factory.mktemp("finished"), "--predict", STRING)
+    return folder, said.getvalue()
+
+
+@pytest.fixture(scope="module")
+def finished(finished_and_said):
+    return finished_and_said[0]
 
 
 def weights(folder):
@@ -371,11 +391,10 @@ def test_a_finished_run_counts_strings_of_any_length(finished, capsys):
     assert float(lines[0].split()[2].strip("()")) == pytest.approx(said[0, 0], abs=1e-3)
 
 
-def test_strings_can_be_counted_by_the_run_that_trains(tmp_path, capsys):
-    string = "10011011101001101110"
-    (folder,) = run(tmp_path, "--epochs", "1", "--predict", string)
-    (line,) = [x for x in capsys.readouterr().out.splitlines() if string in x[:20]]
-    assert main(["count-ones", "--resume", str(folder.path), "--predict", string]) == 0
+def test_strings_can_be_counted_by_the_run_that_trains(finished_and_said, capsys):
+    folder, said = finished_and_said
+    (line,) = [x for x in said.splitlines() if x.startswith(STRING)]
+    assert main(["count-ones", "--resume", str(folder.path), "--predict", STRING]) == 0
     assert capsys.readouterr().out.splitlines() == [line]
 
 
@@ -399,7 +418,7 @@ def test_a_finished_run_is_scored_at_other_lengths_without_training(finished):
 
 
 def test_ctrl_c_saves_scores_and_can_go_on(tmp_path, monkeypatch, finished):
-    epoch_end = Recorder.on_epoch_end
+    epoch_end = RunCallback.on_epoch_end
 
     def pressed(self, epoch, logs=None):
         if epoch == 1:
@@ -407,7 +426,7 @@ def test_ctrl_c_saves_scores_and_can_go_on(tmp_path, monkeypatch, finished):
         epoch_end(self, epoch, logs)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Recorder, "on_epoch_end", pressed)
+        patch.setattr(RunCallback, "on_epoch_end", pressed)
         assert main([*SMALL, "--runs", str(tmp_path)]) == 130
     (path,) = tmp_path.iterdir()
     folder = RunFolder(path)
@@ -435,7 +454,60 @@ def test_the_original_recipe_runs(tmp_path):
     (folder,) = run(tmp_path, "--preset", "original", "--epochs", "1")
     model = keras.saving.load_model(folder.model)
     assert model.output_shape == (None, 9)
-    assert read_history(folder)["learning_rate"] == pytest.approx([0.001])
+    assert folder.read_history()["learning_rate"] == pytest.approx([0.001])
+
+
+@pytest.mark.parametrize(
+    ("name", "layer", "cell"),
+    [
+        ("lstm", LSTM, cells.LSTMCell),
+        ("gru", GRU, cells.GRUCell),
+        ("simple", SimpleRNN, cells.SimpleRNNCell),
+        ("peephole", RNN, cells.PeepholeLSTMCell),
+        ("layer_norm", RNN, cells.LayerNormLSTMCell),
+        ("projected", RNN, cells.ProjectedLSTMCell),
+        ("coupled", RNN, cells.CoupledLSTMCell),
+        ("zoneout", RNN, cells.ZoneoutLSTMCell),
+        ("PeepholeLSTMCell", RNN, cells.PeepholeLSTMCell),
+        ("custom_lstm>GRUCell", GRU, cells.GRUCell),
+    ],
+)
+def test_every_cell_counts_by_its_name(name, layer, cell):
+    made = recurrent_layer(Options().resolve_defaults(name).model)
+    assert type(made) is layer
+    assert type(made.cell) is cell
+
+
+@keras.saving.register_keras_serializable("count_ones_tests")
+class Sum(AbstractRNNCell):
+    """h' = h + x, in every unit."""
+
+    def __init__(self, units, **kwargs):
+        super().__init__(**kwargs)
+        self.units = self.state_size = self.output_size = units
+
+    def call(self, inputs, states):
+        return states[0] + inputs, [states[0] + inputs]
+
+    def get_config(self):
+        return {**super().get_config(), "units": self.units}
+
+
+def test_a_cell_of_ones_own_counts_by_its_registered_name():
+    options = Options().resolve_defaults("count_ones_tests>Sum")
+    model = build(options, any_length=True)
+    model.layers[-1].set_weights([np.full((24, 1), 1 / 24)])
+    [bits] = random_batches(20, 50, seed=0, even_counts=True)
+    answers = answers_of(model, head_of(options), bits)
+    np.testing.assert_allclose(answers, bits.sum((1, 2)), rtol=1e-5)
+    with pytest.raises(UsageError, match="--cell count_ones_tests>Sum cannot be built"):
+        recurrent_layer(options.replace(sparsity=0.1).model)
+
+
+def test_a_config_of_before_is_read():
+    content = Options().resolve_defaults("projected").to_json()
+    assert content == json.loads(BEFORE)
+    assert Options.from_json(content).model.cell == "projected"
 
 
 @pytest.mark.parametrize(
@@ -443,6 +515,8 @@ def test_the_original_recipe_runs(tmp_path):
     [
         (["--length", "5"], 2, "--strings 60 leaves none of the 32"),
         (["--cell", "lstn"], 2, "did you mean lstm?"),
+        (["--cells", "gru", "lstn"], 2, "did you mean lstm?"),
+        (["--cell", "gru", "--forget-bias", "5"], 2, "--forget-bias 5 needs a kind of"),
     ],
 )
 def test_mistakes_leave_nothing_behind(tmp_path, capsys, words, code, said):

@@ -14,21 +14,18 @@ import numpy as np
 import pytest
 
 from custom_lstm import RecurrentBlock
-from custom_lstm.command import main
+from custom_lstm.cli import main
+from custom_lstm.config import flat
 from custom_lstm.errors import UsageError
-from custom_lstm.options import flat, to_json
 from custom_lstm.tasks.showers import data as records
 from custom_lstm.tasks.showers import evaluate
 from custom_lstm.tasks.showers.networks import build_compiled, build_network
 from custom_lstm.tasks.showers.options import (
     Model,
-    ModelName,
     Options,
-    from_json,
-    parse,
 )
-from custom_lstm.training.callbacks import Recorder
-from custom_lstm.training.runs import RunFolder
+from custom_lstm.training.callbacks import RunCallback
+from custom_lstm.training.run_folder import RunFolder
 
 MODELS = ("simple", "cnn")
 TRAIN = Path(__file__).parents[2] / "train.py"
@@ -48,7 +45,7 @@ FILES = {
 
 
 TINY = Model(hidden_sizes=(4,), output_sizes=(2,), features=3)
-NAMES = ModelName.__args__
+NAMES = ("lstm", "gru", "simple", "peephole", "layer_norm", "coupled", "zoneout", "cnn")
 RNG = np.random.default_rng(0)
 
 
@@ -103,19 +100,19 @@ def test_the_last_feature_of_a_slice_is_the_logarithm_of_its_energy():
 
 @pytest.mark.parametrize(("words", "decay"), [("", 0.05), ("--weight-decay 0.1", 0.1)])
 def test_weight_decay_is_an_option_of_its_own(words, decay):
-    options = parse(words.split())
-    assert to_json(options)["weight_decay"] == decay
+    options = Options.parse(words.split())
+    assert options.to_json()["weight_decay"] == decay
     assert build_compiled("cnn", options, 5).optimizer.weight_decay == decay
 
 
 def test_runs_from_before_weight_decay_was_an_option_load():
-    content = to_json(Options())
+    content = Options().to_json()
     del content["weight_decay"]
-    assert from_json(content).optimisation.weight_decay == 0.05
+    assert Options.from_json(content).optimisation.weight_decay == 0.05
 
 
 def test_same_seed_same_weights():
-    options = from_json({**to_json(Options()), "features": 3})
+    options = Options.from_json({**Options().to_json(), "features": 3})
     one, again = (build_compiled("lstm", options, 5).get_weights() for _ in range(2))
     for ours, theirs in zip(one, again, strict=True):
         np.testing.assert_array_equal(ours, theirs)
@@ -341,7 +338,7 @@ def test_ctrl_c_saves_scores_and_can_go_on(
     tmp_path, data, finished, monkeypatch, capsys
 ):
     """Ctrl-C in the second epoch, after its second step of four."""
-    batch_end = Recorder.on_train_batch_end
+    batch_end = RunCallback.on_train_batch_end
 
     def pressed(self, batch, logs=None):
         if int(self.model.optimizer.iterations) == 6:
@@ -349,7 +346,7 @@ def test_ctrl_c_saves_scores_and_can_go_on(
         batch_end(self, batch, logs)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Recorder, "on_train_batch_end", pressed)
+        patch.setattr(RunCallback, "on_train_batch_end", pressed)
         cut = _run(tmp_path, data, "--models", "simple", code=130)
     assert f"train.py showers --resume {cut.path}" in capsys.readouterr().out
     assert "simple" in json.loads(cut.scores.read_text())
@@ -387,6 +384,20 @@ def test_damaged_showers_are_refused_before_a_run_is_made(tmp_path, data, capsys
     assert not runs.exists()
 
 
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("lsmt", "did you mean lstm?"), ("projected", "--models projected cannot be")],
+)
+def test_models_that_there_are_not_leave_nothing_behind(tmp_path, capsys, name, said):
+    """A projected LSTM needs another width, for which there is no option."""
+    runs, data = tmp_path / "runs", tmp_path / "data"
+    words = [*SMALL, "--runs", str(runs), "--data-dir", str(data), "--models", name]
+    assert main(words) == 2
+    _one_line(capsys, said)
+    assert not runs.exists()
+    assert not data.exists()
+
+
 @pytest.mark.parametrize("option", ["--runs", "--data-dir"])
 def test_unwritable_folders_are_one_line(tmp_path, data, capsys, option):
     (tmp_path / "file").write_text("")
@@ -408,9 +419,9 @@ def test_options_survive_json():
     words = (
         "--models gru peephole cnn --hidden-sizes 8 6 --output-sizes None 3 --no-mirror"
     )
-    options = parse(words.split())
-    assert from_json(json.loads(json.dumps(to_json(options)))) == options
-    assert from_json(to_json(Options())) == Options()
+    options = Options.parse(words.split())
+    assert Options.from_json(json.loads(json.dumps(options.to_json()))) == options
+    assert Options.from_json(Options().to_json()) == Options()
 
 
 def test_no_name_stands_in_two_groups():
@@ -422,23 +433,23 @@ def test_no_name_stands_in_two_groups():
     ("words", "said"),
     [
         ("--modles lstm", "did you mean --models?"),
-        ("--models lsmt", "did you mean lstm?"),
+        ("--models ../lstm", "--models"),
         ("--models", "--models needs one name"),
         ("--models gru gru", "--models needs one name or several different ones"),
         ("--showers 99", "--showers must be 100 or more, not 99"),
         ("--batch-size 200 --showers 100", "--batch-size 200 is larger than"),
         ("--hidden-sizes 8 8", "--hidden-sizes and --output-sizes need a size for"),
         ("--output sequence", "--output"),
-        ("--dropout 1", "--dropout must be 0 to 0.99, not 1.0"),
-        ("--learning-rate nan", "--learning-rate must be"),
+        ("--dropout 1", "--dropout must be 0.99 or less, not 1.0"),
+        ("--learning-rate nan", "--learning-rate cannot be nan"),
         ("--resume r --epochs 3", "--epochs cannot change on --resume"),
-        ("--weight-decay 2", "--weight-decay must be 0 to 1"),
+        ("--weight-decay 2", "--weight-decay must be 1 or less, not 2"),
         ("stray", "unknown option stray"),
     ],
 )
 def test_mistakes_get_one_line_that_names_the_remedy(words, said):
     with pytest.raises(UsageError) as caught:
-        parse(words.split())
+        Options.parse(words.split())
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
 

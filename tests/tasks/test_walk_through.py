@@ -6,13 +6,12 @@ import signal
 import numpy as np
 import pytest
 
-from custom_lstm.command import main
+from custom_lstm.cli import main
 from custom_lstm.errors import UsageError
-from custom_lstm.options import to_json
 from custom_lstm.tasks.walk_through import task
-from custom_lstm.tasks.walk_through.options import Options, from_json, parse
-from custom_lstm.training.callbacks import Recorder
-from custom_lstm.training.runs import RunFolder
+from custom_lstm.tasks.walk_through.options import Options
+from custom_lstm.training.callbacks import RunCallback
+from custom_lstm.training.run_folder import RunFolder
 
 FILES = {"config.json", "history.csv", "scores.json", "model.keras"}
 FILES |= {"curves.png", "predictions.png", "checkpoints", ".lock", "times.json"}
@@ -34,7 +33,7 @@ def test_the_numbers_are_the_notebooks():
 @pytest.mark.parametrize("features", [1, 2])
 def test_outputs_are_projected_hidden_states(batch, features):
     """Also a batch of one keeps its axis."""
-    options = parse(["--features", str(features), "--scale", "4"])
+    options = Options.parse(["--features", str(features), "--scale", "4"])
     model = task.build(options)
     x = task.inputs(task.TRAINING, features)[:batch]
     recurrent = next(x for x in model.layers if "lstm" in x.name)
@@ -80,7 +79,7 @@ def test_a_finished_run_is_scored_again(finished, capsys):
 
 
 def test_a_cut_run_goes_on_to_the_same_weights(finished, tmp_path, monkeypatch):
-    batch_end = Recorder.on_train_batch_end
+    batch_end = RunCallback.on_train_batch_end
 
     def cut(self, batch, logs=None):
         if int(self.model.optimizer.iterations) == 50:
@@ -89,7 +88,7 @@ def test_a_cut_run_goes_on_to_the_same_weights(finished, tmp_path, monkeypatch):
 
     words = ["walk-through", "--steps", "200", "--runs", str(tmp_path)]
     with monkeypatch.context() as patch:
-        patch.setattr(Recorder, "on_train_batch_end", cut)
+        patch.setattr(RunCallback, "on_train_batch_end", cut)
         assert main(words) == 143
     (path,) = tmp_path.iterdir()
     assert main(["walk-through", "--resume", str(path)]) == 0
@@ -100,8 +99,8 @@ def test_a_cut_run_goes_on_to_the_same_weights(finished, tmp_path, monkeypatch):
 
 
 def test_options_survive_json():
-    options = parse(["--features", "1", "--steps", "7", "--scale", "3"])
-    assert from_json(json.loads(json.dumps(to_json(options)))) == options
+    options = Options.parse(["--features", "1", "--steps", "7", "--scale", "3"])
+    assert Options.from_json(json.loads(json.dumps(options.to_json()))) == options
 
 
 @pytest.mark.parametrize(
@@ -109,13 +108,13 @@ def test_options_survive_json():
     [
         ("--features 3", "--features"),
         ("--steps 0", "--steps must be 1 or more, not 0"),
-        ("--scale 0", "--scale must be 0.001 to"),
+        ("--scale 0", "--scale must be 0.001 or more, not 0"),
         ("--unit 3", "did you mean --units?"),
         ("--resume r --steps 3", "--steps cannot change on --resume"),
     ],
 )
 def test_mistakes_get_one_line_that_names_the_remedy(words, said):
     with pytest.raises(UsageError) as caught:
-        parse(words.split())
+        Options.parse(words.split())
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)

@@ -1,6 +1,7 @@
 """What trained networks say of the test showers: scores, saliency, files, pictures."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -10,9 +11,7 @@ import tensorflow as tf
 
 from custom_lstm import plots
 from custom_lstm.files import replacing
-from custom_lstm.loading import load_model
 from custom_lstm.tasks.showers.data import TARGETS, Sets, Shard, evaluation_batches
-from custom_lstm.tasks.showers.options import Options
 from custom_lstm.tasks.showers.simulation import (
     CELL_SIZE,
     CELLS,
@@ -24,7 +23,7 @@ from custom_lstm.tasks.showers.simulation import (
     WIDTH,
 )
 from custom_lstm.tasks.tables import text_table
-from custom_lstm.training.runs import RunFolder, write_json
+from custom_lstm.training.run_folder import RunFolder
 
 Values = dict[str, npt.NDArray[np.float64]]
 """Energy, x, y, z and kind of showers by name, `(showers,)` each."""
@@ -37,33 +36,29 @@ _DEGREE = 3
 _SHOWN = 4
 
 
-def finish(options: Options, folder: RunFolder, sets: Sets) -> None:
-    """Score the networks that have been trained, and draw what the first one sees.
-
-    Writes scores.json, results.npz, showers.png and saliency.png, and prints a table.
+def evaluate(
+    models: Mapping[str, keras.Model], sets: Sets
+) -> tuple[dict[str, Any], dict[str, Values]]:
+    """Score networks on the test showers, beside what needs no network.
 
     Args:
-        options: `models` says which networks there are.
-        folder: the run's; each network's `model.keras` lies in a folder of its name.
+        models: networks by name.
         sets: the files of showers.
+
+    Returns:
+        Scores of each network, of the sum of cells, and of predictions without the
+        images; and arrays by name: the truth, all predictions, and the saliency of the
+        first network.
     """
     truth, sums = truth_and_sums(sets["test"])
     training = truth_and_sums(sets["train"])
-    models: dict[str, keras.Model] = {
-        name: load_model(folder.part(name).model)
-        for name in options.model.models
-        if folder.part(name).model.is_file()
-    }
-    said = {name: predict(model, sets["test"]) for name, model in models.items()}
-    said[SUMS] = predict_from_sums(truth, sums, calibrate(*training))
-    said[BLIND] = predict_blindly(training[0], len(truth["energy"]))
-    scores = {name: score(values, truth) for name, values in said.items()}
-    write_json(folder.scores, scores)
+    predictions = {name: predict(model, sets["test"]) for name, model in models.items()}
+    predictions[SUMS] = predict_from_sums(truth, sums, calibrate(*training))
+    predictions[BLIND] = predict_blindly(training[0], len(truth["energy"]))
+    scores = {name: score(values, truth) for name, values in predictions.items()}
     first, model = next(iter(models.items()))
     slices = saliency(model, sets["test"])
-    _save(folder, {"truth": truth, **said, f"saliency_{first}": slices})
-    _draw(folder, sets, truth, first, said[first], slices)
-    print(f"\n{score_table(scores)}")
+    return scores, {"truth": truth, **predictions, f"saliency_{first}": slices}
 
 
 def predict(model: keras.Model, shards: Sequence[Shard]) -> Values:
@@ -250,37 +245,46 @@ def gradient_sizes(model: keras.Model, images: tf.Tensor) -> dict[str, tf.Tensor
     return {name: tf.abs(tape.gradient(total, images)) for name, total in sums.items()}
 
 
-def _save(folder: RunFolder, parts: dict[str, Values]) -> None:
-    """Write results.npz: `truth/energy`, `lstm/energy`, `saliency_lstm/energy`, …"""
-    with replacing(folder.path / "results.npz") as temporary, temporary.open("wb") as f:
-        arrays = {
-            f"{name}/{key}": values
-            for name, part in parts.items()
-            for key, values in part.items()
-        }
-        np.savez_compressed(f, allow_pickle=False, **arrays)
+def save_results(path: Path, results: Mapping[str, Values]) -> None:
+    """Write arrays to one file: `truth/energy`, `lstm/energy`, `saliency_lstm/x`, …
+
+    Args:
+        path: of the `.npz` file.
+        results: made by `evaluate`.
+    """
+    arrays: dict[str, Any] = {
+        f"{name}/{key}": values
+        for name, part in results.items()
+        for key, values in part.items()
+    }
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, allow_pickle=False, **arrays)
 
 
-def _draw(
+def draw(
     folder: RunFolder,
-    sets: Sets,
-    truth: Values,
+    shards: Sequence[Shard],
     name: str,
-    said: Values,
-    slices: Values,
+    results: Mapping[str, Values],
 ) -> None:
-    """Draw the first showers of either kind, and the saliency of one network."""
-    images, _ = next(evaluation_batches(sets["test"]).as_numpy_iterator())
+    """Draw the first showers of either kind, and the saliency of one network.
+
+    Args:
+        folder: gets showers.png and saliency.png.
+        shards: the test showers.
+        name: of the network.
+        results: made by `evaluate`.
+    """
+    truth, answers = results["truth"], results[name]
+    images, _ = next(evaluation_batches(shards).as_numpy_iterator())
     kinds = truth["kind"][: len(images)]
-    chosen = [
-        int(k)
-        for kind in range(len(KINDS))
-        for k in np.flatnonzero(kinds == kind)[: _SHOWN // len(KINDS)]
-    ]
+    chosen = np.concatenate(
+        [np.flatnonzero(kinds == kind)[: _SHOWN // 2] for kind in range(len(KINDS))]
+    )
     figure = plots.showers(
         ENERGY_PER_COUNT * images[chosen],
         {key: values[chosen] for key, values in truth.items()},
-        {key: values[chosen] for key, values in said.items()},
+        {key: values[chosen] for key, values in answers.items()},
         KINDS,
         cell=CELL_SIZE,
         pitch=LAYER_PITCH,
@@ -288,6 +292,7 @@ def _draw(
     )
     plots.save(figure, folder.picture("showers"))
     title = f"What each answer of {name} depends on: share of each slice"
+    slices = results[f"saliency_{name}"]
     plots.save(plots.saliency(slices, KINDS, title), folder.picture("saliency"))
 
 

@@ -1,6 +1,5 @@
 """The task: numbers, model, training, scores and pictures."""
 
-import functools
 from typing import Any
 
 import keras
@@ -11,24 +10,81 @@ from numpy.typing import NDArray
 from custom_lstm import plots
 from custom_lstm.data.pipelines import prefetched
 from custom_lstm.layers import LSTM
-from custom_lstm.options import to_json
 from custom_lstm.streaming import Stream
 from custom_lstm.tasks.tables import text_table
-from custom_lstm.tasks.walk_through.options import Options, from_json
-from custom_lstm.training.checkpoints import TrainingState, restore
-from custom_lstm.training.kept_models import keep_model
-from custom_lstm.training.resuming import keras_fit, train_rest
-from custom_lstm.training.runs import RunFolder, resume_command, write_json
+from custom_lstm.tasks.task import Models, Task
+from custom_lstm.tasks.walk_through.options import Options
+from custom_lstm.training.run_folder import RunFolder
 from custom_lstm.training.schedules import largest_divisor, one_cycle
 
-TASK = "walk-through"
-"""This task's name in a run folder."""
 Floats = NDArray[np.float32]
 
 TRAINING = np.array([[1, 2, 5, 6], [5, 7, 7, 8], [3, 4, 5, 7]], np.float32)
 TEST = np.array([[1, 2, 3, 4], [4, 5, 6, 7]], np.float32)
 CONSTANT = 2.0
 """The second feature of every step."""
+
+
+class WalkThrough(Task[Options]):
+    """Adding each number to the one before; every step sees all three sequences.
+
+    Args:
+        options: all options.
+    """
+
+    curves = ("loss",)
+
+    @property
+    def name(self) -> str:
+        """The task."""
+        return self.options.task
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Steps in what is called an epoch here."""
+        return steps_per_epoch(self.options)
+
+    @property
+    def epochs(self) -> int:
+        """As many as make up `steps`."""
+        return self.options.optimisation.steps // self.steps_per_epoch
+
+    def build(self, part: str) -> keras.Model:
+        """Build and compile the model to train."""
+        return build_compiled(self.options)
+
+    def training_data(self, epoch: int, step: int, last_epoch: int) -> tf.data.Dataset:
+        """Return all sequences, again and again."""
+        x = inputs(TRAINING, self.options.model.features)
+        batch = tf.data.Dataset.from_tensors((x, targets(TRAINING)))
+        return prefetched(batch.repeat())
+
+    def evaluate(self, models: Models) -> dict[str, Any]:
+        """Score the model on the test sequences, whole and in chunks."""
+        return score(models[""], self.options.model.features)
+
+    def draw(self, folder: RunFolder, models: Models, scores: dict[str, Any]) -> None:
+        """Draw the answers beside the true sums."""
+        figure = plots.followed(targets(TEST), scores["test"]["answers"])
+        plots.save(figure, folder.picture("predictions"))
+
+    def report(self, scores: dict[str, Any]) -> str:
+        """Return the answers beside the true sums, and the errors."""
+
+        def text(row, digits):
+            return " ".join(f"{value:.{digits}f}" for value in row)
+
+        answers = scores["test"]["answers"]
+        rows = [
+            (text(x, 0), text(y, 0), text(answer, 2))
+            for x, y, answer in zip(TEST, targets(TEST), answers, strict=True)
+        ]
+        return (
+            text_table(("x_t", "x_t + x_{t−1}", "answer"), rows)
+            + f"\ntest MSE {scores['test']['mse']:.4f}, largest error "
+            f"{scores['test']['largest_error']:.3f}; cut anywhere, with the state "
+            f"carried on, answers differ by {scores['chunk_difference']:.1e} at most"
+        )
 
 
 def inputs(numbers: Floats, features: int) -> Floats:
@@ -93,44 +149,9 @@ def build_compiled(options: Options) -> keras.Model:
     model.compile(
         keras.optimizers.Adam(one_cycle(how.learning_rate, how.steps, warmup=0.1)),
         loss="mse",
-        steps_per_execution=largest_divisor(_steps_per_epoch(options), at_most=25),
+        steps_per_execution=largest_divisor(steps_per_epoch(options), at_most=25),
     )
     return model
-
-
-def start(options: Options) -> int:
-    """Train from the beginning, score and draw.
-
-    Returns:
-        The exit code: 0, or 130 if Ctrl-C cut the training short.
-
-    Raises:
-        UserError: the run folder cannot be written.
-    """
-    folder = RunFolder.create(options.run.runs, options.run.name or TASK)
-    folder.write_config(TASK, to_json(options))
-    with folder.claimed():
-        model = build_compiled(options)
-        model.summary()
-        return _train_and_finish(options, folder, model, TrainingState())
-
-
-def go_on(asked: Options) -> int:
-    """Go on with run `asked.resume`: train what is left, score and draw.
-
-    Returns:
-        The exit code, as `start`.
-
-    Raises:
-        UserError: the folder is missing, damaged or not this task's.
-    """
-    assert asked.resume is not None
-    folder = RunFolder.open(asked.resume)
-    options = folder.read_options(TASK, from_json)
-    with folder.claimed():
-        model = build_compiled(options)
-        state = restore(folder, model)
-        return _train_and_finish(options, folder, model, state)
 
 
 def score(model: keras.Model, features: int) -> dict[str, Any]:
@@ -163,59 +184,6 @@ def score(model: keras.Model, features: int) -> dict[str, Any]:
     return {**parts, "chunk_difference": float(max(differences))}
 
 
-def _train_and_finish(options, folder, model, state) -> int:
-    steps = _steps_per_epoch(options)
-    interrupted = train_rest(
-        model,
-        folder,
-        state,
-        functools.partial(_fit, options, model),
-        epochs=options.optimisation.steps // steps,
-        steps=steps,
-        keeping=options.keeping,
-    )
-    scores = score(keep_model(folder, model), options.model.features)
-    write_json(folder.scores, scores)
-    losses = {"loss": [row["loss"] for row in state.history]}
-    if state.history:
-        plots.save(plots.curves(losses), folder.picture("curves"))
-    answers, true = scores["test"]["answers"], targets(TEST)
-    plots.save(plots.followed(true, answers), folder.picture("predictions"))
-    _report(scores)
-    if interrupted:
-        print(f"\nStopped early; go on with\n  {resume_command(folder)}")
-        return 130
-    print(
-        f"\nThe run, with its pictures, is in {folder.path}. Try next:\n"
-        f"  python train.py compare {folder.path.parent}"
-    )
-    return 0
-
-
-def _fit(options, model, callbacks, first, last_epoch, steps):
-    """Train from epoch `first[0]` up to `last_epoch`; every step sees all sequences."""
-    x = inputs(TRAINING, options.model.features)
-    batch = tf.data.Dataset.from_tensors((x, targets(TRAINING)))
-    batches = prefetched(batch.repeat())
-    keras_fit(model, batches, callbacks, first, last_epoch, steps, verbose=2)
-
-
-def _report(scores: dict[str, Any]) -> None:
-    def text(row, digits):
-        return " ".join(f"{value:.{digits}f}" for value in row)
-
-    answers = scores["test"]["answers"]
-    rows = [
-        (text(x, 0), text(y, 0), text(answer, 2))
-        for x, y, answer in zip(TEST, targets(TEST), answers, strict=True)
-    ]
-    print("\n" + text_table(("x_t", "x_t + x_{t−1}", "answer"), rows))
-    print(
-        f"test MSE {scores['test']['mse']:.4f}, largest error "
-        f"{scores['test']['largest_error']:.3f}; cut anywhere, with the state carried "
-        f"on, answers differ by {scores['chunk_difference']:.1e} at most"
-    )
-
-
-def _steps_per_epoch(options: Options) -> int:
+def steps_per_epoch(options: Options) -> int:
+    """Return the largest divisor of `--steps` up to 100."""
     return largest_divisor(options.optimisation.steps, at_most=100)

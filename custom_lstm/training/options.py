@@ -1,13 +1,13 @@
-"""The options that say which devices a run trains on, and which cannot be meant."""
+"""Options of the engine, for tasks to have among theirs; read without Keras."""
 
-import dataclasses
 import re
 from typing import Annotated
 
+import pydantic
 import tyro
 
+from custom_lstm.config import MANY, Count, Positive, nearest, options
 from custom_lstm.errors import UsageError
-from custom_lstm.options import nearest
 
 STRATEGIES = ("one", "mirrored", "data-parallel")
 _NO_MULTI_WORKER = (
@@ -17,37 +17,66 @@ _NO_MULTI_WORKER = (
 )
 
 
-@dataclasses.dataclass(frozen=True)
+@options
+class CheckpointOptions:
+    """How the run survives being stopped."""
+
+    save_minutes: Annotated[float, pydantic.Field(ge=0, le=MANY)] = 0.5
+    """Minutes between two checkpoints; a kill costs no more than that."""
+    save_steps: Count = 0
+    """Steps between two checkpoints; 0 leaves it to --save-minutes."""
+    deterministic: bool = False
+    """Let TensorFlow use only operations that give the same bits every time; slower."""
+
+    def due(self, steps: int, seconds: float) -> bool:
+        """Say whether a checkpoint is due.
+
+        Args:
+            steps: done since the last one.
+            seconds: gone since the last one.
+
+        Example:
+            >>> CheckpointOptions(save_steps=10).due(steps=9, seconds=20)
+            False
+            >>> CheckpointOptions().due(steps=1, seconds=30)
+            True
+        """
+        by_steps = self.save_steps and steps >= self.save_steps
+        return bool(by_steps) or (steps > 0 and seconds >= 60 * self.save_minutes)
+
+
+@options
 class Parallel:
-    """Devices that share each batch; chosen anew on --resume."""
+    """Devices that share each batch; named again on --resume.
+
+    Example:
+        >>> Parallel("data-parallel", processes=2, coordinator="ten:1234").processes
+        2
+    """
 
     strategy: Annotated[str, tyro.conf.arg(metavar="{one,mirrored,data-parallel}")] = (
         "one"
     )
     """One device; mirrored on those of this machine (TensorFlow backend); or
     data-parallel over processes and machines (KERAS_BACKEND=jax)."""
-    devices: int | None = None
+    devices: Positive | None = None
     """With mirrored: so many GPUs, or logical CPUs where there is no GPU; by default
     all GPUs."""
-    processes: int = 1
+    processes: Positive = 1
     """With data-parallel: processes of the run, each started by the same command but
     for --process-id."""
-    process_id: int = 0
+    process_id: Count = 0
     """Which of the processes this is; 0 keeps the run folder."""
     coordinator: str | None = None
     """host:port of process 0, where the processes meet."""
 
-    def check(self) -> None:
-        """Check what can be checked before Keras is there.
+    def __post_init__(self) -> None:
+        """Check what can be checked without Keras.
 
         Raises:
-            UsageError: the first option that cannot be meant.
-
-        Example:
-
-        >>> Parallel("data-parallel", processes=2, coordinator="ten:1234").check()
+            UsageError: options exclude each other.
         """
-        name = self.strategy
+        name, several = self.strategy, self.processes > 1
         if name not in STRATEGIES:
             if "multi" in name:
                 raise UsageError(_NO_MULTI_WORKER.format(name))
@@ -57,7 +86,6 @@ class Parallel:
             )
         if self.devices is not None and name != "mirrored":
             raise UsageError("--devices needs --strategy mirrored")
-        several = self.processes > 1
         if several and name != "data-parallel":
             raise UsageError("--processes needs --strategy data-parallel")
         if self.process_id >= self.processes:

@@ -6,24 +6,34 @@ checkpoints/{step-00001234.npz,best.npz}   tensorboard/
 """
 
 import contextlib
+import csv
 import dataclasses
+import errno
 import json
+import platform
 import re
 import shlex
+import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from importlib import metadata
 from pathlib import Path
 from typing import Any, TypeVar
 
 import filelock
 
+from custom_lstm.config import Options
 from custom_lstm.errors import UsageError, UserError
 from custom_lstm.files import PARTIAL, replacing, writing
-from custom_lstm.training.environment import environment
 
 LARGEST_JSON = 2**26
 """Bytes of JSON that are read at most: 64 MiB."""
-_Options = TypeVar("_Options")
+History = dict[str, list[float]]
+"""One number an epoch under each name; NaN where it is not known."""
+_SECONDS = "training_seconds"
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
+"""Errors of writing that do not name the file."""
+_Options = TypeVar("_Options", bound=Options)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,9 +44,8 @@ class RunFolder:
         path: the folder itself.
 
     Example:
-
-    >>> RunFolder(Path("runs/x")).model.as_posix()
-    'runs/x/model.keras'
+        >>> RunFolder(Path("runs/x")).model.as_posix()
+        'runs/x/model.keras'
     """
 
     path: Path
@@ -94,7 +103,7 @@ class RunFolder:
 
         Raises:
             UserError: another process has claimed it, or it cannot be written, then or
-                while it is claimed.
+                while it is claimed. Any other `OSError` of the body stays what it is.
         """
         lock = filelock.FileLock(self.path / ".lock", blocking=False)
         with writing(self.path):
@@ -105,10 +114,23 @@ class RunFolder:
                     f"another process is at work on {self.path}; wait for it, or stop "
                     "it"
                 ) from None
-            with held:
+        with held:
+            with writing(self.path):
                 for left in self.path.rglob(f"{PARTIAL}*"):
                     left.unlink()
+            try:
                 yield
+            except OSError as error:
+                if not self._is_of_writing(error):
+                    raise
+                where = error.filename or self.path
+                raise UserError(f"cannot write {where}: {error.strerror}") from error
+
+    def _is_of_writing(self, error: OSError) -> bool:
+        """Return whether an error is a full disk, or of a file in this folder."""
+        if error.filename is None:
+            return error.errno in _FULL
+        return Path(str(error.filename)).absolute().is_relative_to(self.path.absolute())
 
     def part(self, name: str) -> "RunFolder":
         """Return the folder of one of several models of this run."""
@@ -143,14 +165,13 @@ class RunFolder:
         """Return the path of the checkpoint made after `step` steps.
 
         Example:
-
-        >>> RunFolder(Path("runs/x")).checkpoint(12).name
-        'step-00000012.npz'
+            >>> RunFolder(Path("runs/x")).checkpoint(12).name
+            'step-00000012.npz'
         """
         return self.path / "checkpoints" / f"step-{step:08}.npz"
 
     def checkpoints(self) -> list[Path]:
-        """Return the checkpoints from which the run can go on, the last one first."""
+        """Return the checkpoints, the last one first."""
         return sorted((self.path / "checkpoints").glob("step-*.npz"), reverse=True)
 
     @property
@@ -173,7 +194,7 @@ class RunFolder:
         Args:
             task: the job, as the command line names it.
             options: every option by name, in JSON's types.
-            **facts: what else the run must know to go on.
+            **facts: what else is needed to resume the run.
         """
         content = {"task": task, "options": options, **facts, **environment()}
         write_json(self.config, content)
@@ -194,24 +215,95 @@ class RunFolder:
             )
         return content
 
-    def read_options(
-        self, task: str, from_json: Callable[[dict[str, Any]], _Options]
-    ) -> _Options:
+    def read_options(self, options: type[_Options]) -> _Options:
         """Return the options in config.json.
 
         Args:
-            task: the job, as the command line names it.
-            from_json: makes options of an object.
+            options: those of the task.
 
         Raises:
             UserError: as `read_config`, or an option is missing, unknown or out of
                 range.
         """
-        options = self.read_config(task)["options"]
+        content = self.read_config(options.task)["options"]
         try:
-            return from_json(options)
+            return options.from_json(content)
         except UserError as error:
             raise UserError(f"{self.config} cannot be used: {error}") from error
+
+    def write_history(self, rows: Sequence[Mapping[str, float]]) -> None:
+        """Write history.csv, one line for each epoch, if there is any.
+
+        Raises:
+            UserError: the disk is full or the folder not writable.
+        """
+        if not rows:
+            return
+        with (
+            writing(self.history),
+            replacing(self.history) as temporary,
+            temporary.open("w", newline="", encoding="utf-8") as file,
+        ):
+            writer = csv.DictWriter(file, fieldnames=list(rows[0]))
+            writer.writeheader()
+            writer.writerows(rows)
+
+    def read_history(self) -> History:
+        """Read history.csv.
+
+        Returns:
+            Its columns but `epoch`, which counts from 1.
+
+        Raises:
+            UserError: the file cannot be read, or holds no table of numbers.
+        """
+        try:
+            with self.history.open(newline="", encoding="utf-8") as file:
+                names, *rows = csv.reader(file, strict=True)
+            columns: History = {name: [] for name in names}
+            for row in rows:
+                for name, cell in zip(names, row, strict=True):
+                    columns[name].append(float(cell or "nan"))
+        except OSError as error:
+            raise UserError(
+                f"{self.history} cannot be read: {error.strerror}"
+            ) from error
+        except (ValueError, csv.Error) as error:
+            raise UserError(
+                f"{self.history} is no table of numbers: {error}"
+            ) from error
+        columns.pop("epoch", None)
+        return columns
+
+    @contextlib.contextmanager
+    def timed(self) -> Iterator[None]:
+        """Add the seconds that the body takes to times.json, however it ends.
+
+        Raises:
+            UserError: the file is damaged (before the body runs) or cannot be written.
+        """
+        before = self.read_seconds()
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            seconds = [*before, time.monotonic() - began]
+            write_json(self.times, {_SECONDS: seconds})
+
+    def read_seconds(self) -> list[float]:
+        """Return the seconds of training of each session; none where not recorded.
+
+        Raises:
+            UserError: times.json is damaged.
+        """
+        if not self.times.is_file():
+            return []
+        seconds = read_json(self.times).get(_SECONDS)
+        if not isinstance(seconds, list) or not all(
+            isinstance(s, int | float) and 0 <= s < float("inf") for s in seconds
+        ):
+            raise UserError(f"{self.times} holds no list of {_SECONDS}")
+        return [float(s) for s in seconds]
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
@@ -247,17 +339,16 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def resume_command(folder: RunFolder) -> str:
-    """Return the command that goes on with a run, as a shell takes it.
+    """Return the command that resumes a run, as a shell takes it.
 
     Args:
         folder: of the run, or of a part of it.
 
     Example:
-
-    >>> resume_command(RunFolder(Path("runs/x")))
-    'python train.py --resume runs/x'
-    >>> resume_command(RunFolder(Path("my runs/x")))
-    "python train.py --resume 'my runs/x'"
+        >>> resume_command(RunFolder(Path("runs/x")))
+        'python train.py --resume runs/x'
+        >>> resume_command(RunFolder(Path("my runs/x")))
+        "python train.py --resume 'my runs/x'"
     """
     path, words = folder.path, "python train.py"
     if not folder.config.is_file() and (path.parent / "config.json").is_file():
@@ -266,3 +357,42 @@ def resume_command(folder: RunFolder) -> str:
     if task not in (None, "digits"):
         words += f" {task}"
     return f"{words} --resume {shlex.quote(str(path))}"
+
+
+def environment() -> dict[str, Any]:
+    """Return what a run depends on besides its options: versions, backend, commit."""
+    import keras
+
+    packages = ("custom_lstm", "keras", "tensorflow", "numpy", "tensorflow-datasets")
+    versions = {"python": platform.python_version()}
+    for package in packages:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:  # run from a checkout
+            versions[package] = "not installed"
+    return {
+        "versions": versions,
+        "backend": keras.backend.backend(),
+        "platform": platform.platform(),
+        "commit": _commit(),
+        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+    }
+
+
+def _commit() -> str | None:
+    """Return the commit of the checkout that this file lies in, if any."""
+    root = Path(__file__).parents[2]
+    if not (root / ".git").exists():
+        return None
+    try:
+        answer = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=40"],
+            cwd=root,
+            capture_output=True,
+            text=True,
+            timeout=5,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return answer.stdout.strip()

@@ -28,9 +28,8 @@ def score(
         ValueError: the shapes differ or no step is left.
 
     Example:
-
-    >>> score([[1.2, 3.0], [0.0, 2.0]], [[1, 3], [0, 1]])["exact_per_position"]
-    [1.0, 0.5]
+        >>> score([[1.2, 3.0], [0.0, 2.0]], [[1, 3], [0, 1]])["exact_per_position"]
+        [1.0, 0.5]
     """
     answers = np.asarray(answers, np.float64)
     totals = np.asarray(totals, np.float64)
@@ -70,10 +69,9 @@ def total_distribution(
         For each position the possible totals and their probabilities.
 
     Example:
-
-    >>> values, shares = total_distribution([0.5, 0.5] + [0] * 8, [1, -1])[1]
-    >>> dict(zip(values.tolist(), shares.tolist()))[0]
-    0.5
+        >>> values, shares = total_distribution([0.5, 0.5] + [0] * 8, [1, -1])[1]
+        >>> dict(zip(values.tolist(), shares.tolist()))[0]
+        0.5
     """
     shares = np.asarray(digit_shares, np.float64)
     values, probabilities, positions = np.zeros(1, np.int64), np.ones(1), []
@@ -99,9 +97,8 @@ def blind_answers(
         `mean`, `median` and `mode` of the total at each position, `(time,)`.
 
     Example:
-
-    >>> blind_answers(np.full(10, 0.1), [1, -1])["mean"].tolist()
-    [4.5, 0.0]
+        >>> blind_answers(np.full(10, 0.1), [1, -1])["mean"].tolist()
+        [4.5, 0.0]
     """
     answers: dict[str, list[float]] = {"mean": [], "median": [], "mode": []}
     for values, probabilities in total_distribution(digit_shares, signs):
@@ -129,10 +126,9 @@ def baselines(
         The scores of `mean`, `median` and `mode`.
 
     Example:
-
-    >>> blind = baselines(np.full(10, 0.1), [1], [[0], [9]])
-    >>> blind["mean"]["mae"]
-    4.5
+        >>> blind = baselines(np.full(10, 0.1), [1], [[0], [9]])
+        >>> blind["mean"]["mae"]
+        4.5
     """
     totals = np.asarray(totals)
     return {
@@ -149,9 +145,8 @@ def ceiling(digit_accuracy: float, length: int) -> list[float]:
         length: number of positions.
 
     Example:
-
-    >>> ceiling(0.5, 3)
-    [0.5, 0.25, 0.125]
+        >>> ceiling(0.5, 3)
+        [0.5, 0.25, 0.125]
     """
     return [digit_accuracy**t for t in range(1, length + 1)]
 
@@ -167,11 +162,10 @@ def table(scores: dict[str, Any]) -> str:
         Several lines without a newline at the end.
 
     Example:
-
-    >>> row = score([[1.0]], [[1]]) | {"length": 1, "digit_accuracy": 1.0}
-    >>> row |= {"ceiling_per_position": [1.0], "baselines": {}}
-    >>> print(table(row).splitlines()[0])
-    length 1, 1 test digits
+        >>> row = score([[1.0]], [[1]]) | {"length": 1, "digit_accuracy": 1.0}
+        >>> row |= {"ceiling_per_position": [1.0], "baselines": {}}
+        >>> print(table(row).splitlines()[0])
+        length 1, 1 test digits
     """
 
     def percent(numbers):
