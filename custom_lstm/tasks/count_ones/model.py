@@ -135,7 +135,7 @@ def recurrent_layer(options: Model, *, unroll: bool = True) -> RNN:
     Raises:
         UsageError: there is no such cell, or it does not take these options.
     """
-    cell = cell_class("--cell", options.cell)
+    cell: Any = cell_class("--cell", options.cell)
     arguments: dict[str, Any] = {}
     if options.sparsity:
         arguments["recurrent_regularizer"] = keras.regularizers.L1(options.sparsity)
@@ -151,7 +151,11 @@ def recurrent_layer(options: Model, *, unroll: bool = True) -> RNN:
         }
     if issubclass(cell, cells.ProjectedLSTMCell):
         arguments["projection_units"] = (options.units + 1) // 2
-    looping: dict[str, Any] = {"return_state": True, "unroll": unroll}
+    looping: dict[str, Any] = {
+        "return_state": True,
+        "unroll": unroll,
+        "name": "recurrent",
+    }
     try:
         if cell in _LAYERS:
             return _LAYERS[cell](options.units, **arguments, **looping)

@@ -47,7 +47,7 @@ class Model:
     hidden_sizes: tuple[Positive, ...] = (48,)
     """Hidden size of each recurrent layer."""
     output_sizes: tuple[Positive | None, ...] = (8,)
-    """Output size of each recurrent layer; None hands its hidden state on as it is."""
+    """Output size of each recurrent layer; None returns its hidden state itself."""
     output: Literal["aggregate", "vector"] = "aggregate"
     """What the head sees of the block: the outputs of all slices, or the last."""
     features: Positive = 32

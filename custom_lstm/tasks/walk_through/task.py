@@ -82,7 +82,7 @@ class WalkThrough(Task[Options]):
         return (
             text_table(("x_t", "x_t + x_{t−1}", "answer"), rows)
             + f"\ntest MSE {scores['test']['mse']:.4f}, largest error "
-            f"{scores['test']['largest_error']:.3f}; cut anywhere, with the state "
+            f"{scores['test']['largest_error']:.3f}; in chunks, with the state\n"
             f"carried on, answers differ by {scores['chunk_difference']:.1e} at most"
         )
 
