@@ -12,9 +12,9 @@ from timing import Trainer, interleaved, summary
 
 from custom_lstm import data
 from custom_lstm.heads import Head
-from custom_lstm.training.build import build_compiled, head_of
-from custom_lstm.training.config import Config
-from custom_lstm.training.fitting import augment_of
+from custom_lstm.tasks.digits.model import build_compiled, head_of
+from custom_lstm.tasks.digits.options import Config
+from custom_lstm.tasks.digits.task import augment_of
 
 BATCH = 64
 
@@ -39,11 +39,11 @@ def our_step(length: int, **options) -> Callable[[], object]:
     """
     config = _config(length).replace(**options)
     model = build_compiled(config, 100)
-    return _keras_step(model, head_of(config), *_batch(length, config.model.members))
+    return _keras_step(model, head_of(config), *_batch(length, config.model.ensemble_size))
 
 
 def _config(length: int) -> Config:
-    return Config().replace(length=length).settled("mnist")
+    return Config().replace(length=length).resolve_defaults("mnist")
 
 
 def _batch(length: int, members: int = 1):

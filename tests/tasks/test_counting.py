@@ -8,8 +8,10 @@ import signal
 import keras
 import numpy as np
 import pytest
-
 from custom_lstm.command import main
+from custom_lstm.training.history import read_history
+from custom_lstm.training.runs import RunFolder
+
 from custom_lstm.tasks.counting.model import build, head_of
 from custom_lstm.tasks.counting.options import parse
 from custom_lstm.tasks.counting.scoring import (
@@ -24,8 +26,6 @@ from custom_lstm.tasks.counting.strings import (
     training_codes,
 )
 from custom_lstm.training.callbacks import Recorder
-from custom_lstm.training.history import read_history
-from custom_lstm.training.runs import RunFolder
 
 SMALL = shlex.split(
     "count-ones --length 8 --strings 60 --batch-size 10 --epochs 4 --units 6 "

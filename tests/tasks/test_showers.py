@@ -12,14 +12,14 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-
 from custom_lstm.command import main
+from custom_lstm.training.runs import RunFolder
+
 from custom_lstm.errors import UsageError
 from custom_lstm.options import flat, to_json
 from custom_lstm.tasks.showers import records, scoring
 from custom_lstm.tasks.showers.options import Options, from_json, parse
 from custom_lstm.training.callbacks import Recorder
-from custom_lstm.training.runs import RunFolder
 
 MODELS = ("simple", "cnn")
 TRAIN = Path(__file__).parents[2] / "train.py"

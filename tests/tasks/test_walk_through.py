@@ -5,15 +5,15 @@ import signal
 
 import numpy as np
 import pytest
-
 from custom_lstm.command import main
+from custom_lstm.training.runs import RunFolder
+
 from custom_lstm.errors import UsageError
 from custom_lstm.options import to_json
 from custom_lstm.tasks.walk_through import numbers
 from custom_lstm.tasks.walk_through.options import Options, from_json, parse
 from custom_lstm.tasks.walk_through.session import build, score
 from custom_lstm.training.callbacks import Recorder
-from custom_lstm.training.runs import RunFolder
 
 FILES = {"config.json", "history.csv", "scores.json", "model.keras"}
 FILES |= {"curves.png", "predictions.png", "checkpoints", ".lock", "times.json"}
