@@ -10,7 +10,7 @@ from custom_lstm.errors import UserError
 from custom_lstm.files import seal
 from custom_lstm.loading import load_model
 from custom_lstm.loading.archives import read_members
-from custom_lstm.tasks.showers import records
+from custom_lstm.tasks.showers import data as records
 
 TIMES, ENDS = 100, 20
 
@@ -56,10 +56,9 @@ def test_a_damaged_cache_is_not_used(tmp_path, damages, caplog):
 
 
 @DAMAGES
-def test_a_damaged_file_of_showers_is_not_used(tmp_path, damages, monkeypatch):
-    monkeypatch.setattr(records, "SHARD", 10)
+def test_a_damaged_file_of_showers_is_not_used(tmp_path, damages):
     [shard] = records.shards_of("test", 10, 0, tmp_path)
-    records.ensure([shard], say=lambda line: None)
+    records.ensure([shard], report=lambda line: None)
     content = shard.path.read_bytes()
     records.check(shard)
     for damaged in damages(content):

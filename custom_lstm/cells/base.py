@@ -1,15 +1,16 @@
-"""What a recurrent cell is: one time step, written in two halves."""
+"""The contract of a recurrent cell: one time step, written in two halves."""
 
+import contextlib
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
 from keras import ops
 
-from custom_lstm.cells.hooks import CellHooks
-from custom_lstm.cells.protocol import (
+from custom_lstm.cells.validation import (
+    Sizes,
     batch_size_of,
     check_states,
     check_step,
@@ -18,9 +19,13 @@ from custom_lstm.cells.protocol import (
     state_size_of,
     with_old_arguments,
 )
+from custom_lstm.typing import DType, Nest, Shape, Tensor
+
+Observer = Callable[[dict[str, Tensor]], None]
+"""Takes what a step shows by `AbstractRNNCell.observe`, by name."""
 
 
-class AbstractRNNCell(CellHooks, keras.layers.Layer):
+class AbstractRNNCell(keras.layers.Layer):
     """Base class of recurrent cells: what happens in one time step.
 
     A cell says how large its states are and how one step goes. The step is best
@@ -40,13 +45,16 @@ class AbstractRNNCell(CellHooks, keras.layers.Layer):
       An attribute set in `__init__`, or a property.
     - `output_size`: the width of its output, if it is not that of the first state.
     - `build(input_shape)`: makes the weights; `input_shape` is `(batch, features)`.
-      May be left out if all weights sit in sub-layers.
+      May be left out if all weights are in sub-layers.
     - `step(projected, states, training=False)`, and where it pays
       `project(inputs, training=False)`; or else `call(inputs, states, training=False)`.
       Both halves may leave `training` out. `project` works on the last axis alone
       and keeps the others: it sees `(batch, features)` and `(batch, time, features)`.
     - optionally `state_names`, and `observe` in the step, for `custom_lstm.trace`;
       `begin_sequence`, for what is drawn once per sequence.
+
+    Decorate it with `@keras.saving.register_keras_serializable(package=...)`, so that
+    models that hold it can be saved and loaded.
 
     Cells written for TensorFlow 2.10's `tf.keras.layers.AbstractRNNCell` work as they
     are: `state_size` may hold `tf.TensorShape`s, and `get_initial_state` may have the
@@ -57,26 +65,31 @@ class AbstractRNNCell(CellHooks, keras.layers.Layer):
         ValueError: on a call, if states or outputs are not what was promised.
 
     Example:
-
-    >>> class Leaky(AbstractRNNCell):
-    ...     def __init__(self, units, **kwargs):
-    ...         super().__init__(**kwargs)
-    ...         self.units = self.state_size = units
-    ...     def build(self, input_shape):
-    ...         self.kernel = self.add_weight(shape=(input_shape[-1], self.units))
-    ...     def project(self, inputs):
-    ...         return ops.matmul(inputs, self.kernel)
-    ...     def step(self, projected, states):
-    ...         h = 0.9 * states[0] + projected
-    ...         return h, [h]
-    >>> tuple(keras.layers.RNN(Leaky(3))(ops.ones((2, 5, 4))).shape)
-    (2, 3)
+        >>> @keras.saving.register_keras_serializable(package="readme")
+        ... class Leaky(AbstractRNNCell):
+        ...     def __init__(self, units, **kwargs):
+        ...         super().__init__(**kwargs)
+        ...         self.units = self.state_size = units
+        ...     def build(self, input_shape):
+        ...         self.kernel = self.add_weight(shape=(input_shape[-1], self.units))
+        ...     def project(self, inputs):
+        ...         return ops.matmul(inputs, self.kernel)
+        ...     def step(self, projected, states):
+        ...         h = 0.9 * states[0] + projected
+        ...         return h, [h]
+        >>> tuple(keras.layers.RNN(Leaky(3))(ops.ones((2, 5, 4))).shape)
+        (2, 3)
     """
 
     state_names: tuple[str, ...] | None = None
     """What `custom_lstm.trace` calls the states. By default "h" if there is one."""
 
     step: Callable[..., Any]
+
+    # What the call in progress needs to know: see `sequence`, `projected`, `observed`.
+    _in_sequence = False
+    _inputs_are_projected = False
+    _observer: Observer | None = None
 
     def __init__(self, **kwargs: Any):
         cls = type(self)
@@ -88,7 +101,7 @@ class AbstractRNNCell(CellHooks, keras.layers.Layer):
         super().__init__(**kwargs)
 
     def __init_subclass__(cls, **kwargs: Any):
-        """Lets subclasses write sizes and `get_initial_state` in the old way too."""
+        """Let subclasses write sizes and `get_initial_state` in the old way too."""
         super().__init_subclass__(**kwargs)
         readers = {"state_size": state_size_of, "output_size": output_size_of}
         for name, reader in readers.items():
@@ -100,7 +113,7 @@ class AbstractRNNCell(CellHooks, keras.layers.Layer):
             cls.get_initial_state = with_old_arguments(method)  # type: ignore[method-assign]
 
     @property
-    def state_size(self) -> Any:
+    def state_size(self) -> Sizes:
         """Width of the state, or a (nested) list of widths."""
         if "_state_size" not in self.__dict__:
             raise AttributeError(
@@ -114,7 +127,7 @@ class AbstractRNNCell(CellHooks, keras.layers.Layer):
         self._state_size = state_size_of(sizes)
 
     @property
-    def output_size(self) -> Any:
+    def output_size(self) -> int:
         """Width of the output: unless set, that of the first state."""
         if "_output_size" in self.__dict__:
             return self._output_size
@@ -125,9 +138,12 @@ class AbstractRNNCell(CellHooks, keras.layers.Layer):
         self._output_size = output_size_of(size)
 
     def get_initial_state(
-        self, batch_size: Any = None, dtype: Any = None, inputs: Any = None
-    ) -> list[Any]:
-        """The states before the first step: zeros.
+        self,
+        batch_size: int | Tensor | None = None,
+        dtype: DType | None = None,
+        inputs: Tensor | None = None,
+    ) -> list[Nest]:
+        """Return the states before the first step: zeros.
 
         Args:
             batch_size: number of sequences. By default that of `inputs`, or 1.
@@ -138,31 +154,28 @@ class AbstractRNNCell(CellHooks, keras.layers.Layer):
             A list of tensors `(batch_size, width)`, one per state.
 
         Raises:
-            ValueError: if `batch_size` or `dtype` is none.
+            ValueError: if `batch_size` or `dtype` is not valid.
         """
         batch_size = batch_size_of(batch_size, inputs)
         dtype = keras.backend.standardize_dtype(dtype or self.compute_dtype)
         if not self._in_sequence:
             self.begin_sequence(batch_size)
-        sizes = self.state_size
-        return keras.tree.map_structure(
-            lambda size: ops.zeros((batch_size, size), dtype),
-            sizes if isinstance(sizes, list) else [sizes],
-        )
+        return self._for_each_state(lambda size: ops.zeros((batch_size, size), dtype))
 
-    def build(self, input_shape: Any) -> None:
-        """Makes the weights: here those of sub-layers, by one symbolic step."""
+    def build(self, input_shape: Shape) -> None:
+        """Build the weights: here those of sub-layers, by one symbolic step."""
         if type(self).build is AbstractRNNCell.build:
             symbol = functools.partial(keras.KerasTensor, dtype=self.compute_dtype)
-            sizes = self.state_size
-            states = keras.tree.map_structure(
-                lambda size: symbol((input_shape[0], size)),
-                sizes if isinstance(sizes, list) else [sizes],
-            )
+            states = self._for_each_state(lambda size: symbol((input_shape[0], size)))
             self.compute_output_spec(symbol(tuple(input_shape)), states)
 
-    def project(self, inputs: Any) -> Any:
-        """First half of a step: what depends on the inputs alone. By default they.
+    def _for_each_state(self, make: Callable[[int], Tensor]) -> list[Nest]:
+        sizes = self.state_size
+        listed = sizes if isinstance(sizes, list) else [sizes]
+        return keras.tree.map_structure(make, listed)
+
+    def project(self, inputs: Tensor) -> Tensor:
+        """Compute what depends on the inputs alone: by default the inputs themselves.
 
         Args:
             inputs: `(batch, features)`, or `(batch, time, features)`: all steps.
@@ -172,8 +185,10 @@ class AbstractRNNCell(CellHooks, keras.layers.Layer):
         """
         return inputs
 
-    def call(self, inputs: Any, states: Any, training: Any = False) -> Any:
-        """One time step.
+    def call(
+        self, inputs: Tensor, states: Nest, training: bool | None = False
+    ) -> tuple[Tensor, Nest]:
+        """Compute one time step.
 
         Args:
             inputs: `(batch, features)`.
@@ -188,8 +203,10 @@ class AbstractRNNCell(CellHooks, keras.layers.Layer):
             inputs = self.project(inputs, **_training(type(self).project, training))
         return self.step(inputs, states, **_training(type(self).step, training))
 
-    def __call__(self, inputs: Any, states: Any, *args: Any, **kwargs: Any) -> Any:
-        """`call`, with what goes in and what comes out held to the contract.
+    def __call__(
+        self, inputs: Tensor, states: Nest, *args: Any, **kwargs: Any
+    ) -> tuple[Tensor, Nest]:
+        """Run `call` and check what goes in and what comes out.
 
         The new states come back in the nest in which the states were given: as a
         list, a tuple, or bare, if it is one.
@@ -212,8 +229,10 @@ class AbstractRNNCell(CellHooks, keras.layers.Layer):
         whole_call = cls.call is AbstractRNNCell.call
         return whole_call and cls.project is not AbstractRNNCell.project
 
-    def project_sequence(self, sequences: Any, training: Any = False) -> Any:
-        """`project` for all steps at once.
+    def project_sequence(
+        self, sequences: Tensor, training: bool | None = False
+    ) -> Tensor:
+        """Compute `project` for all steps at once.
 
         Args:
             sequences: `(batch, time, features)`.
@@ -235,11 +254,80 @@ class AbstractRNNCell(CellHooks, keras.layers.Layer):
             )
         return projected
 
+    def begin_sequence(
+        self, batch_size: int | Tensor, training: bool | None = True
+    ) -> None:
+        """Draw what must stay the same over the steps of a sequence: a hook.
+
+        `custom_lstm.RNN` calls it before every loop. `keras.layers.RNN` tells a cell
+        of a new sequence only by asking for its initial state, so that
+        `get_initial_state` calls it too, not knowing whether it is for training.
+
+        Args:
+            batch_size: number of sequences.
+            training: False if the sequence is certainly not for training.
+        """
+
+    def end_sequence(self) -> None:
+        """Forget what `begin_sequence` drew: a hook."""
+
+    def observe(self, **values: Tensor) -> None:
+        """Show tensors of this step, by name, to `custom_lstm.trace` if it looks.
+
+        Args:
+            **values: tensors `(batch, width)`; the same names in every step.
+        """
+        if self._observer is not None:
+            self._observer(values)
+
+    @contextlib.contextmanager
+    def sequence(
+        self, batch_size: int | Tensor, training: bool | None
+    ) -> Iterator[None]:
+        """Bracket the steps of one sequence with `begin_` and `end_sequence`."""
+        self.begin_sequence(batch_size, training)
+        try:
+            with self._while("_in_sequence", True):
+                yield
+        finally:
+            self.end_sequence()
+
+    def projected(self) -> contextlib.AbstractContextManager[None]:
+        """While it lasts, `call` takes what `project` returned for `inputs`."""
+        return self._while("_inputs_are_projected", True)
+
+    def observed(self, observer: Observer) -> contextlib.AbstractContextManager[None]:
+        """While it lasts, `observer` is called with what the steps `observe`.
+
+        Args:
+            observer: takes a dict of tensors by name. While one observer is inside
+                the context of another, only the inner one is called.
+
+        Example:
+            >>> from custom_lstm import LSTMCell
+            >>> cell, seen = LSTMCell(2), {}
+            >>> with cell.observed(seen.update):
+            ...     cell.observe(gate=0.5)
+            >>> seen
+            {'gate': 0.5}
+        """
+        return self._while("_observer", observer)
+
+    @contextlib.contextmanager
+    def _while(self, name: str, value: Any) -> Iterator[None]:
+        """While it lasts, an attribute has another value."""
+        before = getattr(self, name)
+        setattr(self, name, value)
+        try:
+            yield
+        finally:
+            setattr(self, name, before)
+
 
 @functools.cache
 def _takes_training(half: Callable[..., Any]) -> bool:
     return "training" in inspect.signature(half).parameters
 
 
-def _training(half: Callable[..., Any], training: Any) -> dict[str, Any]:
+def _training(half: Callable[..., Any], training: bool | None) -> dict[str, Any]:
     return {"training": training} if _takes_training(half) else {}

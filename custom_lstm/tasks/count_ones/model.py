@@ -6,26 +6,19 @@ from typing import Any
 
 import keras
 
-from custom_lstm.cells import (
-    CoupledLSTMCell,
-    ForgetBias,
-    LayerNormLSTMCell,
-    PeepholeLSTMCell,
-    ProjectedLSTMCell,
-    ZoneoutLSTMCell,
-)
-from custom_lstm.cells.protocol import names_of_states
+from custom_lstm import cells
+from custom_lstm.cells.validation import names_of_states
+from custom_lstm.errors import UsageError
 from custom_lstm.heads import Head
 from custom_lstm.layers import GRU, LSTM, RNN, SimpleRNN
-from custom_lstm.tasks.counting.options import Model, Options
+from custom_lstm.tasks.cell_names import cell_class
+from custom_lstm.tasks.count_ones.options import Model, Options
 from custom_lstm.training.schedules import largest_divisor, one_cycle
 
-_LAYERS = {"lstm": LSTM, "gru": GRU, "simple": SimpleRNN}
-_CELLS: dict[str, Any] = {
-    "peephole": PeepholeLSTMCell,
-    "layer_norm": LayerNormLSTMCell,
-    "coupled": CoupledLSTMCell,
-    "zoneout": ZoneoutLSTMCell,
+_LAYERS: dict[type, type[RNN]] = {
+    cells.LSTMCell: LSTM,
+    cells.GRUCell: GRU,
+    cells.SimpleRNNCell: SimpleRNN,
 }
 
 
@@ -40,20 +33,22 @@ def build(options: Options, *, any_length: bool = False) -> keras.Model:
     A value head has no bias: the answer is a linear function of the memory alone.
 
     Args:
-        options: settled for a cell.
+        options: with a cell's defaults; see `Options.resolve_defaults`.
         any_length: loop over any number of bits instead of unrolling.
 
     Returns:
         A model `(batch, length, 1)` → `(batch, 1)`, or `(batch, length + 1)`.
 
-    Example:
+    Raises:
+        UsageError: there is no such cell, or it does not take these options.
 
-    >>> build(Options().of_cell("gru")).output_shape
-    (None, 1)
+    Example:
+        >>> build(Options().resolve_defaults("gru")).output_shape
+        (None, 1)
     """
     length = None if any_length else options.data.length
     bits = keras.Input((length, 1), name="bits")
-    layer = _recurrent(options.model, unroll=not any_length)
+    layer = recurrent_layer(options.model, unroll=not any_length)
     seen, *states = layer(bits)
     names = names_of_states(layer.cell)
     if options.model.read == "memory" and "c" in names:
@@ -76,7 +71,7 @@ def build_compiled(options: Options, steps_per_epoch: int) -> keras.Model:
     tell apart.
 
     Args:
-        options: settled for a cell.
+        options: with a cell's defaults; see `Options.resolve_defaults`.
         steps_per_epoch: steps in an epoch.
     """
     keras.utils.set_random_seed(options.run.seed)
@@ -95,25 +90,73 @@ def build_compiled(options: Options, steps_per_epoch: int) -> keras.Model:
     return model
 
 
-def _recurrent(options: Model, *, unroll: bool) -> RNN:
-    """Return the recurrent layer; it returns its states too."""
+def for_any_length(options: Options, model: keras.Model) -> keras.Model:
+    """Return a model with the same weights that takes any number of bits.
+
+    Args:
+        options: of the run that trained it.
+        model: made by `build` from these options.
+    """
+    twin = build(options, any_length=True)
+    twin.set_weights(model.get_weights())
+    return twin
+
+
+def check_forget_bias(cell: str, bias: float | None) -> None:
+    """Check that `--forget-bias` has an effect on a cell.
+
+    Args:
+        cell: name of the cell.
+        bias: None or 1 for Keras's.
+
+    Raises:
+        UsageError: there is no such cell, or it has no forget gate.
+
+    Example:
+        >>> check_forget_bias("gru", 5.0)
+        Traceback (most recent call last):
+        ...
+        custom_lstm.errors.UsageError: --forget-bias 5 needs a kind of LSTM, not gru
+    """
+    if not issubclass(cell_class("--cell", cell), cells.LSTMCell) and bias not in (
+        None,
+        1,
+    ):
+        raise UsageError(f"--forget-bias {bias:g} needs a kind of LSTM, not {cell}")
+
+
+def recurrent_layer(options: Model, *, unroll: bool = True) -> RNN:
+    """Return the recurrent layer, which returns its states too.
+
+    Args:
+        options: with a cell's defaults; see `Options.resolve_defaults`.
+        unroll: whether to write the loop out.
+
+    Raises:
+        UsageError: there is no such cell, or it does not take these options.
+    """
+    cell = cell_class("--cell", options.cell)
     arguments: dict[str, Any] = {}
     if options.sparsity:
         arguments["recurrent_regularizer"] = keras.regularizers.L1(options.sparsity)
-    if options.forget_bias not in (None, 1) and options.cell not in ("gru", "simple"):
-        arguments["bias_initializer"] = ForgetBias(options.forget_bias)
+    if options.forget_bias not in (None, 1) and issubclass(cell, cells.LSTMCell):
+        arguments["bias_initializer"] = cells.ForgetBias(options.forget_bias)
     if options.initial == "guide":  # one matrix for x and h, uniform as Glorot's
-        gates = {"gru": 3, "simple": 1}.get(options.cell, 4)
-        limit = sqrt(6 / (1 + options.units + gates * options.units))
+        widths = (1 + len(getattr(cell, "gates", ("h",)))) * options.units
+        limit = sqrt(6 / (1 + widths))
         uniform = partial(keras.initializers.RandomUniform, -limit, limit)
         arguments |= {
             "kernel_initializer": uniform(),
             "recurrent_initializer": uniform(),
         }
+    if issubclass(cell, cells.ProjectedLSTMCell):
+        arguments["projection_units"] = (options.units + 1) // 2
     looping: dict[str, Any] = {"return_state": True, "unroll": unroll}
-    if options.cell in _LAYERS:
-        return _LAYERS[options.cell](options.units, **arguments, **looping)
-    if options.cell == "projected":
-        narrow = (options.units + 1) // 2
-        return RNN(ProjectedLSTMCell(options.units, narrow, **arguments), **looping)
-    return RNN(_CELLS[options.cell](options.units, **arguments), **looping)
+    try:
+        if cell in _LAYERS:
+            return _LAYERS[cell](options.units, **arguments, **looping)
+        return RNN(cell(options.units, **arguments), **looping)
+    except (TypeError, ValueError) as error:
+        raise UsageError(
+            f"--cell {options.cell} cannot be built with these options: {error}"
+        ) from error

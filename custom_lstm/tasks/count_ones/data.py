@@ -1,4 +1,4 @@
-"""Strings of bits: all there are, those to train on, and random long ones.
+"""Strings of bits: those to train on, those held out, and random long ones.
 
 A string of `length` bits is the number that it writes, its code; the first bit is the
 highest. Codes take eight bytes each, and become bits a batch at a time.
@@ -15,18 +15,18 @@ from custom_lstm.data.pipelines import prefetched
 
 Codes = NDArray[np.int64]
 Bits = NDArray[np.float32]
-AT_ONCE = 2**15
+EVALUATION_BATCH = 2**15
 """Strings in a batch when nothing is trained."""
-BITS_AT_ONCE = 2**21
+BITS_IN_A_BATCH = 2**21
 """Bits in a batch of random strings; bounds the memory at any length."""
-ALL = 2**24
+LARGEST_POPULATION = 2**24
 """Where there are more strings than this, a sample is tested."""
 SAMPLE = 2**20
 """Size of that sample."""
 
 
 def bits_of(codes: Codes, length: int) -> Bits:
-    """Write codes out as bits.
+    """Return codes written out as bits.
 
     Args:
         codes: `(strings,)`.
@@ -36,9 +36,8 @@ def bits_of(codes: Codes, length: int) -> Bits:
         `(strings, length, 1)`, 0 and 1.
 
     Example:
-
-    >>> bits_of(np.array([4, 3]), 3)[..., 0].astype(int).tolist()
-    [[1, 0, 0], [0, 1, 1]]
+        >>> bits_of(np.array([4, 3]), 3)[..., 0].astype(int).tolist()
+        [[1, 0, 0], [0, 1, 1]]
     """
     places = np.arange(length - 1, -1, -1)
     return (codes[:, None] >> places & 1).astype(np.float32)[..., None]
@@ -49,72 +48,84 @@ def training_codes(length: int, count: int, seed: int) -> Codes:
 
     Args:
         length: bits in each.
-        count: how many, less than 2^length.
+        count: number of strings, less than 2^length.
         seed: of the draw.
 
     Example:
-
-    >>> training_codes(3, 7, seed=1).tolist()
-    [0, 2, 3, 4, 5, 6, 7]
+        >>> training_codes(3, 7, seed=1).tolist()
+        [0, 2, 3, 4, 5, 6, 7]
     """
     rng = np.random.default_rng([seed, length])
     return np.sort(rng.choice(2**length, count, replace=False))
 
 
-def other_codes(length: int, training: Codes, seed: int) -> Iterator[Codes]:
-    """Give the strings that were not trained on, in batches.
+def held_out_codes(
+    length: int,
+    training: Codes,
+    seed: int,
+    *,
+    batch_size: int = EVALUATION_BATCH,
+    sample: int = SAMPLE,
+) -> Iterator[Codes]:
+    """Yield the strings that are not trained on, in batches.
 
-    All of them; or, where there are more than `ALL`, a random sample.
+    All of them; or, where there are more than `LARGEST_POPULATION`, a random sample.
 
     Args:
         length: bits in each.
         training: those trained on, sorted.
         seed: of the sample.
+        batch_size: largest number of strings in a batch.
+        sample: size of the sample.
 
     Yields:
         Arrays `(strings,)`.
 
     Example:
-
-    >>> [batch.tolist() for batch in other_codes(2, np.array([1]), seed=0)]
-    [[0, 2, 3]]
+        >>> [batch.tolist() for batch in held_out_codes(2, np.array([1]), seed=0)]
+        [[0, 2, 3]]
     """
-    if 2**length <= ALL:
-        for start in range(0, 2**length, AT_ONCE):
-            codes = np.arange(start, min(start + AT_ONCE, 2**length))
+    if 2**length <= LARGEST_POPULATION:
+        for start in range(0, 2**length, batch_size):
+            codes = np.arange(start, min(start + batch_size, 2**length))
             yield codes[~_contains(training, codes)]
         return
     rng = np.random.default_rng([seed, length, 1])
-    codes = rng.integers(2**length, size=SAMPLE)
+    codes = rng.integers(2**length, size=sample)
     codes = np.unique(codes[~_contains(training, codes)])
-    yield from np.split(codes, range(AT_ONCE, len(codes), AT_ONCE))
+    yield from np.split(codes, range(batch_size, len(codes), batch_size))
 
 
 def random_batches(
-    length: int, count: int, seed: int, *, even_counts: bool
+    length: int,
+    count: int,
+    seed: int,
+    *,
+    even_counts: bool,
+    bits_in_a_batch: int = BITS_IN_A_BATCH,
 ) -> Iterator[Bits]:
-    """Draw random strings of any length, in batches of at most `BITS_AT_ONCE` bits.
+    """Yield random strings of any length, in batches of bounded size.
 
     Args:
         length: bits in each.
-        count: how many.
+        count: number of strings.
         seed: of the draw.
         even_counts: whether every number of ones is as likely as every other; else
             every bit is 0 or 1, as likely, and counts are near the middle.
+        bits_in_a_batch: largest number of bits in a batch of several strings.
 
     Yields:
         `(strings, length, 1)`, 0 and 1.
 
     Example:
-
-    >>> [bits] = random_batches(5, 1000, seed=0, even_counts=True)
-    >>> bool(np.bincount(bits.sum(1)[:, 0].astype(int)).min() > 100)
-    True
+        >>> [bits] = random_batches(5, 1000, seed=0, even_counts=True)
+        >>> bool(np.bincount(bits.sum(1)[:, 0].astype(int)).min() > 100)
+        True
     """
     rng = np.random.default_rng([seed, length, 2])
-    at_once = max(1, BITS_AT_ONCE // length)
-    for begun in range(0, count, at_once):
-        number = min(at_once, count - begun)
+    batch_size = max(1, bits_in_a_batch // length)
+    for begun in range(0, count, batch_size):
+        number = min(batch_size, count - begun)
         draws = rng.random((number, length), dtype=np.float32)
         if not even_counts:
             yield (draws < 0.5).astype(np.float32)[..., None]
@@ -135,7 +146,7 @@ def training_batches(
     first_epoch: int = 0,
     first_step: int = 0,
 ) -> tf.data.Dataset:
-    """Give the strings to train on in batches, epoch after epoch.
+    """Return the strings to train on in batches, epoch after epoch.
 
     Args:
         codes: `(strings,)`.
@@ -148,11 +159,10 @@ def training_batches(
         float32.
 
     Example:
-
-    >>> options = dict(batch_size=2, epochs=1, seed=0, shuffle=False)
-    >>> bits, counts = next(iter(training_batches(np.array([7, 2]), 3, **options)))
-    >>> counts.numpy().tolist()
-    [[3.0], [1.0]]
+        >>> options = dict(batch_size=2, epochs=1, seed=0, shuffle=False)
+        >>> bits, counts = next(iter(training_batches(np.array([7, 2]), 3, **options)))
+        >>> counts.numpy().tolist()
+        [[3.0], [1.0]]
     """
     with tf.device("CPU"):
         bits = tf.constant(bits_of(codes, length))
@@ -174,6 +184,6 @@ def training_batches(
 
 
 def _contains(some: Codes, codes: Codes) -> NDArray[np.bool_]:
-    """Say of each code whether it is among `some`, which are sorted."""
+    """Return for each code whether it is among `some`, which are sorted."""
     places = np.minimum(np.searchsorted(some, codes), len(some) - 1)
     return some[places] == codes
