@@ -17,12 +17,12 @@ from timing import Trainer
 from tqdm import trange
 
 from custom_lstm import convert, data
+from custom_lstm.tasks.digits.evaluate import DIGITS_AT_ONCE
+from custom_lstm.tasks.digits.metrics import score
 from custom_lstm.tasks.digits.model import build_compiled, build_optimizer, head_of
 from custom_lstm.tasks.digits.options import Config
 from custom_lstm.tasks.digits.task import augment_of, steps_per_epoch
 from custom_lstm.training.schedules import one_cycle
-from custom_lstm.tasks.digits.metrics import score
-from custom_lstm.tasks.digits.evaluate import DIGITS_AT_ONCE
 
 GOAL = 0.97
 

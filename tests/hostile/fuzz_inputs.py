@@ -11,15 +11,6 @@ from PIL import Image, ImageDraw
 
 from custom_lstm import cli
 from custom_lstm.convert import TMVALayer, to_tmva
-<<<<<<< HEAD
-=======
-from custom_lstm.options import to_json
-from custom_lstm.tasks.count_ones import options as counting
-from custom_lstm.tasks.showers import options as showers
-from custom_lstm.tasks.walk_through import options as walk_through
-from custom_lstm.training import command_line
-from custom_lstm.training.config import Config
->>>>>>> w-tasks
 
 TASKS = {name: options for name, options in cli.TASKS.items() if name != "compare"}
 """The options of every task that leaves run folders."""

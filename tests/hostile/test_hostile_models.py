@@ -19,27 +19,15 @@ from custom_lstm import LSTM
 from custom_lstm.errors import UserError
 from custom_lstm.files import seal
 from custom_lstm.loading import load_model
-<<<<<<< HEAD
-from custom_lstm.tasks.counting import model as counting
-from custom_lstm.tasks.counting.options import ADDING, CellName
-from custom_lstm.tasks.counting.options import Options as CountingOptions
+from custom_lstm.tasks.count_ones import model as counting
+from custom_lstm.tasks.count_ones.options import ADDING, CellName
+from custom_lstm.tasks.count_ones.options import Options as CountingOptions
 from custom_lstm.tasks.digits.model import build_compiled
 from custom_lstm.tasks.digits.options import Config
 from custom_lstm.tasks.showers import networks
 from custom_lstm.tasks.showers import options as showers
 from custom_lstm.tasks.walk_through import options as walk_through
-from custom_lstm.tasks.walk_through import session as walk_session
-=======
-from custom_lstm.tasks.count_ones import model as counting
-from custom_lstm.tasks.count_ones.options import ADDING, CellName
-from custom_lstm.tasks.count_ones.options import Options as CountingOptions
-from custom_lstm.tasks.showers import networks
-from custom_lstm.tasks.showers import options as showers
-from custom_lstm.tasks.walk_through import options as walk_through
 from custom_lstm.tasks.walk_through import task as walk_task
-from custom_lstm.training.build import build_compiled
-from custom_lstm.training.config import Config
->>>>>>> w-tasks
 
 layers = keras.layers
 _watching: list[str] | None = None

@@ -10,22 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-<<<<<<< HEAD:tests/tasks/test_compare.py
 from custom_lstm.cli import TASKS, main
 from custom_lstm.tasks.compare.task import read_all
 from custom_lstm.tasks.digits.options import Config
 from custom_lstm.training.run_folder import RunFolder
-=======
-from custom_lstm.command import main
-from custom_lstm.errors import UserError
-from custom_lstm.options import to_json
-from custom_lstm.tasks.comparing.entries import read_all
-from custom_lstm.tasks.count_ones.options import Options as Counting
-from custom_lstm.tasks.walk_through.options import Options as Walk
-from custom_lstm.training.config import Config
-from custom_lstm.training.history import read_history, read_seconds, timed
-from custom_lstm.training.runs import RunFolder
->>>>>>> w-tasks:tests/tasks/test_comparing.py
 
 TRAIN = Path(__file__).parents[2] / "train.py"
 HISTORY = "epoch,loss,val_exact\n1,3.5,0.25\n2,1.5,\n3,0.75,0.875\n"
