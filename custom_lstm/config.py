@@ -189,7 +189,10 @@ class Options:
         if missing := set(names) - set(content):
             raise UsageError(f"options are missing: {', '.join(sorted(missing))}")
         if unknown := set(content) - set(names):
-            raise UsageError(_unknown(spelled(min(unknown))[:40], names))
+            word = spelled(min(unknown))[:40]
+            raise UsageError(
+                _unknown(word if word.isprintable() else repr(word), names)
+            )
         for name, value in content.items():
             for part in value if isinstance(value, list) else [value]:
                 if isinstance(part, str) and "\0" in part:
@@ -397,7 +400,7 @@ def _in_words(error: pydantic.ValidationError, names: Iterable[str]) -> str:
     given, about = first["input"], first.get("ctx", {})
     parts = [part for part in first["loc"] if isinstance(part, str)]
     option = spelled(parts[-1]) if parts else "the options"
-    shown = str(given) if isinstance(given, int | float) else f"{given!r:.80}"
+    shown = f"{given!r:.80}"
     match first["type"]:
         case "greater_than_equal":
             return f"{option} must be {about['ge']:g} or more, not {shown}"

@@ -57,13 +57,13 @@ def _serve(digits: str, deterministic: bool) -> None:
     import tensorflow as tf
 
     from custom_lstm import data
-    from custom_lstm.training.build import build_compiled
-    from custom_lstm.training.config import Config
-    from custom_lstm.training.fitting import augment_of
+    from custom_lstm.tasks.digits.model import build_compiled
+    from custom_lstm.tasks.digits.options import Config
+    from custom_lstm.tasks.digits.task import augment_of
 
     if deterministic:
         tf.config.experimental.enable_op_determinism()
-    config = Config().settled(digits)
+    config = Config().resolve_defaults(digits)
     model = build_compiled(config, 100)
     batches = data.training_sequences(
         data.load_pools(digits).train,

@@ -12,9 +12,9 @@ from timing import Trainer, interleaved, summary
 
 from custom_lstm import data
 from custom_lstm.heads import Head
-from custom_lstm.training.build import build_compiled, head_of
-from custom_lstm.training.config import Config
-from custom_lstm.training.fitting import augment_of
+from custom_lstm.tasks.digits.model import build_compiled, head_of
+from custom_lstm.tasks.digits.options import Config
+from custom_lstm.tasks.digits.task import augment_of
 
 BATCH = 64
 
@@ -35,19 +35,20 @@ def measure_step(length: int, runs: int) -> dict:
 def our_step(length: int, **options) -> Callable[[], object]:
     """Return one training step of our network, with other options than the default.
 
-    Of several members each has a batch of the default's size.
+    Of an ensemble each network has a batch of the default's size.
     """
     config = _config(length).replace(**options)
     model = build_compiled(config, 100)
-    return _keras_step(model, head_of(config), *_batch(length, config.model.members))
+    batch = _batch(length, config.model.ensemble_size)
+    return _keras_step(model, head_of(config), *batch)
 
 
 def _config(length: int) -> Config:
-    return Config().replace(length=length).settled("mnist")
+    return Config().replace(length=length).resolve_defaults("mnist")
 
 
-def _batch(length: int, members: int = 1):
-    rng, rows = np.random.default_rng(0), BATCH * members
+def _batch(length: int, networks: int = 1):
+    rng, rows = np.random.default_rng(0), BATCH * networks
     images = rng.integers(0, 256, (rows, length, 28, 28, 1)).astype("uint8")
     return images, rng.integers(-5, 6, (rows, length, 1)).astype("float32")
 

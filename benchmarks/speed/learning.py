@@ -17,12 +17,12 @@ from timing import Trainer
 from tqdm import trange
 
 from custom_lstm import convert, data
-from custom_lstm.training.build import build_compiled, build_optimizer, head_of
-from custom_lstm.training.config import Config
-from custom_lstm.training.fitting import augment_of, steps_per_epoch
+from custom_lstm.tasks.digits.evaluate import DIGITS_AT_ONCE
+from custom_lstm.tasks.digits.metrics import score
+from custom_lstm.tasks.digits.model import build_compiled, build_optimizer, head_of
+from custom_lstm.tasks.digits.options import Config
+from custom_lstm.tasks.digits.task import augment_of, steps_per_epoch
 from custom_lstm.training.schedules import one_cycle
-from custom_lstm.training.scores import score
-from custom_lstm.training.scoring import DIGITS_AT_ONCE
 
 GOAL = 0.97
 
@@ -35,7 +35,7 @@ def measure_learning(short: bool) -> dict:
         after every epoch. In the short form one epoch of the embedded digits.
     """
     digits = "digits" if short else "mnist"
-    config, pools = Config().settled(digits), data.load_pools(digits)
+    config, pools = Config().resolve_defaults(digits), data.load_pools(digits)
     steps = steps_per_epoch(config, pools)
     trainers = {
         "ours": _ours(config, steps),

@@ -47,7 +47,7 @@ def serve(members: int, within: int, across: int) -> None:
 
     tf.config.threading.set_intra_op_parallelism_threads(within)
     tf.config.threading.set_inter_op_parallelism_threads(across)
-    step = job.our_step(4, members=members)
+    step = job.our_step(4, ensemble_size=members)
     for _ in sys.stdin:
         step()
         print(flush=True)

@@ -47,12 +47,7 @@ class CheckpointOptions:
 
 @options
 class Parallel:
-    """Devices that share each batch; named again on --resume.
-
-    Example:
-        >>> Parallel("data-parallel", processes=2, coordinator="ten:1234").processes
-        2
-    """
+    """Devices that share each batch; named again on --resume."""
 
     strategy: Annotated[str, tyro.conf.arg(metavar="{one,mirrored,data-parallel}")] = (
         "one"
@@ -75,6 +70,9 @@ class Parallel:
 
         Raises:
             UsageError: options exclude each other.
+
+        Example:
+            >>> Parallel("data-parallel", processes=2, coordinator="ten:1234").devices
         """
         name, several = self.strategy, self.processes > 1
         if name not in STRATEGIES:

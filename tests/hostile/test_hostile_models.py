@@ -22,12 +22,12 @@ from custom_lstm.loading import load_model
 from custom_lstm.tasks.count_ones import model as counting
 from custom_lstm.tasks.count_ones.options import ADDING, CellName
 from custom_lstm.tasks.count_ones.options import Options as CountingOptions
+from custom_lstm.tasks.digits.model import build_compiled
+from custom_lstm.tasks.digits.options import Config
 from custom_lstm.tasks.showers import networks
 from custom_lstm.tasks.showers import options as showers
 from custom_lstm.tasks.walk_through import options as walk_through
 from custom_lstm.tasks.walk_through import task as walk_task
-from custom_lstm.training.build import build_compiled
-from custom_lstm.training.config import Config
 
 layers = keras.layers
 _watching: list[str] | None = None
@@ -333,7 +333,9 @@ def same(ours, model):
 
 
 def task_models():
-    config = Config().replace(units=4, filters=(2,), features=3).settled("digits")
+    config = (
+        Config().replace(units=4, filters=(2,), features=3).resolve_defaults("digits")
+    )
     for recurrent in ("cell", "layer", "keras"):
         yield build_compiled(config.replace(recurrent=recurrent), 3)
     for cell in CellName.__args__:

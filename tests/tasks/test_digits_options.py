@@ -1,4 +1,4 @@
-"""The command line: what it accepts, what it refuses and in which words."""
+"""The options of the digits: what is accepted, what refused and in which words."""
 
 import json
 import subprocess
@@ -7,29 +7,24 @@ from pathlib import Path
 
 import pytest
 
+from custom_lstm.config import flat, groups
 from custom_lstm.errors import UsageError
-from custom_lstm.options import flat
-from custom_lstm.training.command_line import from_json, parse
-from custom_lstm.training.config import PRESETS, Config
+from custom_lstm.tasks.digits.options import EPOCHS, Config
 
 TRAIN = Path(__file__).parents[2] / "train.py"
+parse = Config.parse
 
 
 def test_no_words_give_the_defaults():
     assert parse([]) == Config()
 
 
-@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("preset", Config.presets)
 def test_options_survive_json(preset):
     words = ["--preset", preset, "--lengths", "4", "8", "--name=-odd name"]
     config = parse([*words, "--no-augment", "--filters", "8"])
-    restored = from_json(json.loads(json.dumps(config.to_json())))
+    restored = Config.from_json(json.loads(json.dumps(config.to_json())))
     assert restored == config
-
-
-def test_every_preset_is_in_range():
-    for preset in PRESETS.values():
-        preset.check()
 
 
 def test_options_override_the_preset():
@@ -57,10 +52,10 @@ def test_options_override_the_preset():
         ("--start 2", "--start"),
         ("--batch-size -1", "--batch-size must be 1 or more, not -1"),
         ("--epochs 0", "--epochs must be 1 or more, not 0"),
-        ("--filters", "--filters needs at least one number"),
+        ("--filters", "--filters needs at least one value"),
         ("--filters 8 0", "--filters must be 1 or more, not 0"),
-        ("--dropout 1", "--dropout must be 0 to 0.99, not 1.0"),
-        ("--learning-rate nan", "--learning-rate must be"),
+        ("--dropout 1", "--dropout must be 0.99 or less, not 1.0"),
+        ("--learning-rate nan", "--learning-rate cannot be nan"),
         ("--seed -1", "--seed"),
         ("--images a.png", "--images needs --resume RUN"),
         ("--resume r --units 3", "--units cannot change on --resume"),
@@ -81,22 +76,35 @@ def test_mistakes_get_one_line_that_names_the_remedy(words, said):
 )
 def test_foreign_json_is_refused(change, said):
     with pytest.raises(UsageError, match=said):
-        from_json(Config().to_json() | change)
+        Config.from_json(Config().to_json() | change)
 
 
 def test_incomplete_json_is_refused():
     options = Config().to_json()
     del options["units"]
     with pytest.raises(UsageError, match="missing: units"):
-        from_json(options)
+        Config.from_json(options)
 
 
-def test_a_run_older_than_settling_did_not_settle():
-    config = Config().replace(length=6, settle=0.25)
+def test_an_older_runs_names_and_lacks_are_understood():
+    config = Config().replace(length=6, augment_decay=0.25, ensemble_size=3)
     options = config.to_json()
-    assert from_json(options) == config
+    options["members"] = options.pop("ensemble_size")
+    options["settle"] = options.pop("augment_decay")
+    assert Config.from_json(options) == config
     del options["settle"]
-    assert from_json(options) == config.replace(settle=0.0)
+    assert Config.from_json(options) == config.replace(augment_decay=0.0)
+
+
+def test_help_says_what_epochs_depend_on():
+    helps = {name: text for *_, group in groups(Config) for name, _, text in group}
+    assert f"{EPOCHS['mnist']} for MNIST" in helps["epochs"]
+    assert f"{EPOCHS['digits']} for the embedded" in helps["epochs"]
+    for data, number in (("MNIST", 64), ("the embedded digits", 16)):
+        name = "mnist" if data == "MNIST" else "digits"
+        resolved = Config().resolve_defaults(name).optimisation.batch_size
+        assert resolved == number
+        assert str(number) in helps["batch_size"]
 
 
 def _train(*words):
@@ -136,17 +144,23 @@ def test_help_shows_every_option():
         assert f"--{name.replace('_', '-')}" in text
 
 
-def test_each_member_sees_as_much_as_one_alone():
-    one, five = (Config().replace(members=m).settled("mnist") for m in (1, 5))
+def test_each_network_sees_as_much_as_one_alone():
+    one, five = (
+        Config().replace(ensemble_size=m).resolve_defaults("mnist") for m in (1, 5)
+    )
     assert five.optimisation.batch_size == 5 * one.optimisation.batch_size
     assert five.optimisation.epochs == one.optimisation.epochs
-    asked = Config().replace(members=5, epochs=3, batch_size=10).settled("mnist")
+    asked = (
+        Config()
+        .replace(ensemble_size=5, epochs=3, batch_size=10)
+        .resolve_defaults("mnist")
+    )
     assert (asked.optimisation.epochs, asked.optimisation.batch_size) == (3, 10)
 
 
 def test_longer_sequences_take_more_steps():
     def sequences(length, data="mnist"):
-        config = Config().replace(length=length).settled(data)
+        config = Config().replace(length=length).resolve_defaults(data)
         return config.optimisation.batch_size
 
     assert [sequences(n) for n in (1, 4, 6, 10, 20)] == [256, 64, 42, 16, 4]

@@ -18,10 +18,9 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.util import tensor_util
 
-from custom_lstm.command import main
+from custom_lstm.cli import main
 from custom_lstm.data import load_pools
-from custom_lstm.training.callbacks import TensorBoard
-from custom_lstm.training.runs import RunFolder
+from custom_lstm.training.run_folder import RunFolder
 
 TRAIN = Path(__file__).parents[2] / "train.py"
 SMALL = shlex.split(
@@ -107,7 +106,7 @@ def test_scores_are_those_of_the_saved_model(finished):
 
 
 @pytest.mark.parametrize(
-    "model", [["--head", "totals"], ["--head", "value"], ["--members", "2"]]
+    "model", [["--head", "totals"], ["--head", "value"], ["--ensemble-size", "2"]]
 )
 def test_both_loops_reach_the_same_weights(tmp_path, model):
     """Same data, same history, same weights after an epoch, to 1e-5."""
@@ -149,25 +148,6 @@ def test_tensorboard_logs_are_written(tmp_path):
         assert value == pytest.approx(row[name], rel=1e-6)
 
 
-def test_tensorboard_makes_no_tensor_of_a_float_at_a_step(tmp_path, monkeypatch):
-    """TensorFlow would remember each for ever."""
-    board, written = TensorBoard(tmp_path), []
-    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
-    model.compile("sgd", "mse")
-    board.set_model(model)
-    monkeypatch.setattr(
-        board.summary, "scalar", lambda name, value, step: written.append((name, value))
-    )
-    board.on_train_begin()
-    for step in range(3):
-        board.on_train_batch_end(step, {"loss": 0.5})
-    assert written == []
-    board.on_epoch_end(4, {"loss": 0.25, "val_loss": 0.75})
-    losses = [value for name, value in written if name == "epoch_loss"]
-    assert losses == [0.25, 0.75]
-    assert not any(isinstance(value, float) for value in losses)
-
-
 def test_patience_stops_early(tmp_path):
     words = ["--epochs", "9", "--patience", "1", "--learning-rate", "1e-9"]
     assert len(_rows(_run(tmp_path, *words))) < 9
@@ -190,7 +170,7 @@ def test_a_finished_run_reads_image_files(finished, tmp_path, capsys):
         Image.fromarray(255 - image).resize((90, 90)).save(paths[-1])
     assert main(["--resume", str(finished.path), "--images", *paths]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [re.match(r"[+-] .*\d\.png  total -?\d", line) is not None for line in lines]
+    assert all(re.match(r"[+-] .*\d\.png  total -?\d", line) for line in lines)
     assert [line[0] for line in lines] == ["+", "-", "+"]
 
 
@@ -231,9 +211,9 @@ def test_ctrl_c_saves_scores_and_can_go_on(tmp_path):
         (["--length", "201"], 2, "--length 201 is longer than the 200 validation"),
         (["--batch-size", "1000"], 2, "--batch-size"),
         (
-            ["--members", "5"],
+            ["--ensemble-size", "5"],
             2,
-            "--batch-size 32 cannot be shared equally by 5 members",
+            "--batch-size 32 cannot be shared equally by 5 networks",
         ),
         (["--lengths", "401"], 2, "--lengths 401 is longer than the 400 test digits"),
     ],
@@ -258,7 +238,7 @@ def test_a_run_whose_checkpoints_are_all_damaged_is_refused(tmp_path, finished, 
         path.write_bytes(path.read_bytes()[:-1])
     assert main(["--resume", str(tmp_path / "run")]) == 1
     error = capsys.readouterr().err
-    assert "checkpoints are damaged: this run cannot go on" in error
+    assert "checkpoints are damaged: this run cannot be resumed" in error
     assert error.count("\n") == 1
 
 

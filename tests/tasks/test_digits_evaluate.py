@@ -6,8 +6,10 @@ import pytest
 from keras import ops
 
 from custom_lstm.data import Digits, Pools
-from custom_lstm.training.config import Config
-from custom_lstm.training.scoring import score_lengths
+from custom_lstm.heads import Head
+from custom_lstm.tasks.digits import evaluate
+from custom_lstm.tasks.digits.evaluate import score_lengths
+from custom_lstm.tasks.digits.options import Config
 
 LENGTH, DIGITS = 4, 103
 
@@ -51,3 +53,27 @@ def test_every_test_digit_counts_at_either_first_sign(start, seven):
     every = np.concatenate(errors)
     assert scores["mae"] == pytest.approx(np.abs(every).mean(), rel=1e-6)
     assert scores["rmse"] == pytest.approx(np.sqrt((every**2).mean()), rel=1e-6)
+
+
+class Reader:
+    """A network that says a sequence's number, and is wrong in some."""
+
+    def __init__(self, wrong):
+        self.wrong, self.asked = wrong, 0
+
+    def predict(self, images, batch_size, verbose):
+        self.asked += len(images)
+        said = images.astype("float32")
+        return (said + np.isin(images, self.wrong))[..., None]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "asked"),
+    [([7, 8, 9], 256), ([7, 255, 256], 512), ([7, 8], 600), ([], 600)],
+)
+def test_answers_until_three_mistakes_are_found(wrong, asked):
+    model, numbers = Reader(wrong), np.arange(600)[:, None]
+    answers = evaluate._answers(model, Head("value", 0, 9), numbers, numbers)
+    assert model.asked == len(answers) == asked
+    found = np.flatnonzero(evaluate._mistaken(answers, numbers))
+    np.testing.assert_array_equal(found, wrong)

@@ -18,9 +18,8 @@ import numpy as np
 import pytest
 
 from custom_lstm.errors import UsageError
-from custom_lstm.training.command_line import parse
-from custom_lstm.training.devices import assemble
-from custom_lstm.training.team import Team
+from custom_lstm.tasks.digits.options import Config
+from custom_lstm.training.distribution import DeviceGroup, assemble
 
 ROOT = Path(__file__).parents[2]
 STEPS = 20
@@ -196,14 +195,14 @@ def test_processes_started_unlike_are_refused(tmp_path):
 )
 def test_options_that_cannot_be_meant_are_refused(words, said):
     with pytest.raises(UsageError) as caught:
-        parse(words.split())
+        Config.parse(words.split())
     assert said in str(caught.value)
 
 
 @pytest.mark.parametrize("address", ["10.0.0.1:1", "node-3.local:65535", "[::1]:8000"])
 def test_addresses_are_taken(address):
     words = ["--strategy", "data-parallel", "--processes", "2", "--coordinator"]
-    assert parse([*words, address]).parallel.coordinator == address
+    assert Config.parse([*words, address]).parallel.coordinator == address
 
 
 @pytest.mark.parametrize(
@@ -221,21 +220,23 @@ def test_addresses_are_taken(address):
 )
 def test_what_the_backend_cannot_do_is_refused(monkeypatch, backend, words, said):
     monkeypatch.setattr(keras.backend, "backend", lambda: backend)
+    config = Config.parse(words.split())
+    loop, clip_norm = config.optimisation.loop, config.optimisation.clip_norm
     with pytest.raises(UsageError, match=said):
-        assemble(parse(words.split()))
+        assemble(config.parallel, loop=loop, clip_norm=clip_norm)
 
 
 @pytest.mark.skipif(os.cpu_count() == 1, reason="needs two cores")
 @pytest.mark.parametrize("computed_before", [False, True])
-def test_operations_of_many_members_take_one_core_each(computed_before):
+def test_operations_of_many_networks_take_one_core_each(computed_before):
     script = f"""
 import keras, tensorflow as tf
-from custom_lstm.training.config import Config
-from custom_lstm.training.devices import assemble
+from custom_lstm.training.distribution import assemble
+from custom_lstm.training.options import Parallel
 if {computed_before}:
     tf.ones(3)
 for members in (1, {os.cpu_count()}):
-    assemble(Config().replace(members=members))
+    assemble(Parallel(), ensemble_size=members)
     threads = tf.config.threading
     print(threads.get_intra_op_parallelism_threads(), end=" ")
     print(threads.get_inter_op_parallelism_threads(), end=" ")
@@ -265,13 +266,13 @@ def test_a_batch_that_cannot_be_shared_is_refused_before_anything_is_written(tmp
     assert not (tmp_path / "runs").exists()
 
 
-def test_a_team_of_one_takes_any_batch():
-    Team().check_batch(15, members=1)
+def test_one_device_takes_any_batch():
+    DeviceGroup().check_batch(15, ensemble_size=1)
 
 
-def test_members_share_what_each_device_has():
-    Team(size=2).check_batch(12, members=3)
+def test_networks_share_what_each_device_has():
+    DeviceGroup(size=2).check_batch(12, ensemble_size=3)
     with pytest.raises(
-        UsageError, match="2 devices with 3 members: give a multiple of 6"
+        UsageError, match="2 devices with 3 networks: give a multiple of 6"
     ):
-        Team(size=2).check_batch(9, members=3)
+        DeviceGroup(size=2).check_batch(9, ensemble_size=3)

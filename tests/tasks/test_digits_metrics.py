@@ -6,7 +6,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from custom_lstm.training import scores
+from custom_lstm.tasks.digits import metrics
 
 UNIFORM = [0.1] * 10
 MNIST_COUNTS = [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
@@ -16,7 +16,7 @@ def test_scores_match_plain_python():
     rng = np.random.default_rng(0)
     totals = rng.integers(-9, 10, (7, 3))
     answers = totals + rng.choice([0, 0, 0.4, 0.6, -2], totals.shape)
-    result = scores.score(answers, totals)
+    result = metrics.score(answers, totals)
     right = [
         [round(float(a)) == t for a, t in zip(*row, strict=True)]
         for row in zip(answers, totals, strict=True)
@@ -35,7 +35,7 @@ def test_scores_match_plain_python():
 def test_masked_steps_do_not_count():
     totals = [[1, 2], [3, 4]]
     answers = [[1, 2], [3, 99]]
-    result = scores.score(answers, totals, [[1, 1], [1, 0]])
+    result = metrics.score(answers, totals, [[1, 1], [1, 0]])
     assert result["exact_per_position"] == [1.0, 1.0]
     assert result["exact_sequence"] == 1.0
     assert result["mae"] == 0.0
@@ -52,12 +52,12 @@ def test_masked_steps_do_not_count():
 )
 def test_wrong_shapes_are_named(answers, totals, mask, said):
     with pytest.raises(ValueError, match=said.replace("(", r"\(").replace(")", r"\)")):
-        scores.score(answers, totals, mask)
+        metrics.score(answers, totals, mask)
 
 
 @pytest.mark.parametrize("signs", [[1], [1, -1], [-1, 1, -1], [1, -1, 1, -1]])
 def test_distribution_equals_counting_every_sequence(signs):
-    values, shares = scores.total_distribution(UNIFORM, signs)[-1]
+    values, shares = metrics.total_distribution(UNIFORM, signs)[-1]
     counts: dict[int, int] = {}
     for digits in itertools.product(range(10), repeat=len(signs)):
         total = sum(s * d for s, d in zip(signs, digits, strict=True))
@@ -72,7 +72,7 @@ def test_blind_scores_are_the_known_ones_for_length_4():
     rng = np.random.default_rng(1)
     signs, shares = [1, -1, 1, -1], np.array(MNIST_COUNTS) / 60_000
     totals = np.cumsum(rng.choice(10, (200_000, 4), p=shares) * signs, axis=1)
-    blind = scores.baselines(shares, signs, totals)
+    blind = metrics.baselines(shares, signs, totals)
     assert blind["median"]["mae"] == pytest.approx(3.64, abs=0.01)
     assert blind["mean"]["rmse"] == pytest.approx(4.57, abs=0.01)
     assert blind["mode"]["exact"] == pytest.approx(0.088, abs=0.001)
@@ -82,8 +82,8 @@ def test_no_constant_answer_beats_the_blind_ones():
     rng = np.random.default_rng(2)
     shares = rng.dirichlet(np.ones(10))
     signs = [1, -1, 1]
-    best = scores.blind_answers(shares, signs)
-    for t, (values, p) in enumerate(scores.total_distribution(shares, signs)):
+    best = metrics.blind_answers(shares, signs)
+    for t, (values, p) in enumerate(metrics.total_distribution(shares, signs)):
         constants = np.arange(values[0], values[-1] + 1)
         squared = p @ (values[:, None] - best["mean"][t]) ** 2
         absolute = p @ np.abs(values[:, None] - best["median"][t])
@@ -97,14 +97,14 @@ def test_no_constant_answer_beats_the_blind_ones():
 def test_table_fits_a_terminal_and_shows_the_last_position(length):
     totals = np.tile(np.arange(length), (3, 1))
     signs = [1 - 2 * (t % 2) for t in range(length)]
-    result = scores.score(totals, totals) | {
+    result = metrics.score(totals, totals) | {
         "length": length,
         "digit_accuracy": 0.996,
-        "ceiling_per_position": scores.ceiling(0.996, length),
-        "baselines": scores.baselines(UNIFORM, signs, totals),
+        "ceiling_per_position": metrics.ceiling(0.996, length),
+        "baselines": metrics.baselines(UNIFORM, signs, totals),
         "note": None,
     }
-    lines = scores.table(result).splitlines()
+    lines = metrics.table(result).splitlines()
     assert max(map(len, lines)) <= 96
     assert f"{100 * 0.996**length:.2f}" in lines[3]
     assert {"mean", "median", "mode"} == {line.split()[2] for line in lines[4:7]}

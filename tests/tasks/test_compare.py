@@ -10,15 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from custom_lstm.command import main
-from custom_lstm.errors import UserError
-from custom_lstm.options import to_json
-from custom_lstm.tasks.comparing.entries import read_all
-from custom_lstm.tasks.count_ones.options import Options as Counting
-from custom_lstm.tasks.walk_through.options import Options as Walk
-from custom_lstm.training.config import Config
-from custom_lstm.training.history import read_history, read_seconds, timed
-from custom_lstm.training.runs import RunFolder
+from custom_lstm.cli import TASKS, main
+from custom_lstm.tasks.compare.task import read_all
+from custom_lstm.tasks.digits.options import Config
+from custom_lstm.training.run_folder import RunFolder
 
 TRAIN = Path(__file__).parents[2] / "train.py"
 HISTORY = "epoch,loss,val_exact\n1,3.5,0.25\n2,1.5,\n3,0.75,0.875\n"
@@ -43,7 +38,7 @@ def _run(path, task, options, scores, history=HISTORY, seconds=(70.0, 21.4)):
 
 
 def _digits(runs, name, **options):
-    config = Config().settled("digits").replace(epochs=3).to_json()
+    config = Config().resolve_defaults("digits").replace(epochs=3).to_json()
     return _run(runs / name, "digits", config | options, DIGITS)
 
 
@@ -82,8 +77,8 @@ def test_the_table_shows_options_that_differ_and_scores(tmp_path, compare):
 
 def test_each_task_has_its_table_and_its_chart(tmp_path, compare):
     _digits(tmp_path, "a")
-    _run(tmp_path / "b", "walk-through", to_json(Walk()), WALK)
-    _run(tmp_path / "c", "count-ones", to_json(Counting()), COUNTING)
+    _run(tmp_path / "b", "walk-through", TASKS["walk-through"]().to_json(), WALK)
+    _run(tmp_path / "c", "count-ones", TASKS["count-ones"]().to_json(), COUNTING)
     networks = {"models": ["lstm", "cnn"], "epochs": 3, "seed": 0}
     part = {"energy": 2.64, "kind": 99.9, "x": 1.08, "y": 1.0, "z": 0.404}
     scores = {"lstm": part, "cnn": part, "blind": part}
@@ -139,15 +134,16 @@ def test_folders_that_are_no_finished_runs_are_listed(tmp_path, compare):
     assert "digits, one run" in text
     assert f"1  {good}\n" in text
     refused = text.split("Not compared:\n")[1].splitlines()
+    resume = "python train.py --resume"
     said = {
         "notes": "no config.json",
-        "unfinished": f"go on with `python train.py --resume {tmp_path}/unfinished`",
+        "unfinished": f"resume it with `{resume} {tmp_path}/unfinished`",
         "torn": "cannot be read",
         "short": "no table of numbers",
         "words": "no table of numbers",
         "empty": "no table of numbers",
         "bytes": "no table of numbers",
-        "gone": "cannot be read: No such file",
+        "gone": f"in its first epoch; resume it with `{resume} {tmp_path}/gone`",
         "odd": "holds not the scores of digits",
         "none": "holds not the scores of digits",
         "time": "holds no list of training_seconds",
@@ -189,7 +185,7 @@ def test_charts_go_where_they_are_asked_to(tmp_path, compare):
 
 def test_a_run_named_twice_is_compared_once(tmp_path):
     run = _digits(tmp_path, "a")
-    entries, refused = read_all([run, tmp_path, run])
+    entries, refused = read_all([run, tmp_path, run], TASKS)
     assert (len(entries), refused) == (1, [])
 
 
@@ -222,14 +218,14 @@ def test_a_real_run_is_compared(tmp_path, compare, capsys):
         words = ["walk-through", "--steps", "4", "--units", "2", "--seed", seed]
         assert main([*words, "--runs", str(tmp_path)]) == 0
     said = capsys.readouterr().out
-    assert said.endswith(f"Try next:\n  python train.py compare {tmp_path}\n")
-    rows = _table(compare(tmp_path))
+    assert said.endswith(f"Try next:\n  python train.py compare --runs {tmp_path}\n")
+    rows = _table(compare("--runs", tmp_path))
     assert [row["seed"] for row in rows] == ["0", "1"]
     runs = sorted(path for path in tmp_path.iterdir() if path.is_dir())
     for row, path in zip(rows, runs, strict=True):
         scores = json.loads((path / "scores.json").read_text())
         assert float(row["MSE"]) == pytest.approx(scores["test"]["mse"], abs=1e-4)
-        assert int(row["epochs"]) == len(read_history(RunFolder(path))["loss"])
+        assert int(row["epochs"]) == len(RunFolder(path).read_history()["loss"])
         assert row["training time"].startswith("0:0")
 
 
@@ -244,22 +240,3 @@ def test_answers_without_keras(tmp_path):
     assert done.returncode == 0, done.stderr
     imported = {line.split()[-1] for line in done.stderr.splitlines()}
     assert not imported & {"keras", "tensorflow"}
-
-
-def test_a_resumed_run_adds_its_time(tmp_path):
-    folder = RunFolder(tmp_path)
-    assert read_seconds(folder) == []
-    for sessions in (1, 2):
-        with timed(folder):
-            pass
-        seconds = read_seconds(folder)
-        assert len(seconds) == sessions
-        assert all(0 <= s < 60 for s in seconds)
-
-
-@pytest.mark.parametrize("content", ["[]", "{}", '{"training_seconds": [-1]}'])
-def test_a_damaged_clock_is_said_before_the_training(tmp_path, content):
-    folder = RunFolder(tmp_path)
-    folder.times.write_text(content)
-    with pytest.raises(UserError, match="times.json"), timed(folder):
-        pytest.fail("the body ran")

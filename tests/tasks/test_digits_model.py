@@ -1,13 +1,12 @@
-"""The main job's network: shape, size and interchangeable parts."""
-
-import typing
+"""The digits' network: shape, size and interchangeable parts."""
 
 import keras
 import numpy as np
 import pytest
 
 from custom_lstm.cells.lstm import LSTMCell
-from custom_lstm.heads import Head
+from custom_lstm.errors import UsageError
+from custom_lstm.heads import AbsoluteError, ExactMatch, Head, TotalsCrossentropy
 from custom_lstm.layers import ViewAverage
 from custom_lstm.models import (
     POOLINGS,
@@ -18,11 +17,15 @@ from custom_lstm.models import (
     build_model,
     summarise,
 )
-from custom_lstm.options.names import kinds
-from custom_lstm.training.build import build, head_of
-from custom_lstm.training.config import Config
+from custom_lstm.tasks.digits.model import (
+    build,
+    build_compiled,
+    build_optimizer,
+    head_of,
+)
+from custom_lstm.tasks.digits.options import Config
 
-CONFIG = Config().settled("mnist")
+CONFIG = Config().resolve_defaults("mnist")
 SMALL = {"units": 6, "filters": (3, 4), "features": 5}
 IMAGES = np.random.default_rng(0).integers(0, 256, (2, 3, 28, 28, 1), np.uint8)
 
@@ -84,7 +87,7 @@ def test_an_answer_depends_on_no_later_digit():
 
 
 def alone(model, head, nth, images):
-    """What one member answers by its own layers."""
+    """What one network answers by its own layers."""
     x = images
     for name in ("encode", "core", head.kind):
         x = model.get_layer(name + nth)(x)
@@ -92,9 +95,9 @@ def alone(model, head, nth, images):
 
 
 @pytest.mark.parametrize("kind", ["totals", "value"])
-def test_members_vote(kind):
+def test_an_ensemble_answers_by_its_mean(kind):
     head = Head(kind, -9, 18)
-    model = build_model(head, length=3, members=2, **SMALL)
+    model = build_model(head, length=3, ensemble_size=2, **SMALL)
     each = np.array([alone(model, head, nth, IMAGES) for nth in ("", "_2")], float)
     assert np.abs(each[0] - each[1]).max() > 1e-3  # each has weights of its own
     if kind == "totals":
@@ -103,9 +106,9 @@ def test_members_vote(kind):
     np.testing.assert_allclose(numpy(model(IMAGES)), votes, rtol=1e-5, atol=1e-6)
 
 
-def test_each_member_learns_from_its_share_alone():
-    model = build_model(Head("totals", -9, 18), length=3, members=2, **SMALL)
-    twin = build_model(Head("totals", -9, 18), length=3, members=2, **SMALL)
+def test_each_network_learns_from_its_share_alone():
+    model = build_model(Head("totals", -9, 18), length=3, ensemble_size=2, **SMALL)
+    twin = build_model(Head("totals", -9, 18), length=3, ensemble_size=2, **SMALL)
     twin.set_weights(model.get_weights())
     images = np.concatenate([IMAGES, 255 - IMAGES])
     changed = images.copy()
@@ -161,8 +164,13 @@ def test_options_of_views_make_as_many_as_they_say(views):
     assert isinstance(reader, ViewAverage) == (views > 1)
 
 
-def test_every_number_of_views_can_be_asked_for():
-    assert typing.get_args(kinds(Config())["views"]) == tuple(VIEWS)
+@pytest.mark.parametrize("views", range(12))
+def test_the_option_takes_every_number_of_views_that_there_is(views):
+    if views in VIEWS:
+        assert Config().replace(views=views).model.views == views
+    else:
+        with pytest.raises(UsageError, match="--views must be 1, 5 or 9"):
+            Config().replace(views=views)
 
 
 def test_head_covers_every_total_of_the_length():
@@ -181,9 +189,120 @@ def test_head_covers_every_total_of_the_length():
         (lambda: build_core("torch"), "'torch'"),
         (lambda: build_core(units=0), "units"),
         (lambda: build_model(Head("value", 0, 9), views=3), "views.*1, 5, 9.*3"),
-        (lambda: build_model(Head("value", 0, 9), members=0), "members.*positive.*0"),
+        (
+            lambda: build_model(Head("value", 0, 9), ensemble_size=0),
+            "ensemble_size.*positive.*0",
+        ),
     ],
 )
 def test_arguments_out_of_range_are_named(build_it, said):
     with pytest.raises(ValueError, match=said):
         build_it()
+
+
+# --- training
+
+SHORT = Config().replace(length=3, units=6, filters=(3, 4), features=5, epochs=1)
+LAYERS = ("encode", "core", "totals")
+STEPS = 4
+
+
+def test_a_network_of_an_ensemble_learns_what_it_would_alone():
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (STEPS, 8, 3, 28, 28, 1), np.uint8)
+    totals = rng.integers(-9, 19, (STEPS, 8, 3, 1)).astype("float32")
+    model = build_compiled(SHORT.replace(ensemble_size=2), STEPS)
+    parts = [[model.get_layer(n + nth) for n in LAYERS] for nth in ("", "_2")]
+    before = [[layer.get_weights() for layer in part] for part in parts]
+    for batch in zip(images, totals, strict=True):
+        model.train_on_batch(*batch)
+    for number, (part, first) in enumerate(zip(parts, before, strict=True)):
+        alone = build_compiled(SHORT, STEPS)
+        layers = [alone.get_layer(name) for name in LAYERS]
+        for layer, weights in zip(layers, first, strict=True):
+            layer.set_weights(weights)
+        for batch in zip(images[:, number::2], totals[:, number::2], strict=True):
+            alone.train_on_batch(*batch)
+        for ours, theirs, weights in zip(part, layers, first, strict=True):
+            for one, other, was in zip(
+                ours.get_weights(), theirs.get_weights(), weights, strict=True
+            ):
+                np.testing.assert_allclose(one, other, rtol=0, atol=2e-6)
+                assert np.abs(one - was).max() > 1e-4
+
+
+def test_adam_steps_alike_for_a_networks_part_of_the_gradient():
+    """Also where it is as small as Adam's ε."""
+    gradient = np.float32([1e-9, -1e-8, 1e-7, -1e-6, 1e-3])
+    reached = []
+    for size in (1, 8):
+        weights = keras.Variable(np.zeros(5, "float32"))
+        optimizer = build_optimizer(SHORT.replace(ensemble_size=size), STEPS)
+        for _ in range(STEPS):
+            optimizer.apply([gradient / size], [weights])
+        reached.append(keras.ops.convert_to_numpy(weights))
+    np.testing.assert_allclose(reached[1], reached[0], rtol=1e-5)
+
+
+# --- losses and metrics of both heads against NumPy
+
+RANDOM = np.random.default_rng(0)
+TOTALS = RANDOM.integers(-9, 10, (5, 4, 1)).astype("float32")
+LOGITS = RANDOM.normal(size=(5, 4, 19)).astype("float32")
+VALUES = (TOTALS + RANDOM.normal(scale=0.5, size=TOTALS.shape)).astype("float32")
+KEPT = RANDOM.integers(0, 2, (5, 4)).astype("float32")
+
+
+def test_totals_loss_is_the_negative_log_share():
+    shares = np.exp(LOGITS) / np.exp(LOGITS).sum(-1, keepdims=True)
+    picked = np.take_along_axis(shares, TOTALS.astype(int) + 9, axis=-1)
+    loss = Head("totals", -9, 9).loss()(TOTALS, LOGITS)
+    assert float(loss) == pytest.approx(-np.log(picked).mean(), rel=1e-6)
+
+
+def test_value_loss_is_the_squared_error():
+    loss = Head("value", -9, 9).loss()(TOTALS, VALUES)
+    assert float(loss) == pytest.approx(((TOTALS - VALUES) ** 2).mean(), rel=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["totals", "value"])
+def test_metrics_count_unmasked_steps_alone(kind):
+    head = Head(kind, -9, 9)
+    outputs = LOGITS if kind == "totals" else VALUES
+    answers = LOGITS.argmax(-1) - 9.0 if kind == "totals" else VALUES[..., 0]
+    assert np.allclose(head.answers(outputs), answers)
+    right = np.rint(answers) == TOTALS[..., 0]
+    error = np.abs(answers - TOTALS[..., 0])
+    exact, mae = head.metrics()
+    exact.update_state(TOTALS, outputs, sample_weight=KEPT)
+    mae.update_state(TOTALS, outputs, sample_weight=KEPT)
+    assert float(exact.result()) == pytest.approx((right * KEPT).sum() / KEPT.sum())
+    assert float(mae.result()) == pytest.approx((error * KEPT).sum() / KEPT.sum())
+
+
+@pytest.mark.parametrize(
+    "thing",
+    [
+        TotalsCrossentropy(-18),
+        ExactMatch(-18),
+        ExactMatch(),
+        AbsoluteError(-3),
+    ],
+)
+def test_settings_survive_serialisation(thing):
+    kind = keras.losses if isinstance(thing, keras.losses.Loss) else keras.metrics
+    twin = kind.deserialize(kind.serialize(thing))
+    assert type(twin) is type(thing)
+    assert twin.get_config() == thing.get_config()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("total", 0, 9), "total"),
+        (("value", 3, 1), "lowest=3"),
+    ],
+)
+def test_impossible_heads_are_refused(arguments, said):
+    with pytest.raises(ValueError, match=said):
+        Head(*arguments)
