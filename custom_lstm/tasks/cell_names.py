@@ -11,7 +11,7 @@ from custom_lstm.errors import UsageError
 if TYPE_CHECKING:
     from custom_lstm.cells import AbstractRNNCell
 
-CellName = Annotated[str, Field(pattern=r"^[A-Za-z_]\w*(>\w+)?$")]
+CellName = Annotated[str, Field(max_length=100, pattern=r"^[A-Za-z_]\w*(>\w+)?$")]
 """A name for `custom_lstm.cells.get`; whether it is one, `cell_class` checks."""
 
 

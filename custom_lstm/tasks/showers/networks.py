@@ -82,20 +82,6 @@ def build_block(name: str, options: Model) -> RecurrentBlock:
         raise UsageError(f"--models {name} cannot be: {error}") from error
 
 
-def check_network(name: str, options: Model) -> None:
-    """Check that there is a network of this name.
-
-    Args:
-        name: as `build_network` takes it.
-        options: of the block.
-
-    Raises:
-        UsageError: there is no such cell, or it needs more than its width.
-    """
-    if name != "cnn":
-        build_block(name, options)
-
-
 def build_network(name: str, options: Model) -> keras.Model:
     """Build one network, with fresh weights.
 
