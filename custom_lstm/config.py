@@ -21,10 +21,10 @@ import re
 import shutil
 import textwrap
 import typing
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import NoneType
-from typing import Annotated, Any, ClassVar, Self, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, TypeVar
 
 import pydantic
 import tyro
@@ -52,6 +52,7 @@ _SHELLS = ("bash", "zsh", "fish")
 _STRICT = pydantic.ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 _WIDEST = 88
 _T = TypeVar("_T")
+_adapter: Callable[[type], pydantic.TypeAdapter] = functools.cache(pydantic.TypeAdapter)
 
 
 @typing.dataclass_transform(frozen_default=True)
@@ -125,6 +126,10 @@ class Options:
     added: ClassVar[Mapping[str, Any]] = {}
     curve: ClassVar[str] = "loss"
     keras: ClassVar[bool] = True
+    if TYPE_CHECKING:  # groups of every task that trains
+        optimisation: Any
+        run: Any
+        checkpoints: Any
 
     @property
     def resume(self) -> Path | None:
@@ -161,7 +166,8 @@ class Options:
         made: dict[str, Any] = _grouped(type(self), flat(self) | changes)
         for field in dataclasses.fields(self):  # type: ignore[arg-type]
             if dataclasses.is_dataclass(field.default):
-                made[field.name] = type(field.default)(**made[field.name])
+                group: Any = type(field.default)
+                made[field.name] = group(**made[field.name])
         return type(self)(**made)
 
     def to_json(self) -> dict[str, Any]:
@@ -271,7 +277,7 @@ def groups(cls: type) -> Iterator[tuple[str, str, list[tuple[str, Any, str]]]]:
         cls: made by `options`.
     """
     for field in dataclasses.fields(cls):  # type: ignore[arg-type]
-        kind = type(field.default)
+        kind: Any = type(field.default)
         helps, defaults = _docstrings(kind), flat(kind)
         options = [(name, value, helps[name]) for name, value in defaults.items()]
         yield field.name, kind.__doc__ or "", options
@@ -281,8 +287,8 @@ def _fields(options: Any) -> Iterator[tuple[str | None, dataclasses.Field]]:
     """Yield each option's field, and before it the name of the group that it is in."""
     for field in dataclasses.fields(options):
         if dataclasses.is_dataclass(field.default):
-            for inner in dataclasses.fields(type(field.default)):
-                yield field.name, inner
+            group: Any = type(field.default)
+            yield from ((field.name, inner) for inner in dataclasses.fields(group))
         else:
             yield None, field
 
@@ -328,7 +334,8 @@ def print_completion(
         Annotated[cls, tyro.conf.subcommand(cls.task, description=cls.summary)]
         for cls in (main, *others)
     ]
-    own = [(f.name, type(f.default), f.default) for f in dataclasses.fields(main())]
+    fields = dataclasses.fields(main)  # type: ignore[arg-type]
+    own = [(f.name, type(f.default), f.default) for f in fields]
     every = dataclasses.make_dataclass(
         "Command", [*own, ("task", functools.reduce(operator.or_, named))], kw_only=True
     )
@@ -340,11 +347,6 @@ def print_completion(
             description="",
             config=(tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes),
         )
-
-
-@functools.cache
-def _adapter(cls: type) -> pydantic.TypeAdapter:
-    return pydantic.TypeAdapter(cls)
 
 
 def _read(words: Sequence[str], default: Options, more: str) -> Any:

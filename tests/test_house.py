@@ -7,12 +7,12 @@ import pytest
 
 HOUSE = Path(__file__).parents[1] / "custom_lstm"
 FLOORS = [  # from the ground up: a room imports from rooms that stand before it
-    *("errors", "files", "described", "tyro_text", "options", "completion"),
-    *("heads", "cells", "convert", "data", "plots", "loading"),
-    *("kernels", "layers", "tracing", "models", "checking", "streaming"),
-    *("__init__", "training", "tasks", "command"),
+    *("errors", "version", "files", "typing", "config"),
+    *("cells", "convert", "data", "plots", "loading"),
+    *("kernels", "layers", "tracing", "checking", "streaming"),
+    *("training", "tasks", "models", "heads", "__init__", "cli"),
 ]
-ABOVE = {"__init__", "training", "tasks", "command"}
+ABOVE = {"training", "tasks", "models", "heads", "__init__", "cli"}
 ASIDE = {"data", "plots"}  # what is read and what is drawn: for those above alone
 BACKENDS = {"tensorflow", "tf_keras", "jax", "torch"}
 MAY_USE_BACKENDS = {

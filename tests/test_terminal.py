@@ -44,7 +44,8 @@ def test_help_fits_the_terminal(capsys, monkeypatch, task, columns):
 def _on_a_terminal(*words, **environment):
     """The exit code, and what the command shows on a terminal with colours."""
     terminal, end = pty.openpty()
-    plain = {k: v for k, v in os.environ.items() if k != "NO_COLOR"}
+    aside = {"NO_COLOR", "TF_CPP_MIN_LOG_LEVEL"}  # who sets this wants to see more
+    plain = {k: v for k, v in os.environ.items() if k not in aside}
     process = subprocess.Popen(
         [sys.executable, TRAIN, *words],
         stdout=end,
@@ -88,6 +89,18 @@ def test_a_mistake_is_one_plain_line_on_a_terminal_too(words, said):
     assert not set(error) & set("\x1b│╭╰")
 
 
+def test_a_run_on_80_columns_has_a_bar_and_an_estimate(tmp_path):
+    words = "count-ones --length 6 --strings 40 --batch-size 2 --units 3 --epochs 3"
+    code, text = _on_a_terminal(*words.split(), "--runs", str(tmp_path))
+    assert code == 0
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", text)
+    bars = [line for line in re.split(r"[\b\r\n]+", plain) if "━━" in line]
+    bars = [line for line in bars if "step - loss" in line]
+    assert len(bars) >= 3
+    assert max(map(len, bars)) <= 80
+    assert re.search(r"^Epoch 3/3, about \d+ s left$", plain, re.MULTILINE)
+
+
 def test_help_names_every_task_and_the_completion(capsys):
     text = _printed(capsys, "--help")
     for name in TASKS:
@@ -103,7 +116,7 @@ def test_completion_needs_a_shell(capsys, words):
 
 def test_completion_of_one_task_is_refused(capsys):
     assert main(["showers", COMPLETION, "bash"]) == 2
-    assert "must stand alone" in capsys.readouterr().err
+    assert "must be the first word" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("shell", ["zsh", "fish"])

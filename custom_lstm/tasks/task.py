@@ -72,7 +72,7 @@ class Task(abc.ABC, Generic[O]):
     @property
     def epochs(self) -> int:
         """Epochs of a whole training."""
-        return self.options.optimisation.epochs  # type: ignore[attr-defined]
+        return self.options.optimisation.epochs
 
     @property
     @abc.abstractmethod
@@ -169,7 +169,7 @@ class Task(abc.ABC, Generic[O]):
     def start(self) -> int:
         """Train from the beginning, score and draw; return the exit code."""
         self.prepare()
-        run: Any = self.options.run  # type: ignore[attr-defined]
+        run = self.options.run
         folder = self.group.create(run.runs, run.name or self.name, self.parts)
         folder.write_config(self.options.task, self.options.to_json(), **self.facts())
         return self._run(folder)
@@ -231,7 +231,7 @@ class Task(abc.ABC, Generic[O]):
         self, part: str, folder: RunFolder
     ) -> tuple[keras.Model, TrainingState, bool]:
         """Train what is left of a model; the last value is whether Ctrl-C ended it."""
-        keras.utils.set_random_seed(self.options.run.seed)  # type: ignore[attr-defined]
+        keras.utils.set_random_seed(self.options.run.seed)
         model = self.build(part)
         state = restore(folder, model)
         if not steps_done(model):
@@ -246,7 +246,7 @@ class Task(abc.ABC, Generic[O]):
             functools.partial(self._fit, model, metrics),
             epochs=self.epochs,
             steps=self.steps_per_epoch,
-            checkpoints=self.options.checkpoints,  # type: ignore[attr-defined]
+            checkpoints=self.options.checkpoints,
             patience=self.patience,
             metrics=None if metrics is None else lambda: metrics,
             callbacks=[TensorBoard(folder.tensorboard)] if self.tensorboard else [],
@@ -257,10 +257,9 @@ class Task(abc.ABC, Generic[O]):
 
     def _fit(self, model, metrics, callbacks, first, last_epoch, steps) -> None:
         """Train from `(epoch, step)` up to `last_epoch`, by the loop asked for."""
-        batches, validation = (
-            self.training_data(*first, last_epoch),
-            self.validation_data(),
-        )
+        epoch, step = first
+        batches = self.training_data(epoch, step, last_epoch)
+        validation = self.validation_data()
         with self.reading():
             if metrics is None:
                 where = (first, last_epoch, steps)
@@ -271,7 +270,7 @@ class Task(abc.ABC, Generic[O]):
                 batches,
                 metrics=metrics,
                 epochs=last_epoch,
-                initial_epoch=first[0],
+                initial_epoch=epoch,
                 steps_per_epoch=steps,
                 validation_data=validation,
                 callbacks=callbacks,

@@ -7,7 +7,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import SupportsFloat
+from typing import Any, SupportsFloat
 
 import keras
 import numpy as np
@@ -27,7 +27,7 @@ from custom_lstm.training.signals import Stopped, Stopping
 Logs = Mapping[str, SupportsFloat] | None
 MONITOR = "val_loss"
 _TIME, _VALUE, _SLACK = len(" 12:34 999ms/step"), len(" - : 12.3456"), 5
-_SHORTEST_BAR = 5
+_INDENT, _SHORTEST_BAR = "    ", 5
 _NARROWEST = 50
 
 
@@ -260,7 +260,7 @@ class Progress(keras.callbacks.Callback):
         super().__init__()
         self.verbose = verbose
         self._epochs, self._steps_per_epoch = epochs, steps_per_epoch
-        self._bar: keras.utils.Progbar | None = None
+        self._bar: Any = None
         self._shown: list[str] = []
         self._began: float | None = None
         self._done = 0
@@ -296,9 +296,9 @@ class Progress(keras.callbacks.Callback):
         self._bar.update(self.params["steps"], shown, finalize=True)
         rest = [f"{name}: {logs[name]:.4g}" for name in logs if name not in first]
         if rest:
-            indent = dict.fromkeys(("initial_indent", "subsequent_indent"), "    ")
             columns = shutil.get_terminal_size().columns
-            print(textwrap.fill(" - ".join(rest), columns, **indent), flush=True)
+            text = textwrap.fill(" - ".join(rest), columns - len(_INDENT))
+            print(textwrap.indent(text, _INDENT), flush=True)
 
     def _make_bar(self, logs: Mapping[str, SupportsFloat]) -> None:
         """Make a bar with the metrics that fit its line, the loss first."""

@@ -6,9 +6,9 @@ import pytest
 from keras import ops
 
 from custom_lstm.data import Digits, Pools
-from custom_lstm.heads import Head
 from custom_lstm.tasks.digits import evaluate
 from custom_lstm.tasks.digits.evaluate import score_lengths
+from custom_lstm.tasks.digits.model import Head
 from custom_lstm.tasks.digits.options import Config
 
 LENGTH, DIGITS = 4, 103

@@ -4,24 +4,27 @@ import keras
 import numpy as np
 import pytest
 
+from custom_lstm import heads, models
 from custom_lstm.cells.lstm import LSTMCell
 from custom_lstm.errors import UsageError
-from custom_lstm.heads import AbsoluteError, ExactMatch, Head, TotalsCrossentropy
 from custom_lstm.layers import ViewAverage
-from custom_lstm.models import (
+from custom_lstm.tasks.digits import model
+from custom_lstm.tasks.digits.model import (
     POOLINGS,
     RECURRENT,
     VIEWS,
+    AbsoluteError,
+    ExactMatch,
+    Head,
+    TotalsCrossentropy,
+    build,
+    build_compiled,
     build_core,
     build_encoder,
     build_model,
-    summarise,
-)
-from custom_lstm.tasks.digits.model import (
-    build,
-    build_compiled,
     build_optimizer,
     head_of,
+    summarise,
 )
 from custom_lstm.tasks.digits.options import Config
 
@@ -198,6 +201,27 @@ def test_head_covers_every_total_of_the_length():
 def test_arguments_out_of_range_are_named(build_it, said):
     with pytest.raises(ValueError, match=said):
         build_it()
+
+
+def test_the_modules_of_before_name_the_same_things():
+    for old in (heads, models):
+        for name in old.__all__:
+            assert getattr(old, name) is getattr(model, name)
+
+
+@pytest.mark.parametrize("name", ["TotalsCrossentropy", "ExactMatch", "AbsoluteError"])
+def test_files_of_before_find_the_classes_by_their_registered_names(name):
+    kind = keras.losses if name == "TotalsCrossentropy" else keras.metrics
+    twin = keras.saving.deserialize_keras_object(
+        {
+            "module": "custom_lstm.heads",
+            "class_name": name,
+            "config": {"lowest": -3, "name": "x"},
+            "registered_name": f"custom_lstm>{name}",
+        }
+    )
+    assert type(twin) is getattr(model, name)
+    assert kind.serialize(twin)["registered_name"] == f"custom_lstm>{name}"
 
 
 # --- training

@@ -96,6 +96,20 @@ def test_an_older_runs_names_and_lacks_are_understood():
     assert Config.from_json(options) == config.replace(augment_decay=0.0)
 
 
+def test_a_run_can_follow_data_that_moved():
+    asked = parse(["--resume", "r", "--data-dir", "there"])
+    config = Config().replace(units=5, data_dir=Path("here"), lengths=(3,))
+    resumed = config.resumed_with(asked)
+    assert resumed.data.data_dir == Path("there")
+    assert (resumed.model.units, resumed.run.lengths) == (5, (3,))
+
+
+def test_devices_are_named_again_on_resume():
+    mirrored = Config().replace(strategy="mirrored", devices=2)
+    resumed = mirrored.resumed_with(parse(["--resume", "r"]))
+    assert resumed.parallel == Config().parallel
+
+
 def test_help_says_what_epochs_depend_on():
     helps = {name: text for *_, group in groups(Config) for name, _, text in group}
     assert f"{EPOCHS['mnist']} for MNIST" in helps["epochs"]

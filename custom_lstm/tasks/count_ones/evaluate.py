@@ -8,7 +8,6 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from custom_lstm.heads import Head
 from custom_lstm.tasks.count_ones.data import (
     EVALUATION_BATCH,
     LARGEST_POPULATION,
@@ -18,6 +17,7 @@ from custom_lstm.tasks.count_ones.data import (
     held_out_codes,
     random_batches,
 )
+from custom_lstm.tasks.digits.model import Head
 from custom_lstm.tasks.tables import text_table
 
 RANDOM_STRINGS = 20_000

@@ -9,10 +9,10 @@ import keras
 from custom_lstm import cells
 from custom_lstm.cells.validation import names_of_states
 from custom_lstm.errors import UsageError
-from custom_lstm.heads import Head
 from custom_lstm.layers import GRU, LSTM, RNN, SimpleRNN
 from custom_lstm.tasks.cell_names import cell_class
 from custom_lstm.tasks.count_ones.options import Model, Options
+from custom_lstm.tasks.digits.model import Head
 from custom_lstm.training.schedules import largest_divisor, one_cycle
 
 _LAYERS: dict[type, type[RNN]] = {

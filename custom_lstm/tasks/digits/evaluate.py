@@ -7,10 +7,11 @@ import numpy as np
 import numpy.typing as npt
 
 from custom_lstm import data as datasets
-from custom_lstm import plots, trace
+from custom_lstm import plots
 from custom_lstm.tasks.digits import metrics
 from custom_lstm.tasks.digits.model import Head, build, head_of
 from custom_lstm.tasks.digits.options import Config
+from custom_lstm.tracing import trace
 from custom_lstm.training.run_folder import RunFolder
 
 DIGITS_AT_ONCE = 1024

@@ -105,6 +105,7 @@ class Digits(Task[Config]):
     def training_data(self, epoch: int, step: int, last_epoch: int) -> Iterable[Any]:
         """Return batches of images and totals."""
         data, options = self.options.data, self.options.optimisation
+        assert options.batch_size is not None
         return datasets.training_sequences(
             self.pools.train,
             length=data.length,
