@@ -78,7 +78,7 @@ def test_no_color_is_respected_on_a_terminal(task):
         ("--data digit", "did you mean digits?"),
         ("--length x", "--length"),
         ("--length", "Missing value for argument '--length'"),
-        ("showers --models lsmt", "did you mean lstm?"),
+        ("showers --output vectr", "did you mean vector?"),
     ],
 )
 def test_a_mistake_is_one_plain_line_on_a_terminal_too(words, said):
