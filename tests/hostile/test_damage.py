@@ -2,14 +2,14 @@
 
 import numpy as np
 import pytest
+from custom_lstm.loading.archives import read_members
 from helpers import model_files as files
 
-from custom_lstm.data import DataError
-from custom_lstm.data.mnist import read_cache, write_cache
+from custom_lstm.data import DataError, cache
 from custom_lstm.errors import UserError
 from custom_lstm.files import add_checksum
 from custom_lstm.loading import load_model
-from custom_lstm.tasks.showers import records
+from custom_lstm.tasks.showers import data as records
 
 TIMES, ENDS = 100, 20
 
@@ -44,21 +44,20 @@ DAMAGES = pytest.mark.parametrize("damages", [truncations, flips])
 def test_a_damaged_cache_is_not_used(tmp_path, damages, caplog):
     path, shapes = tmp_path / "cache.u8", [(30, 28, 28), (30,)]
     rng = np.random.default_rng(2)
-    write_cache(path, [rng.integers(0, 256, shape, np.uint8) for shape in shapes])
+    cache.store(path, [rng.integers(0, 256, shape, np.uint8) for shape in shapes])
     content = path.read_bytes()
-    assert read_cache(path, shapes)
+    assert cache.fetch(path, shapes)
     for damaged in damages(content):
         path.write_bytes(damaged)
-        assert read_cache(path, shapes) is None
+        assert cache.fetch(path, shapes) is None
     assert len(caplog.records) == TIMES
     assert {"damaged" in record.message for record in caplog.records} == {True}
 
 
 @DAMAGES
-def test_a_damaged_file_of_showers_is_not_used(tmp_path, damages, monkeypatch):
-    monkeypatch.setattr(records, "SHARD", 10)
+def test_a_damaged_file_of_showers_is_not_used(tmp_path, damages):
     [shard] = records.shards_of("test", 10, 0, tmp_path)
-    records.ensure([shard], say=lambda line: None)
+    records.ensure([shard], report=lambda line: None)
     content = shard.path.read_bytes()
     records.check(shard)
     for damaged in damages(content):
@@ -83,19 +82,15 @@ def test_a_damaged_sealed_model_is_not_used(tmp_path, damages):
 def test_of_an_unsealed_model_no_changed_content_is_used(tmp_path, damages):
     """A bit of an archive's own notes, a date say, may change: its content may not."""
     path = files.write(tmp_path / "model.keras", files.good_members(tmp_path))
-    content, good = path.read_bytes(), load_model(path)
+    members = read_members(path)
     seen = 0
-    for damaged in damages(content):
+    for damaged in damages(path.read_bytes()):
         path.write_bytes(damaged)
         try:
-            model = load_model(path)
-        except UserError:
+            assert read_members(path) == members
+        except Exception:  # noqa: BLE001 - whatever it is, load_model makes one of it
             seen += 1
-            continue
-        assert model.get_config() == good.get_config()
-        for array, expected in zip(
-            model.get_weights(), good.get_weights(), strict=True
-        ):
-            np.testing.assert_array_equal(array, expected)
+            with pytest.raises(UserError):
+                load_model(path)
     assert seen > 0.9 * TIMES
     assert damages is flips or seen == TIMES
