@@ -16,7 +16,7 @@ ABOVE = {"__init__", "training", "tasks", "command"}
 ASIDE = {"data", "plots"}  # what is read and what is drawn: for those above alone
 BACKENDS = {"tensorflow", "tf_keras", "jax", "torch"}
 MAY_USE_BACKENDS = {
-    "checking/harness.py",  # gradients, for which keras.ops has no word
+    "checking/backends.py",  # gradients, for which keras.ops has no word
     "kernels/cudnn.py",
     "kernels/jax_lstm.py",
     "kernels/pytorch_lstm.py",
