@@ -37,7 +37,7 @@ import keras
 import tensorflow as tf
 
 from custom_lstm.errors import UserError
-from custom_lstm.files import check_seal
+from custom_lstm.files import verify_checksum
 from custom_lstm.typing import Config
 
 __all__ = ["load_model"]
@@ -87,7 +87,7 @@ def load_model(
 
     Args:
         path: the file; its name ends in `.keras`. If it has a checksum (see
-            `custom_lstm.files.seal`), that is verified.
+            `custom_lstm.files.add_checksum`), that is verified.
         packages: names under which `keras.saving.register_keras_serializable` has
             registered classes that may be used.
 
@@ -168,7 +168,7 @@ def _check_kind(path: Path) -> None:
     if start != b"PK\3\4":
         raise ValueError("it is no zip archive, as .keras files are")
     if not (end.startswith(_END) and end.endswith(b"\0\0")):
-        check_seal(path)
+        verify_checksum(path)
 
 
 def _check_members(infos: list[zipfile.ZipInfo], size: int) -> None:

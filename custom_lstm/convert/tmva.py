@@ -57,7 +57,7 @@ from custom_lstm.convert.arrays import (
     read_layer,
     reorder,
 )
-from custom_lstm.files import replacing
+from custom_lstm.files import atomic_write
 
 LARGEST_FILE = 2**28
 """Bytes of XML that are read at most, unless more are allowed: 256 MiB."""
@@ -344,7 +344,7 @@ def save_tmva(
         'LSTMLayer'
     """
     xml = to_tmva(layers, interleaved)
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_bytes(xml)
 
 

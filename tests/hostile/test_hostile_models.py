@@ -25,7 +25,7 @@ from helpers import model_files as files
 
 from custom_lstm import LSTM
 from custom_lstm.errors import UserError
-from custom_lstm.files import seal
+from custom_lstm.files import add_checksum
 from custom_lstm.loading import load_model
 from custom_lstm.tasks.counting import model as counting
 from custom_lstm.tasks.counting.options import ADDING, CellName
@@ -187,7 +187,7 @@ COMPUTES = "which does more than compute"
         ("keras.src.utils.file_utils", "get_file", SAVEABLE, KERAS),
         ("kerasx.layers", "Dense", LOCATE, KERAS),
         ("custom_lstm.layers.lstm", "LSTM", LOCATE, KERAS),
-        ("custom_lstm.files", "seal", LOCATE, KERAS),
+        ("custom_lstm.files", "add_checksum", LOCATE, KERAS),
         (None, "Dense", LOCATE, KERAS),
         (7, "Dense", "'int' object has no attribute 'startswith'", KERAS),
     ],
@@ -477,7 +477,7 @@ def test_models_of_every_task_load(tmp_path):
         if model.compiled:
             model.optimizer.build(model.trainable_variables)
         model.save(path)
-        seal(path)
+        add_checksum(path)
         same(load_model(path), model)
 
 
