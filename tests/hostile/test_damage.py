@@ -67,7 +67,7 @@ def test_a_damaged_file_of_showers_is_not_used(tmp_path, damages):
 
 
 @DAMAGES
-def test_a_damaged_sealed_model_is_not_used(tmp_path, damages):
+def test_a_damaged_model_with_a_checksum_is_not_used(tmp_path, damages):
     path = files.write(tmp_path / "model.keras", files.good_members(tmp_path))
     add_checksum(path)
     content = path.read_bytes()
@@ -79,7 +79,7 @@ def test_a_damaged_sealed_model_is_not_used(tmp_path, damages):
 
 
 @DAMAGES
-def test_of_an_unsealed_model_no_changed_content_is_used(tmp_path, damages):
+def test_of_a_model_without_a_checksum_no_changed_content_is_used(tmp_path, damages):
     """A bit of an archive's own notes, a date say, may change: its content may not."""
     path = files.write(tmp_path / "model.keras", files.good_members(tmp_path))
     members = read_members(path)
