@@ -322,14 +322,9 @@ def _decode(root: Path) -> list[np.ndarray]:
     import tensorflow as tf
     import tensorflow_datasets as tfds
 
-    failures = (
-        OSError,
-        ValueError,
-        AssertionError,
-        tf.errors.OpError,
-        tfds.download.DownloadError,
-        tfds.download.download_manager.NonMatchingChecksumError,
-    )
+    of_download = tfds.download.download_manager.NonMatchingChecksumError
+    failures = (OSError, ValueError, AssertionError, tf.errors.OpError)
+    failures += (tfds.download.DownloadError, of_download)
     load = functools.partial(
         tfds.load,
         f"mnist:{VERSION}",

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 import operator
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
@@ -301,12 +302,9 @@ def training_sequences(
         TensorShape([2, 2, 28, 28, 1])
     """
     steps = steps_per_epoch(_pool_size(digits), length, batch_size, ensemble_size)
-    check_number("augment_decay", augment_decay, 1)
-    share = _check_share(share, batch_size)
+    share, start = _check_share(share, batch_size), _check_sign(start)
     first = share[0] * batch_size // share[1] * length
-    start = _check_sign(start)
-    if augment is not None and not isinstance(augment, Augment):
-        raise DataError(f"augment must be an Augment, not {type(augment).__name__}")
+    warp = _warp(augment, augment_decay, epochs * steps, seed, first)
     batches = index_batches(
         len(digits),
         (batch_size, length),
@@ -321,14 +319,7 @@ def training_sequences(
 
     def batch(number, indices):
         indices = _cut(indices, share)
-        chosen = tf.gather(images, indices)[..., None]
-        if augment is not None:
-            flat = tf.reshape(chosen, (-1, *chosen.shape[-3:]))
-            done = tf.cast(number, tf.float32) / (epochs * steps)
-            strength = _strength(done, augment_decay)
-            warp = tf.stack([seed, -1 - number])
-            flat = augment_images(flat, augment, warp, first, strength)
-            chosen = tf.reshape(flat, chosen.shape)
+        chosen = warp(tf.gather(images, indices)[..., None], number)
         totals = totals_by_cumsum(tf.gather(labels, indices), start)
         return chosen, tf.cast(totals, tf.float32)[..., None]
 
@@ -504,11 +495,27 @@ def _order(count: int, seed: int, epoch: int | tf.Tensor) -> tf.Tensor:
     return tf.argsort(keys, stable=True)
 
 
-def _strength(done: tf.Tensor, decay: float) -> tf.Tensor | float:
-    """Return the strength of warps when that share of a run is done."""
-    if not decay:
-        return 1.0
-    return 1 - tf.maximum(0.0, done - (1 - decay)) / decay
+def _warp(
+    augment: Augment | None, decay: float, steps: int, seed: int, first: int
+) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
+    """Return what warps the images of a batch, given its number in the run."""
+    check_number("augment_decay", decay, 1)
+    if augment is None:
+        return lambda images, number: images
+    if not isinstance(augment, Augment):
+        raise DataError(f"augment must be an Augment, not {type(augment).__name__}")
+
+    def warp(images, number):
+        strength: tf.Tensor | float = 1.0
+        if decay:
+            done = tf.cast(number, tf.float32) / steps
+            strength = 1 - tf.maximum(0.0, done - (1 - decay)) / decay
+        flat = tf.reshape(images, (-1, *images.shape[-3:]))
+        key = tf.stack([seed, -1 - number])
+        flat = augment_images(flat, augment, key, first, strength)
+        return tf.reshape(flat, images.shape)
+
+    return warp
 
 
 def _cut(x: tf.Tensor, share: tuple[int, int]) -> tf.Tensor:

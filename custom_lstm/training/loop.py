@@ -73,6 +73,7 @@ def custom_fit(
         >>> list(history.history)
         ['loss']
     """
+    strategy = tf.distribute.get_strategy()
     steps = _Steps(model, metrics or [keras.metrics.Mean(name="loss")])
     calls = keras.callbacks.CallbackList(
         list(callbacks),
@@ -83,7 +84,6 @@ def custom_fit(
         steps=steps_per_epoch,
         model=model,
     )
-    strategy = tf.distribute.get_strategy()
     stream = iter(strategy.experimental_distribute_dataset(batches))
     if validation_data is not None:
         validation_data = strategy.experimental_distribute_dataset(validation_data)
@@ -94,8 +94,7 @@ def custom_fit(
         calls.on_epoch_begin(epoch)
         logs = _train_epoch(steps, stream, steps_per_epoch, calls)
         if validation_data is not None:
-            found = _evaluate(steps, validation_data, calls)
-            logs |= {f"val_{name}": value for name, value in found.items()}
+            logs |= _evaluate(steps, validation_data, calls)
         calls.on_epoch_end(epoch, logs)
         if model.stop_training:
             break
@@ -115,7 +114,7 @@ def fit_remaining(
     checkpoints: CheckpointOptions,
     patience: int = 0,
     metrics: Callable[[], Sequence[keras.metrics.Metric]] | None = None,
-    callbacks: Iterable[keras.callbacks.Callback] = (),
+    callbacks: Sequence[keras.callbacks.Callback] = (),
     from_all: Callable[[int], int] | None = None,
     verbose: int | None = None,
 ) -> bool:
@@ -148,16 +147,14 @@ def fit_remaining(
         UserError: the folder cannot be written.
     """
     if checkpoints.deterministic:
-        _be_deterministic()
-    callbacks = list(callbacks)
+        tf.config.experimental.enable_op_determinism()
     if verbose is None:
         verbose = verbosity() if epochs <= _MANY_EPOCHS else 2
     began = time.monotonic()
     with folder.timed(), Stopping(from_all) as stopping:
         kept = metrics or (lambda: model.metrics)
         own = (state, steps, kept, stopping, checkpoints, patience)
-        recorder = RunCallback(folder, *own)
-        progress = Progress(epochs, steps, verbose)
+        recorder, progress = RunCallback(folder, *own), Progress(epochs, steps, verbose)
         every = [FiniteCheck(), recorder, *callbacks, progress]
         try:
             _run_epochs(fit, model, recorder, every, epochs)
@@ -231,7 +228,7 @@ def _train_epoch(steps, stream, count, calls) -> dict[str, float]:
 
 
 def _evaluate(steps, batches, calls) -> dict[str, float]:
-    """Run through the validation batches, as `model.evaluate` would."""
+    """Run through the validation batches, as `model.evaluate` would; return `val_…`."""
     steps.reset()
     calls.on_test_begin()
     for number, batch in enumerate(batches):
@@ -240,7 +237,7 @@ def _evaluate(steps, batches, calls) -> dict[str, float]:
         calls.on_test_batch_end(number, steps.logs())
     logs = steps.logs()
     calls.on_test_end(logs)
-    return logs
+    return {f"val_{name}": value for name, value in logs.items()}
 
 
 def _on_every_replica(step):
@@ -346,9 +343,3 @@ def _report(model, recorder, seconds):
             f"\nCheckpoints: {recorder.saves}, which took {recorder.seconds:.1f} s, "
             f"{share:.1%} of the training; weights (SHA-256) {digest(model)}"
         )
-
-
-def _be_deterministic():
-    import tensorflow as tf
-
-    tf.config.experimental.enable_op_determinism()
