@@ -180,7 +180,7 @@ class Options:
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Self:
-        """Rebuild options that `to_json` wrote, from a file that nobody vouches for.
+        """Rebuild options that `to_json` wrote, from an untrusted file.
 
         Args:
             content: every option by name, also by one of `renamed`, but for those of
@@ -350,7 +350,7 @@ def print_completion(
 
 
 def _read(words: Sequence[str], default: Options, more: str) -> Any:
-    """Let tyro read the words, and say in one line what it complains of."""
+    """Let tyro read the words; raise its complaint as one line."""
     cls, names = type(default), flat(default)
     if words and words[0].startswith("--tyro-"):
         raise UsageError(f"{words[0]} must be the first word behind train.py")

@@ -148,7 +148,7 @@ def _why_not(kernel: Kernel, request: Request) -> str | None:
 
 
 def _only_standard(request: Request) -> str | None:
-    """What every fast kernel refuses."""
+    """Return what every fast kernel refuses."""
     if request.cell != "LSTMCell":
         return f"it knows LSTMCell, and the cell is {request.cell}"
     if request.activations != STANDARD:
@@ -194,11 +194,7 @@ def _unrolling_pays(request: Request) -> bool:
 
 
 def _xla_pays(request: Request) -> bool:
-    """By the measurements in `benchmarks/LOG.md`.
-
-    XLA compiles for every shape, a second each time: only where batch and time are
-    fixed, and only where steps are so small that starting them takes most of the time.
-    """
+    """Return whether batch and time are fixed, as XLA needs them, and steps small."""
     time, batch = request.time, request.batch
     small = batch is not None and batch * request.units <= SMALL_STEP
     return small and time is not None and time >= 16

@@ -15,10 +15,10 @@ import numpy as np
 from custom_lstm.errors import NotFinite
 from custom_lstm.training.checkpoints import (
     TrainingState,
-    bring_home,
     save_best,
     save_checkpoint,
     steps_done,
+    sync_variables,
 )
 from custom_lstm.training.options import CheckpointOptions
 from custom_lstm.training.run_folder import RunFolder
@@ -43,7 +43,7 @@ class TensorBoard(keras.callbacks.TensorBoard):
     """
 
     def on_train_batch_end(self, batch: int, logs: object = None) -> None:
-        """What Keras does after a step, but for the metrics."""
+        """Do what Keras does after a step, without its metrics."""
         super().on_train_batch_end(batch)
 
     def on_test_end(self, logs: Logs = None) -> None:
@@ -169,9 +169,7 @@ class RunCallback(keras.callbacks.Callback):
         )
 
     def _save_or_stop(self):
-        stop = (
-            self._stopping.requested is not None
-        )  # once: a signal can come at any line
+        stop = self._stopping.requested is not None  # read once: it may change
         if stop or self._due():
             self._save()
         if stop:
@@ -180,7 +178,7 @@ class RunCallback(keras.callbacks.Callback):
     def _save(self):
         began = time.monotonic()
         if self._in_epoch:
-            bring_home(self.model)
+            sync_variables(self.model)
             self.state.metrics = [
                 keras.ops.convert_to_numpy(variable)
                 for metric in self._metrics()
@@ -334,7 +332,7 @@ def verbosity() -> int:
     """Return 1 where a bar can move, a terminal, and otherwise 2, for a line an epoch.
 
     The bar rewrites its line with colours and backspaces, which NO_COLOR and a dumb
-    terminal forbid, and which in a file are rubbish.
+    terminal forbid, and which make a file unreadable.
     """
     plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
     wide = shutil.get_terminal_size().columns >= _NARROWEST

@@ -314,11 +314,7 @@ def _run_epochs(fit, model, recorder, callbacks, epochs):
 
 
 class _Weights(keras.callbacks.Callback):
-    """Remember the weights of an epoch's end.
-
-    When a loop ends, the optimizer puts its moving averages, if it keeps any, in the
-    weights' place; where there are epochs to come, that is too early.
-    """
+    """Remember an epoch's weights, which a loop's end replaces by their averages."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Options of the engine, for tasks to have among theirs; read without Keras."""
+"""Options of the engine, which tasks include; read without Keras."""
 
 import re
 from typing import Annotated
@@ -11,7 +11,7 @@ from custom_lstm.errors import UsageError
 
 STRATEGIES = ("one", "mirrored", "data-parallel")
 _NO_MULTI_WORKER = (
-    "--strategy {} cannot be: Keras 3 does not support "
+    "--strategy {} is not possible: Keras 3 does not support "
     "tf.distribute.MultiWorkerMirroredStrategy. Use mirrored for the devices of one "
     "machine, or data-parallel on the JAX backend for several machines"
 )
@@ -19,7 +19,7 @@ _NO_MULTI_WORKER = (
 
 @options
 class CheckpointOptions:
-    """How the run survives being stopped."""
+    """When checkpoints are written, and whether results repeat exactly."""
 
     save_minutes: Annotated[float, pydantic.Field(ge=0, le=MANY)] = 0.5
     """Minutes between two checkpoints; a kill costs no more than that."""
@@ -47,7 +47,7 @@ class CheckpointOptions:
 
 @options
 class Parallel:
-    """Devices that share each batch; named again on --resume."""
+    """Devices that share each batch; to be given again with --resume."""
 
     strategy: Annotated[str, tyro.conf.arg(metavar="{one,mirrored,data-parallel}")] = (
         "one"
@@ -58,8 +58,8 @@ class Parallel:
     """With mirrored: so many GPUs, or logical CPUs where there is no GPU; by default
     all GPUs."""
     processes: Positive = 1
-    """With data-parallel: processes of the run, each started by the same command but
-    for --process-id."""
+    """With data-parallel: processes of the run, each started by the same command except
+    --process-id."""
     process_id: Count = 0
     """Which of the processes this is; 0 keeps the run folder."""
     coordinator: str | None = None

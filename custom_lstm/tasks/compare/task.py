@@ -78,7 +78,7 @@ def main(options: Options, tasks: Tasks) -> int:
     for task in dict.fromkeys(entry.task for entry in entries):
         of_task = [entry for entry in entries if entry.task == task]
         print(f"{task}, {_count(of_task)}\n")
-        show(of_task, shutil.get_terminal_size().columns)
+        _show(of_task, shutil.get_terminal_size().columns)
         _draw(of_task, options, folders, tasks[task].curve)
     if refused:
         print("Not compared:")
@@ -112,54 +112,49 @@ def read_all(folders: Iterable[Path], tasks: Tasks) -> tuple[list[Entry], list[s
     return entries, refused
 
 
-def differing(entries: Sequence[Entry]) -> dict[str, list[str]]:
-    """Return the options in which runs differ.
-
-    Returns:
-        For each such option its value in every run, as text.
+def _differing(entries: Sequence[Entry]) -> dict[str, list[str]]:
+    """Return the options in which runs differ: each one's values, as text.
 
     Example:
-        >>> from pathlib import Path
         >>> runs = [
         ...     Entry(Path("a"), "digits", {"units": 8, "filters": [4, 4]}, {}, {}),
         ...     Entry(Path("b"), "digits", {"units": 8, "filters": [4]}, {}, {}),
         ... ]
-        >>> differing(runs)
+        >>> _differing(runs)
         {'filters': ['4 4', '4']}
     """
     names = dict.fromkeys(name for entry in entries for name in entry.options)
     values = {
-        name: [shown(entry.options.get(name)) for entry in entries] for name in names
+        name: [_shown(entry.options.get(name)) for entry in entries] for name in names
     }
     return {name: column for name, column in values.items() if len(set(column)) > 1}
 
 
-def shown(value: Any) -> str:
+def _shown(value: Any) -> str:
     """Return a value as a person would write it, fit for any terminal.
 
     Example:
-        >>> shown(True), shown(None), shown([16, 48]), shown("a" + chr(27))
+        >>> _shown(True), _shown(None), _shown([16, 48]), _shown("a" + chr(27))
         ('yes', '–', '16 48', 'a?')
     """
     if value is None:
         return NONE
     if isinstance(value, bool):
         return "yes" if value else "no"
-    text = " ".join(map(shown, value)) if isinstance(value, list) else str(value)
+    text = " ".join(map(_shown, value)) if isinstance(value, list) else str(value)
     text = "".join(c if c.isprintable() else "?" for c in text) or NONE
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 
 
-def labels(entries: Sequence[Entry]) -> list[str]:
-    """Return a short name for each run: its number in the table, and what is its own.
+def _labels(entries: Sequence[Entry]) -> list[str]:
+    """Return a short name for each run: its number in the table, and its own options.
 
     Example:
-        >>> from pathlib import Path
         >>> runs = [Entry(Path("a"), "digits", {"seed": s}, {}, {}) for s in (0, 1)]
-        >>> labels(runs)
+        >>> _labels(runs)
         ['1 (seed 0)', '2 (seed 1)']
     """
-    options, names = differing(entries), []
+    options, names = _differing(entries), []
     for number, entry in enumerate(entries):
         own = ", ".join(f"{name} {column[number]}" for name, column in options.items())
         own = own or entry.path.name
@@ -168,15 +163,11 @@ def labels(entries: Sequence[Entry]) -> list[str]:
     return names
 
 
-def show(entries: Sequence[Entry], width: int) -> None:
+def _show(entries: Sequence[Entry], width: int) -> None:
     """Print runs of one task as a table: options that differ, scores, epochs and time.
 
     A table wider than the terminal continues below, with other columns of the same
-    runs. Behind it come the runs' paths, which are there to be copied and never broken.
-
-    Args:
-        entries: at least one.
-        width: columns of text there are.
+    runs. The runs' paths follow, on lines that are never broken, to be copied.
     """
     numbers = [str(number + 1) for number in range(len(entries))]
     console = Console(width=max(width, 1000), highlight=False)
@@ -262,10 +253,10 @@ def _read(folder: RunFolder, tasks: Tasks) -> list[Entry]:
 
 
 def _columns(entries: Sequence[Entry]) -> dict[str, list[str]]:
-    """Return the columns in which there is something to be seen."""
+    """Return the columns that are not empty."""
     scores = dict.fromkeys(name for entry in entries for name in entry.scores)
     columns = {
-        **differing(entries),
+        **_differing(entries),
         **{name: [e.scores.get(name, NONE) for e in entries] for name in scores},
         "epochs": [_epochs(entry) for entry in entries],
         "training time": [_time(entry.seconds) for entry in entries],
@@ -285,7 +276,7 @@ def _time(seconds: float | None) -> str:
 def _count(entries: Sequence[Entry]) -> str:
     if len(entries) == 1:
         return "one run: nothing to compare it with"
-    same = "" if differing(entries) else ", all with the same options"
+    same = "" if _differing(entries) else ", all with the same options"
     return f"{len(entries)} runs{same}"
 
 
@@ -296,7 +287,7 @@ def _draw(
     quantity = options.quantity or curve
     histories = {
         label: entry.history
-        for label, entry in zip(labels(entries), entries, strict=True)
+        for label, entry in zip(_labels(entries), entries, strict=True)
         if entry.history.get(quantity)
     }
     if not histories:

@@ -157,13 +157,7 @@ class CountOnes(Task[Options]):
 
 
 def counted(options: Options, model: keras.Model, strings: Sequence[str]) -> str:
-    """Return lines with the ones of each string, and the model's own number.
-
-    Args:
-        options: of the run that trained the model.
-        model: for strings of any length.
-        strings: of the characters 0 and 1.
-    """
+    """Return lines with the ones of each string, and the model's own number."""
     head, lines = head_of(options), []
     for string in strings:
         bits = np.array(list(string), np.float32)[None, :, None]

@@ -1,4 +1,4 @@
-"""The task: digits in, the model trained, scored on every length asked for, drawn."""
+"""The task: load digits, train, score every length asked for, draw."""
 
 import dataclasses
 from collections.abc import Iterable, Mapping
@@ -173,8 +173,8 @@ class Digits(Task[Config]):
             print(f"{'+' if sign > 0 else '-'} {path}  total {total:.4g}")
         if len(paths) > data.length:
             print(
-                f"More digits than the {data.length} this run was trained on: do not "
-                "trust the totals past those."
+                f"More digits than the {data.length} this run was trained on: totals "
+                "after those are unreliable."
             )
         return True
 
@@ -193,7 +193,7 @@ def steps_per_epoch(config: Config, pools: datasets.Pools) -> int:
         )
     except datasets.DataError as error:
         raise UsageError(
-            f"--length {length} --batch-size {batch_size} cannot be: {error}"
+            f"--length {length} does not fit --batch-size {batch_size}: {error}"
         ) from error
 
 
