@@ -47,7 +47,7 @@ Share = Annotated[float, pydantic.Field(ge=0, le=1)]
 """A number from 0 to 1."""
 
 COMPLETION = "--tyro-print-completion"
-"""Asks for a completion script, with a shell's name behind it."""
+"""Prints a completion script for the shell named after it."""
 _SHELLS = ("bash", "zsh", "fish")
 _STRICT = pydantic.ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 _WIDEST = 88
@@ -212,16 +212,16 @@ class Options:
 
     @classmethod
     def parse(cls, words: Sequence[str], more: str = "") -> Self:
-        """Read options from the words of a command line, behind the task's name.
+        """Read options from the words of a command line, after the task's name.
 
         Args:
-            words: what was typed there.
+            words: what was typed.
             more: lines for the help below `description`, each of which begins with a
                 space.
 
         Raises:
             UsageError: an option or a value is unknown, mistyped or out of range.
-            SystemExit: `--help` was asked for.
+            SystemExit: after `--help`.
         """
         default = cls()
         if cls.presets:
@@ -308,7 +308,7 @@ def spelled(name: str) -> str:
 
 
 def nearest(word: str, valid: Iterable[str]) -> str:
-    """Return a question for the valid word that `word` may have meant, or nothing."""
+    """Return "; did you mean …?" with the nearest valid word, or nothing."""
     match = difflib.get_close_matches(word, list(valid), n=1)
     return f"; did you mean {match[0]}?" if match else ""
 
@@ -353,7 +353,7 @@ def _read(words: Sequence[str], default: Options, more: str) -> Any:
     """Let tyro read the words; raise its complaint as one line."""
     cls, names = type(default), flat(default)
     if words and words[0].startswith("--tyro-"):
-        raise UsageError(f"{words[0]} must be the first word behind train.py")
+        raise UsageError(f"{words[0]} must be the first word after train.py")
     complaint = io.StringIO()
     try:
         with contextlib.redirect_stderr(complaint), _colours_as_asked():
@@ -462,8 +462,12 @@ def _filled(text: str) -> str:
 
 
 def _docstrings(cls: type) -> dict[str, str]:
-    """Return the docstring below each field of a class, on one line."""
-    (body,) = ast.parse(textwrap.dedent(inspect.getsource(cls))).body
+    """Return the docstring below each field of a class, on one line, if it has a file."""
+    try:
+        source = inspect.getsource(cls)
+    except OSError:
+        return {}
+    (body,) = ast.parse(textwrap.dedent(source)).body
     assert isinstance(body, ast.ClassDef)
     return {
         field.target.id: " ".join(below.value.value.split())

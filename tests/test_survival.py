@@ -78,7 +78,7 @@ def test_terminated_thrice_it_comes_out_the_same(tmp_path, alone):
         steps.append(int(run.checkpoints()[0].stem.removeprefix("step-")))
     assert steps == sorted(set(steps))
     assert steps[0] <= 3 + 1
-    assert "saved; go on with" in log.read_text()
+    assert "saved; resume with" in log.read_text()
     run = processes.run_to_the_end(tmp_path / "runs", log)
     assert processes.last_checkpoint(run) == processes.last_checkpoint(alone)
 

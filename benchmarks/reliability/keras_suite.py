@@ -4,7 +4,7 @@
 
 The tests are those that the installed Keras brings with it. They run as they are,
 except that in their modules `layers.LSTM` is `custom_lstm.LSTM`, and so on for `OURS`.
-Every layer constructed is counted: a case passes only if classes of ours were among
+Every layer constructed is counted: a case passes only if classes of `OURS` were among
 them, and none of those whose place they took.
 """
 
@@ -91,7 +91,7 @@ class Case:
 
 
 def cases() -> Iterator[Case]:
-    """Every case of `MODULES` that names one of the classes that ours replace."""
+    """Every case of `MODULES` that names one of the classes that `OURS` replaces."""
     for name in MODULES:
         module = importlib.import_module(name)
         for owner in vars(module).values():
@@ -134,7 +134,7 @@ def run(case: Case) -> tuple[str, dict[str, int]]:
     """Runs a case on our classes.
 
     Returns:
-        What failed, "" if nothing did; and how many of ours it constructed, by name.
+        What failed, "" if nothing did; and how many of `OURS` it constructed, by name.
     """
     made: collections.Counter[type] = collections.Counter()
     construct = keras.layers.Layer.__new__
@@ -164,7 +164,7 @@ def run(case: Case) -> tuple[str, dict[str, int]]:
     if theirs:
         said.append(f"constructed Keras's own {theirs}")
     if not ours:
-        said.append("constructed no class of ours")
+        said.append("constructed no class of custom_lstm")
     return "\n".join(said), ours
 
 

@@ -284,9 +284,9 @@ def to_tmva(layers: Sequence[TMVALayer], interleaved: bool = False) -> bytes:
     options, dense layers), which only TMVA knows: the elements are made to take the
     place of those in such a file.
 
-    Numbers have as many digits as bring back the same: 17 of float64, 9 of float32
-    and less. What TMVA cannot hold: of a GRU's two biases it has the sum; that can be
-    had for z and r, and for g if the second is 0 there. A missing bias is 0.
+    Numbers have enough digits to be read back exactly: 17 of float64, 9 of float32
+    and less. Of a GRU's two biases TMVA has only the sum, which is enough for z and r,
+    and for g if the second is 0 there. A missing bias is 0.
 
     Args:
         layers: in the order in which they follow one another.

@@ -16,7 +16,7 @@ from custom_lstm.kernels import cudnn
 from custom_lstm.typing import Activation, DType, Tensor
 
 LONGEST_UNROLLED = 64
-"""Steps up to which the loop is unrolled without being asked for."""
+"""Steps up to which `"auto"` unrolls the loop."""
 SMALL_STEP = 1024
 """Numbers in h up to which starting a step takes longer than computing it."""
 SHARED_STEP = 1024
@@ -47,7 +47,7 @@ class Request:
         gatewise_dropout: whether each gate sees dropout masks of its own in this call.
         unroll: whether the layer was told to unroll the loop.
         cudnn: whether cuDNN may run it.
-        zeros_as_keras: whether outputs are to be zeroed as Keras's unrolled backward
+        zeros_as_keras: whether outputs are zeroed as Keras's unrolled backward
             loop does: by the mask in its first order, not in that of the outputs.
     """
 
@@ -101,7 +101,7 @@ def choose(name: str, request: Request) -> Kernel:
     Args:
         name: `"auto"` for the first of `KERNELS` that can run it and pays, or a
             kernel's name.
-        request: what is to be run.
+        request: what to run.
 
     Raises:
         ValueError: the named kernel is unknown or cannot run the request.
@@ -180,7 +180,7 @@ def _on_gpu(request: Request) -> str | None:
     if not request.cudnn:
         return "`use_cudnn` is False"
     if request.unroll:
-        return "the layer is to be unrolled"
+        return "`unroll` is True"
     if request.dtype != "float32":
         return f"it takes float32 only, and the inputs are {request.dtype}"
     if not cudnn.has_gpu():

@@ -61,7 +61,7 @@ class RecurrentBlock(keras.layers.Layer):
             its width first, or an instance.
         output_activation: such as `"relu"` or `"tanh"`; None is linear.
         output: `"vector"` for y at the last slice, `"sequence"` for y at all of
-            them, `"aggregate"` for these, one behind the other, in one vector.
+            them, `"aggregate"` for these, concatenated into one vector.
         weight_decay: λ in the loss λ·Σw² over the weights of the recurrent layers,
             W_k among them. Biases, gains and the encoder are left out; so is a weight
             that has a regulariser already.

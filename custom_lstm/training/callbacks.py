@@ -32,11 +32,11 @@ _NARROWEST = 50
 
 
 class TensorBoard(keras.callbacks.TensorBoard):
-    """Keras's, which writes once an epoch, and holds its memory.
+    """`keras.callbacks.TensorBoard`, writing once an epoch, in constant memory.
 
-    TensorFlow remembers for ever each new `float` that it makes a tensor of, 760 bytes;
-    a `numpy.float32` it forgets. Keras hands it every step's metrics, which are then
-    not written, and every epoch's, as floats.
+    TensorFlow never frees a `float` that it makes a tensor of, 760 bytes each, but does
+    free a `numpy.float32`. Keras passes every step's metrics, which are not written,
+    and every epoch's, as floats.
 
     Args:
         log_dir: folder of the logs.
@@ -60,7 +60,7 @@ def _float32(logs: Logs) -> dict[str, np.float32]:
 
 
 class RunCallback(keras.callbacks.Callback):
-    """Keep history, checkpoints and the best model; stop when nothing gets better.
+    """Record history, checkpoints and the best model; stop without improvement.
 
     A checkpoint is written at the end of a step, as often as `checkpoints` says, when a
     signal asks to stop, and when the training ends; the best weights when `val_loss`
@@ -118,7 +118,7 @@ class RunCallback(keras.callbacks.Callback):
         return bool(self.patience) and waited >= self.patience
 
     def on_epoch_begin(self, epoch, logs=None):
-        """Bring the metrics to where they were when the checkpoint was made."""
+        """Restore the metrics that the checkpoint holds."""
         if self.state.metrics:
             variables = [v for metric in self._metrics() for v in metric.variables]
             for variable, value in zip(variables, self.state.metrics, strict=True):
@@ -127,7 +127,7 @@ class RunCallback(keras.callbacks.Callback):
         self._previous_batch = -1
 
     def on_train_batch_end(self, batch, logs=None):
-        """Write a checkpoint if one is due, and stop if asked to."""
+        """Write a checkpoint if one is due, and stop if requested."""
         self._stopping.agree()
         self._changed = True
         self._unsaved_steps += batch - self._previous_batch
@@ -138,7 +138,7 @@ class RunCallback(keras.callbacks.Callback):
         self._save_or_stop()
 
     def on_test_batch_end(self, batch, logs=None):
-        """Stop if asked to, in the midst of a validation too."""
+        """Stop if requested, during a validation too."""
         if self._stopping.requested:
             self._save_or_stop()
 
@@ -159,7 +159,7 @@ class RunCallback(keras.callbacks.Callback):
         self._save_or_stop()
 
     def finish(self):
-        """Write the last checkpoint, if there is anything new."""
+        """Write the last checkpoint, if anything changed since."""
         if self._changed:
             self._save()
 

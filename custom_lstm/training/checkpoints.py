@@ -45,7 +45,7 @@ NO_CHECKPOINT = (
 
 @dataclasses.dataclass
 class TrainingState:
-    """What a run must know besides the model and its optimizer.
+    """The state of a run besides the model and its optimizer.
 
     Args:
         history: one row an epoch: epoch (from 1), loss, exact, … as logged.
@@ -53,7 +53,7 @@ class TrainingState:
         best_epoch: the epoch that reached it, from 1; 0 before any.
         unfinished: what was logged of an epoch whose last step is done, but not its
             validation.
-        metrics: the variables of the metrics in the midst of an epoch.
+        metrics: the variables of the metrics within an epoch.
     """
 
     history: list[dict[str, float]] = dataclasses.field(default_factory=list)
@@ -116,7 +116,7 @@ def _write_arrays(
 
 
 def _check_finite(model, variables, arrays):
-    """Check all but metrics: a validation may come to an infinite loss."""
+    """Check all but metrics: a validation loss may be infinite."""
     metrics = {id(variable) for variable in model.metrics_variables}
     bad = [
         variable.path
@@ -140,7 +140,7 @@ def _drop_others(folder: RunFolder, last: Path) -> None:
 
 
 def steps_done(model: keras.Model) -> int:
-    """Return how many steps the optimizer has made, in the midst of an epoch too."""
+    """Return how many steps the optimizer has made, also within an epoch."""
     sync_variables(model)
     return int(keras.ops.convert_to_numpy(model.optimizer.iterations))
 
@@ -249,7 +249,7 @@ def _read(path: Path, model: keras.Model) -> TrainingState:
     try:
         with zipfile.ZipFile(path) as archive:
             if any(part.compress_type for part in archive.infolist()):
-                raise ValueError("it is compressed, as no checkpoint is")
+                raise ValueError("it is compressed, which checkpoints are not")
         with np.load(path, allow_pickle=False) as arrays:
             state = TrainingState(**json.loads(arrays[_STATE]))
             groups = {

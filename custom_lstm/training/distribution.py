@@ -140,7 +140,7 @@ def assemble(
     clip_norm: float = 0.0,
     ensemble_size: int = 1,
 ) -> DeviceGroup:
-    """Set up the devices that the options ask for.
+    """Set up the devices that the options name.
 
     Must come before TensorFlow or JAX compute anything. With several processes it
     returns when all of them have called it.
@@ -153,7 +153,7 @@ def assemble(
         ensemble_size: networks that are trained side by side.
 
     Raises:
-        UsageError: this backend or this machine cannot do what is asked for.
+        UsageError: this backend or this machine does not support these options.
         UserError: the processes do not find each other.
 
     Example:

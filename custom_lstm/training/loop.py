@@ -36,7 +36,7 @@ def custom_fit(
     initial_epoch: int = 0,
     verbose: int = 1,
 ) -> keras.callbacks.History:
-    """Train as `model.fit` would, step by step in the open.
+    """Train as `model.fit` would, with every step written out.
 
     Per step, with model f, weights w, loss ℓ and the optimizer's rule:
     g = ∂ℓ(y, f(x; w))/∂w, then w ← rule(w, g).
@@ -121,8 +121,8 @@ def fit_remaining(
     """Train what is left of the epochs; return whether Ctrl-C ended it.
 
     Where it begins follows from the optimizer's step count alone, so a resumed
-    run repeats no batch and leaves none out; all else that has a state was in the
-    checkpoint, so it comes out as if it had never stopped.
+    run repeats no batch and skips none; every other state was in the checkpoint, so
+    the result is that of a run that never stopped.
 
     Args:
         model: compiled; new, or restored from a checkpoint.
@@ -192,7 +192,7 @@ def keras_fit(
         validation_data: what `evaluate` takes, if there is any.
     """
     if steps:
-        if first[1]:  # its metrics must exist to be brought to where they were
+        if first[1]:  # metrics must exist before they can be restored
             model.evaluate(batches, steps=1, verbose=0)
         model.fit(
             batches,
@@ -332,7 +332,7 @@ class _Weights(keras.callbacks.Callback):
 
 
 def _report(model, recorder, seconds):
-    """Print what the checkpoints cost, and which weights came out."""
+    """Print what the checkpoints cost, and the checksum of the weights."""
     if recorder.saves:
         share = recorder.seconds / seconds
         print(

@@ -33,7 +33,7 @@ class CheckpointOptions:
 
         Args:
             steps: done since the last one.
-            seconds: gone since the last one.
+            seconds: since the last one.
 
         Example:
             >>> CheckpointOptions(save_steps=10).due(steps=9, seconds=20)
@@ -55,8 +55,8 @@ class Parallel:
     """One device; mirrored on those of this machine (TensorFlow backend); or
     data-parallel over processes and machines (KERAS_BACKEND=jax)."""
     devices: Positive | None = None
-    """With mirrored: so many GPUs, or logical CPUs where there is no GPU; by default
-    all GPUs."""
+    """With mirrored: number of GPUs, or of logical CPUs where there is no GPU; by
+    default all GPUs."""
     processes: Positive = 1
     """With data-parallel: processes of the run, each started by the same command except
     --process-id."""

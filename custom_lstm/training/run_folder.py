@@ -1,4 +1,4 @@
-"""The run folder: everything that a run leaves behind, in known places.
+"""The run folder, and the files in it.
 
 config.json  history.csv  times.json  scores.json  model.keras
 curves.png   predictions.png  gates.png
@@ -52,10 +52,10 @@ class RunFolder:
 
     @classmethod
     def create(cls, runs: Path, name: str, parts: Sequence[str] = ("",)) -> "RunFolder":
-        """Make `runs/<time>-<name>`, with a number behind if that is taken.
+        """Make `runs/<time>-<name>`, with a number appended if it exists.
 
         Args:
-            runs: folder of all runs; made if need be.
+            runs: folder of all runs; made if it is missing.
             name: of the run.
             parts: names of the models, each in a folder of its own, if there are
                 several; see `part`.

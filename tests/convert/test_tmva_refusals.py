@@ -130,7 +130,7 @@ def test_deep_nesting_and_many_elements_are_passed_over():
 
 @st.composite
 def spoilt(draw):
-    """A good document with a few changes at places where something stands."""
+    """A good document with a few changes at places that hold something."""
     tag = draw(st.sampled_from(TAGS))
     xml = draw(st.sampled_from([XML[tag].encode(), files.whole_file(XML[tag])]))
     for _ in range(draw(st.integers(1, 3))):

@@ -14,7 +14,7 @@ UNITS = 2
 
 
 def members_of(model: keras.Model, folder: Path) -> dict[str, bytes]:
-    """What stands in the file of a model."""
+    """Return the members of a model's file, by name."""
     model.save(folder / "members.keras")
     with zipfile.ZipFile(folder / "members.keras") as archive:
         return {name: archive.read(name) for name in archive.namelist()}

@@ -92,7 +92,7 @@ def _child(name, matrix):
 
 
 def whole_file(*layers):
-    """A weight file with all that stands around the layers."""
+    """A weight file with everything around the layers."""
     return f"""<?xml version="1.0"?>
 <MethodSetup Method="DL::DNN">
   <GeneralInfo><Info name="TMVA Release" value="4.2.1 [262657]"/></GeneralInfo>

@@ -64,8 +64,8 @@ def test_no_words_give_the_defaults():
 @pytest.mark.parametrize("preset", Options.presets)
 def test_options_survive_json(preset):
     options = Options.parse(["--preset", preset, "--units", "7", "--lengths", "5", "9"])
-    settled = options.resolve_defaults("gru")
-    assert Options.from_json(json.loads(json.dumps(settled.to_json()))) == settled
+    resolved = options.resolve_defaults("gru")
+    assert Options.from_json(json.loads(json.dumps(resolved.to_json()))) == resolved
 
 
 def test_longer_strings_are_scored_too():

@@ -175,7 +175,7 @@ def test_a_finished_run_reads_image_files(finished, tmp_path, capsys):
 
 
 def test_ctrl_c_saves_scores_and_can_go_on(tmp_path):
-    """Interrupt a real process after its first epoch; go on to the same end."""
+    """Interrupt a real process after its first epoch; resume to the same weights."""
     words = [*SMALL, "--epochs", "4", "--runs"]
     whole = _run(tmp_path / "whole", "--epochs", "4")
     with subprocess.Popen(

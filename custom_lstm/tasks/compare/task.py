@@ -42,7 +42,7 @@ class Entry:
         options: those that may matter to what it reached.
         scores: its main scores.
         history: what was measured at each epoch.
-        planned: how many epochs were asked for, if known.
+        planned: number of epochs requested, if known.
         seconds: of training, if known.
     """
 
@@ -61,7 +61,7 @@ class Entry:
 
 
 def main(options: Options, tasks: Tasks) -> int:
-    """Compare the runs asked for.
+    """Compare runs.
 
     Args:
         options: all options.

@@ -39,7 +39,7 @@ def answer(
 def score_lengths(
     config: Config, model: keras.Model, pools: datasets.Pools
 ) -> dict[str, dict[str, Any]]:
-    """Score a trained model on every test digit at each length asked for.
+    """Score a trained model on every test digit at each requested length.
 
     Args:
         config: all options; `lengths`, or else the training length, is scored.

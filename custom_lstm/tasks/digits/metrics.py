@@ -87,7 +87,7 @@ def total_distribution(
 def blind_answers(
     digit_shares: npt.ArrayLike, signs: Iterable[int]
 ) -> dict[str, Floats]:
-    """Return the best answers of someone who sees no image.
+    """Return the best answers without seeing the images.
 
     Args:
         digit_shares: probability of each digit, `(10,)`.

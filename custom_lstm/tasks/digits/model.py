@@ -182,7 +182,7 @@ def build_model(
     image_shape: tuple[int, int, int] = (28, 28, 1),
     **encoder_options,
 ) -> keras.Model:
-    """Build the network that says the running total of a sequence of digits.
+    """Build the network that gives the running total of a sequence of digits.
 
     The weights do not depend on `length`, so those of a model trained at one
     length can be set into a model built for another, or for any (None).
@@ -237,7 +237,7 @@ def build_model(
 
 
 def summarise(model: keras.Model, print_fn: Callable[[str], object] = print) -> None:
-    """Print what the model and, beneath, its encoder are made of.
+    """Print the layers of the model and of its encoder.
 
     Args:
         model: made by `build_model`.

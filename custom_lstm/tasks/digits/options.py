@@ -21,9 +21,9 @@ from custom_lstm.errors import UsageError
 from custom_lstm.training.options import CheckpointOptions, Parallel
 
 EPOCHS = {"mnist": 28, "digits": 55}
-"""Epochs when none are asked for, by pool; the help of `--epochs` has them too."""
+"""Epochs when none are given, by pool; the help of `--epochs` has them too."""
 DIGITS_IN_A_STEP = {"mnist": 256, "digits": 64}
-"""Digits in a step when no batch size is asked for, for each network, by pool: as many
+"""Digits in a step when no batch size is given, for each network, by pool: as many
 steps an epoch at every length up to the next number."""
 LONGEST_FULL_STEP = 6.25
 """Length from which on steps hold fewer digits, as much as this is shorter: the sum of
@@ -109,7 +109,7 @@ class Optimisation:
     clip_norm: Norm = 0.0
     """Largest norm of all gradients together; 0 leaves them as they are."""
     patience: Count = 0
-    """Stop after so many epochs without a lower validation loss; 0 never."""
+    """Stop after this many epochs without a lower validation loss; 0 never."""
 
 
 @options

@@ -1,4 +1,4 @@
-"""The task: load digits, train, score every length asked for, draw."""
+"""The task: load digits, train, score every requested length, draw."""
 
 import dataclasses
 from collections.abc import Iterable, Mapping
@@ -142,7 +142,7 @@ class Digits(Task[Config]):
         return evaluate.for_any_length(self.options, model)
 
     def evaluate(self, models: Models) -> dict[str, Any]:
-        """Score every length asked for."""
+        """Score every requested length."""
         return evaluate.score_lengths(self.options, models[""], self.pools)
 
     def draw(self, folder: RunFolder, models: Models, scores: dict[str, Any]) -> None:
@@ -160,7 +160,7 @@ class Digits(Task[Config]):
         return f"{resume_command(folder)} --lengths {lengths}"
 
     def use(self, folder: RunFolder) -> bool:
-        """Read the image files asked for, and print the running totals."""
+        """Read the files of `--images`, and print the running totals."""
         paths, data = self.options.run.images, self.options.data
         if not paths:
             return False

@@ -77,7 +77,7 @@ class Optimisation:
     clip_norm: Norm = 100.0
     """Largest norm of all gradients together; 0 leaves them as they are."""
     patience: Count = 0
-    """Stop after so many epochs without a lower validation loss; 0 never."""
+    """Stop after this many epochs without a lower validation loss; 0 never."""
 
 
 @options
