@@ -371,6 +371,9 @@ def _read(words: Sequence[str], default: Options, more: str) -> Any:
             raise
         raise UsageError(_complaint(complaint.getvalue(), cls)) from None
     for word in unknown:
+        old = word.partition("=")[0].removeprefix("--").replace("-", "_")
+        if new := cls.renamed.get(old):
+            raise UsageError(f"option {spelled(old)} is called {spelled(new)} now")
         raise UsageError(_unknown(word, names))
     return parsed
 
@@ -462,7 +465,7 @@ def _filled(text: str) -> str:
 
 
 def _docstrings(cls: type) -> dict[str, str]:
-    """Return the docstring below each field of a class, on one line, if it has a file."""
+    """Return the docstring below each field of a class on one line, or none."""
     try:
         source = inspect.getsource(cls)
     except OSError:

@@ -142,4 +142,4 @@ def test_one_version_everywhere():
     citation = (ROOT / "CITATION.cff").read_text("utf-8")
     assert f"\nversion: {version}\n" in citation
     changes = (ROOT / "CHANGELOG.md").read_text("utf-8")
-    assert re.search(r"^## (.*)$", changes, re.MULTILINE)[1] == version
+    assert re.search(r"^## (\d.*)$", changes, re.MULTILINE)[1] == version

@@ -60,6 +60,7 @@ def test_options_override_the_preset():
         ("--images a.png", "--images needs --resume RUN"),
         ("--resume r --units 3", "--units cannot change on --resume"),
         ("stray", "unknown option stray"),
+        ("--members 3", "option --members is called --ensemble-size now"),
         ("--preset", "--preset needs one of default, best"),
     ],
 )
