@@ -88,14 +88,13 @@ def options(cls: type[_T]) -> type[_T]:
             raise UsageError(_in_words(error, flat(made))) from None
 
     made.__init__ = checked
+    own = made.__dict__.get("__annotations__", {})
     for field in dataclasses.fields(made):  # tyro keeps the docstrings' line breaks
-        if not dataclasses.is_dataclass(field.default):
+        if field.name in own and not dataclasses.is_dataclass(field.default):
             about = tyro.conf.arg(
                 help=helps.get(field.name), help_behavior_hint=_default_hint
             )
-            made.__annotations__[field.name] = Annotated[
-                made.__annotations__[field.name], about
-            ]
+            own[field.name] = Annotated[own[field.name], about]
     return made
 
 
@@ -466,13 +465,16 @@ def _filled(text: str) -> str:
 
 def _docstrings(cls: type) -> dict[str, str]:
     """Return the docstring below each field of a class on one line, or none."""
+    inherited: dict[str, str] = {}
+    for base in filter(dataclasses.is_dataclass, cls.__bases__):
+        inherited |= _docstrings(base)
     try:
         source = inspect.getsource(cls)
     except OSError:
-        return {}
+        return inherited
     (body,) = ast.parse(textwrap.dedent(source)).body
     assert isinstance(body, ast.ClassDef)
-    return {
+    return inherited | {
         field.target.id: " ".join(below.value.value.split())
         for field, below in itertools.pairwise(body.body)
         if isinstance(field, ast.AnnAssign)

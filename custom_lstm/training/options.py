@@ -1,12 +1,13 @@
 """Options of the engine, which tasks include; read without Keras."""
 
 import re
+from pathlib import Path
 from typing import Annotated
 
 import pydantic
 import tyro
 
-from custom_lstm.config import MANY, Count, Positive, nearest, options
+from custom_lstm.config import MANY, Count, Positive, Seed, nearest, options
 from custom_lstm.errors import UsageError
 
 STRATEGIES = ("one", "mirrored", "data-parallel")
@@ -15,6 +16,20 @@ _NO_MULTI_WORKER = (
     "tf.distribute.MultiWorkerMirroredStrategy. Use mirrored for the devices of one "
     "machine, or data-parallel on the JAX backend for several machines"
 )
+
+
+@options
+class RunOptions:
+    """The run folder and what is done with it."""
+
+    seed: Seed = 0
+    """Seed of weights, data and their order."""
+    runs: Path = Path("runs")
+    """Folder in which the run folder is made."""
+    name: str | None = None
+    """Name in the run folder's name; by default made of task and options."""
+    resume: Path | None = None
+    """Resume this run; if it is finished, score it again. Its own options hold."""
 
 
 @options

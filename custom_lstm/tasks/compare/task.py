@@ -9,13 +9,13 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from custom_lstm import config, plots
 from custom_lstm.config import nearest
 from custom_lstm.errors import UserError
 from custom_lstm.files import writing
 from custom_lstm.tasks.compare.options import Options
+from custom_lstm.tasks.tables import rich_table
 from custom_lstm.training.run_folder import (
     History,
     RunFolder,
@@ -187,12 +187,7 @@ def _show(entries: Sequence[Entry], width: int) -> None:
 
 
 def _table(columns: Mapping[str, Sequence[str]]) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for name in columns:
-        table.add_column(Text(name), justify="right", no_wrap=True)
-    for row in zip(*columns.values(), strict=True):
-        table.add_row(*map(Text, row))
-    return table
+    return rich_table(columns, zip(*columns.values(), strict=True), first="right")
 
 
 def _runs_in(folder: Path) -> Iterator[Path]:

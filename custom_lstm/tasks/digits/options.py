@@ -13,12 +13,11 @@ from custom_lstm.config import (
     LearningRate,
     Norm,
     Positive,
-    Seed,
     Share,
     options,
 )
 from custom_lstm.errors import UsageError
-from custom_lstm.training.options import CheckpointOptions, Parallel
+from custom_lstm.training.options import CheckpointOptions, Parallel, RunOptions
 
 EPOCHS = {"mnist": 28, "digits": 55}
 """Epochs when none are given, by pool; the help of `--epochs` has them too."""
@@ -113,18 +112,12 @@ class Optimisation:
 
 
 @options
-class Run:
+class Run(RunOptions):
     """The run folder and what is done with it."""
 
     preset: Literal["default", "best"] = "default"
     """Defaults of all the options here: default, or best: an ensemble of six networks
     and nine views."""
-    seed: Seed = 0
-    """Seed of weights, order of digits and warps."""
-    runs: Path = Path("runs")
-    """Folder in which the run folder is made."""
-    name: str | None = None
-    """Name in the run folder's name; by default data, length and head."""
     resume: Path | None = None
     """Resume this run; if it is finished, score it or read --images. Its own options
     hold, except --lengths, --images, --data-dir and those of devices."""

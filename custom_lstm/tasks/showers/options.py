@@ -13,13 +13,12 @@ from custom_lstm.config import (
     LearningRate,
     Norm,
     Positive,
-    Seed,
     Share,
     options,
 )
 from custom_lstm.errors import UsageError
 from custom_lstm.tasks.cell_names import CellName
-from custom_lstm.training.options import CheckpointOptions
+from custom_lstm.training.options import CheckpointOptions, RunOptions
 
 
 @options
@@ -81,21 +80,6 @@ class Optimisation:
 
 
 @options
-class Run:
-    """The run folder and what is done with it."""
-
-    seed: Seed = 0
-    """Seed of showers, weights and order."""
-    runs: Path = Path("runs")
-    """Folder in which the run folder is made."""
-    name: str | None = None
-    """Name in the run folder's name; by default the task and its models."""
-    resume: Path | None = None
-    """Resume this run; if it is finished, score it again. Its own options hold, except
-    --data-dir."""
-
-
-@options
 class Options(config.Options):
     """All options of a run.
 
@@ -110,7 +94,7 @@ class Options(config.Options):
     data: Data = Data()
     model: Model = Model()
     optimisation: Optimisation = Optimisation()
-    run: Run = Run()
+    run: RunOptions = RunOptions()
     checkpoints: CheckpointOptions = CheckpointOptions()
 
     task = "showers"
