@@ -156,7 +156,7 @@ def _check_kind(path: Path) -> None:
     if not path.exists():
         raise ValueError("there is no such file")
     if not path.is_file():
-        raise ValueError("it is no ordinary file")
+        raise ValueError("it is not a regular file")
     if path.suffix != ".keras":
         raise ValueError("its name does not end in .keras")
     with path.open("rb") as file:

@@ -89,7 +89,7 @@ def test_a_second_process_in_one_run_folder_refuses(tmp_path):
     first.saving.acquire(timeout=120)
     again = processes.words_for(tmp_path / "runs")
     assert processes.Process(again, tmp_path / "second").wait() == 1
-    assert "another process is at work on" in (tmp_path / "second").read_text()
+    assert "another process is using" in (tmp_path / "second").read_text()
     first.signal(signal.SIGKILL)
     first.wait()
 

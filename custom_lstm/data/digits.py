@@ -141,7 +141,7 @@ def load_pools(
         root = data_root(data_dir)
         arrays = load_mnist(root, cache_dir)
     except PermissionError as error:
-        raise DataError(f"the data folder may not be read: {error}") from error
+        raise DataError(f"the data folder is not readable: {error}") from error
     if arrays is not None:
         return _mnist(arrays, os.fspath(prepared_folder(root)))
     if name == "mnist":

@@ -124,7 +124,7 @@ def _pixels(path: Path) -> Floats:
         raise ImageError(f"there is no file {path}")
     if not path.is_file():
         raise ImageError(f"{path} is not a regular file")
-    Image.init()  # without it Pillow knows no WebP
+    Image.init()  # without it Pillow does not read WebP
     try:
         with (
             warnings.catch_warnings(action="ignore"),  # Pillow's, of odd files
@@ -139,7 +139,7 @@ def _pixels(path: Path) -> Floats:
         known = ", ".join(FORMATS)
         raise ImageError(f"{path} is no image of a known kind ({known})") from error
     except PermissionError as error:
-        raise ImageError(f"{path} may not be read") from error
+        raise ImageError(f"{path} is not readable") from error
     except _DAMAGE as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ImageError(f"{path} is damaged: {reason}") from error

@@ -30,7 +30,7 @@ STANDARD = (
     keras.activations.sigmoid,
     keras.activations.tanh,
 )
-"""The activations that the fast kernels know: of candidate, gates and output."""
+"""The activations of the fast kernels: of candidate, gates and output."""
 
 
 @dataclass(frozen=True)
@@ -142,19 +142,19 @@ def supports(name: str, request: Request) -> str | None:
 def _why_not(kernel: Kernel, request: Request) -> str | None:
     backend = keras.backend.backend()
     if kernel.backends and backend not in kernel.backends:
-        written = " and ".join(kernel.backends)
-        return f"it is written for {written}, and the backend is {backend}"
+        written = " or ".join(kernel.backends)
+        return f"it needs {written}, and the backend is {backend}"
     return kernel.supports(request)
 
 
 def _only_standard(request: Request) -> str | None:
     """Return what every fast kernel refuses."""
     if request.cell != "LSTMCell":
-        return f"it knows LSTMCell, and the cell is {request.cell}"
+        return f"it runs only LSTMCell, and the cell is {request.cell}"
     if request.activations != STANDARD:
-        return "it knows tanh, sigmoid and tanh, and the activations are others"
+        return "it supports only the activations tanh, sigmoid and tanh"
     if request.gatewise_dropout:
-        return "it knows no dropout masks for each gate"
+        return "it does not support dropout masks for each gate"
     if request.zeros_as_keras:
         return "unrolled, backwards and with zero_output_for_mask, Keras's zeros differ"
     return None
@@ -173,7 +173,7 @@ def _known(*names: str) -> Rule:
 
 
 def _no_mask(request: Request) -> str | None:
-    return "it knows no masks" if request.masked else _only_standard(request)
+    return "it does not support masks" if request.masked else _only_standard(request)
 
 
 def _on_gpu(request: Request) -> str | None:

@@ -32,7 +32,7 @@ from custom_lstm.training.run_folder import RunFolder
 KEPT = 2
 """Checkpoints in a run folder."""
 _STATE = "state.json"
-NO_CHECKPOINT = (
+_NOT_A_CHECKPOINT = (
     KeyError,
     TypeError,
     ValueError,
@@ -40,7 +40,7 @@ NO_CHECKPOINT = (
     MemoryError,
     zipfile.BadZipFile,
 )
-"""What reading a file raises that is no checkpoint."""
+"""What reading a file that is not a checkpoint raises."""
 
 
 @dataclasses.dataclass
@@ -256,8 +256,10 @@ def _read(path: Path, model: keras.Model) -> TrainingState:
                 name: [arrays[f"{name}/{number:04}"] for number in range(count)]
                 for name, count in _counts(arrays.files).items()
             }
-    except NO_CHECKPOINT as error:
-        raise UserError(f"{path} is no checkpoint of this program: {error}") from error
+    except _NOT_A_CHECKPOINT as error:
+        raise UserError(
+            f"{path} is not a checkpoint of custom_lstm: {error}"
+        ) from error
     state.metrics = groups.pop("metrics", [])
     for name, variables in _variables(model).items():
         _check_fits(path, variables, groups[name])
@@ -302,7 +304,7 @@ def _with_best(folder: RunFolder, model: keras.Model) -> keras.Model:
         verify_checksum(folder.best)
         with np.load(folder.best, allow_pickle=False) as arrays:
             best.set_weights([arrays[name] for name in sorted(arrays.files)])
-    except NO_CHECKPOINT as error:
+    except _NOT_A_CHECKPOINT as error:
         raise UserError(
             f"{folder.best} cannot be used: {error}. Without this file the run would "
             "keep its last weights"

@@ -111,8 +111,7 @@ class RunFolder:
                 held = lock.acquire()
             except filelock.Timeout:
                 raise UserError(
-                    f"another process is at work on {self.path}; wait for it, or stop "
-                    "it"
+                    f"another process is using {self.path}; wait for it, or stop it"
                 ) from None
         with held:
             with writing(self.path):
@@ -207,7 +206,7 @@ class RunFolder:
         """
         content = read_json(self.config)
         if not isinstance(content.get("options"), dict):
-            raise UserError(f"{self.config} holds no options: this is no run")
+            raise UserError(f"{self.config} holds no options: this is not a run")
         if content.get("task") != task:
             raise UsageError(
                 f"{self.path} is a run of the task {content.get('task')!r}, not "

@@ -10,7 +10,7 @@ from typing import Any
 
 from custom_lstm.errors import UserError
 
-_SAID = b"\nstopping after this step; a second Ctrl-C drops everything\n"
+_SAID = b"\nstopping after this step; a second Ctrl-C stops without saving\n"
 
 
 class Stopped(Exception):

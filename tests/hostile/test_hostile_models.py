@@ -447,7 +447,7 @@ def test_what_is_no_archive_is_refused(tmp_path, good):
         refused(tmp_path / name, reason)
     refused(tmp_path / "missing.keras", "there is no such file")
     os.mkfifo(tmp_path / "pipe.keras")
-    refused(tmp_path / "pipe.keras", "it is no ordinary file")
+    refused(tmp_path / "pipe.keras", "it is not a regular file")
 
 
 def same(ours, model):

@@ -490,7 +490,7 @@ def test_cudnn_says_that_it_needs_a_gpu():
     ("asked", "reason"),
     [
         ({"cudnn": False}, "use_cudnn"),
-        ({"unroll": True}, "unrolled"),
+        ({"unroll": True}, "unroll"),
         ({"dtype": "float64"}, "float64"),
         ({"masked": True}, "masks"),
         ({"cell": "MyCell"}, "MyCell"),

@@ -100,7 +100,7 @@ def test_memories_that_add_hardly_forget(cell):
         ("--strings 0", "--strings must be 1 or more"),
         ("--batch-size 10001", "--batch-size 10001 is larger than --strings 10000"),
         ("--cell ../lstm", "--cell"),
-        ("--cells gru gru", "--cells must be different ones"),
+        ("--cells gru gru", "--cells must not name a cell twice"),
         ("--sparsity -1", "--sparsity must be 0 or more, not -1"),
         ("--lengths 0", "--lengths must be 1 or more, not 0"),
         ("--preset orignal", "did you mean original?"),

@@ -245,7 +245,7 @@ def test_a_run_whose_checkpoints_are_all_damaged_is_refused(tmp_path, finished, 
 def test_a_second_process_is_refused(finished, capsys):
     with finished.claimed():
         assert main(["--resume", str(finished.path)]) == 1
-    assert "another process is at work on" in capsys.readouterr().err
+    assert "another process is using" in capsys.readouterr().err
 
 
 def test_image_files_that_are_none_are_refused(finished, tmp_path, capsys):

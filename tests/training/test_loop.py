@@ -253,4 +253,4 @@ def test_ctrl_c_is_answered_at_once(capfd):
             assert stopping.requested is signal.SIGINT
     finally:
         signal.signal(signal.SIGINT, former)
-    assert "stopping after this step; a second Ctrl-C drops everything" in said
+    assert "stopping after this step; a second Ctrl-C stops without saving" in said

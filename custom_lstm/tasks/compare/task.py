@@ -214,7 +214,7 @@ def _read(folder: RunFolder, tasks: Tasks) -> list[Entry]:
     if not isinstance(task, str) or task not in tasks:
         raise UserError(f"{folder.config} names no task known here: {task!r}")
     if not isinstance(options, dict):
-        raise UserError(f"{folder.config} holds no options: this is no run")
+        raise UserError(f"{folder.config} holds no options: this is not a run")
     if not folder.scores.is_file():
         raise UserError(
             f"{folder.path} is not finished; resume it with `{resume_command(folder)}`"
@@ -223,7 +223,7 @@ def _read(folder: RunFolder, tasks: Tasks) -> list[Entry]:
         rows = tasks[task].headline(read_json(folder.scores), options)
     except (LookupError, TypeError, ValueError, AttributeError, StopIteration) as error:
         raise UserError(
-            f"{folder.scores} holds not the scores of {task}: {error!r}"
+            f"{folder.scores} does not hold scores of {task}: {error!r}"
         ) from error
     if not any(folder.part(model).history.is_file() for model in rows):
         raise UserError(

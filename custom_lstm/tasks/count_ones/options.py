@@ -140,7 +140,7 @@ class Options(config.Options):
                 f"--strings {data.strings}"
             )
         if len(set(run.cells)) < len(run.cells):
-            raise UsageError("--cells must be different ones")
+            raise UsageError("--cells must not name a cell twice")
         for string in run.predict:
             if set(string) - {"0", "1"} or not string:
                 raise UsageError(

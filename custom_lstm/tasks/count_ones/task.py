@@ -166,5 +166,5 @@ def counted(options: Options, model: keras.Model, strings: Sequence[str]) -> str
         lines.append(f"{string}  {round(answer)}{own}")
     length = options.data.length
     if head.kind == "totals" and max(map(len, strings)) > length:
-        lines.append(f"This softmax knows the counts 0 to {length} only.")
+        lines.append(f"This softmax covers the counts 0 to {length}.")
     return "\n".join(lines)

@@ -125,7 +125,7 @@ def _note(config: Config, head: Head, length: int) -> str | None:
     if head.kind != "totals" or length <= config.data.length:
         return None
     return (
-        f"This totals head knows {head.lowest} to {head.highest} only, the totals of "
+        f"This totals head covers {head.lowest} to {head.highest}, the totals of "
         f"length {config.data.length}: from position {config.data.length + 1} on a "
         "total can lie outside, and then it is always wrong.\n"
         f"For longer sequences train with --length {length} or --head value."

@@ -110,7 +110,7 @@ class Options(config.Options):
         """Check what groups exclude in each other."""
         models, sizes = self.model.models, self.model.hidden_sizes
         if not models or len(set(models)) < len(models):
-            raise UsageError("--models needs one name or several different ones")
+            raise UsageError("--models needs at least one name, and none twice")
         if not sizes or len(sizes) != len(self.model.output_sizes):
             raise UsageError(
                 "--hidden-sizes and --output-sizes need a size for each recurrent "
