@@ -95,7 +95,7 @@ def arrays(outputs):
 
 
 def joined(chunks, whole):
-    """Outputs of all chunks, put together as those of the whole are."""
+    """Return outputs of all chunks, put together as those of the whole are."""
     parts = zip(*map(arrays, chunks), strict=True)
     return [
         np.concatenate(p, axis=1) if w.ndim > 2 and w.shape[1] == TIME else p[-1]

@@ -29,7 +29,7 @@ def imported():
 
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory):
-    """A run that nothing disturbed."""
+    """Return a run that nothing disturbed."""
     work = tmp_path_factory.mktemp("alone")
     return processes.run_to_the_end(work / "runs", work / "log")
 

@@ -103,13 +103,13 @@ def cases() -> Iterator[Case]:
 
 
 def names_in(code: types.CodeType) -> set[str]:
-    """The names that a function mentions, and those defined in it."""
+    """Return the names that a function mentions, and those defined in it."""
     inner = [c for c in code.co_consts if isinstance(c, types.CodeType)]
     return {*code.co_names}.union(*map(names_in, inner))
 
 
 def with_ours(module: types.ModuleType) -> types.ModuleType:
-    """A module like `module`, a `layers` or what holds one, with our classes."""
+    """Return a module like `module`, a `layers` or what holds one, with our classes."""
     twin = types.ModuleType(module.__name__)
     vars(twin).update(vars(module))
     if hasattr(module, "LSTM"):
@@ -131,7 +131,7 @@ def traceback_filtering_kept() -> Iterator[None]:
 
 
 def run(case: Case) -> tuple[str, dict[str, int]]:
-    """Runs a case on our classes.
+    """Run a case on our classes.
 
     Returns:
         What failed, "" if nothing did; and how many of `OURS` it constructed, by name.
@@ -169,7 +169,7 @@ def run(case: Case) -> tuple[str, dict[str, int]]:
 
 
 def main() -> int:
-    """Prints a line for each case, and how many passed; 1 if one did not."""
+    """Print a line for each case, and how many passed; 1 if one did not."""
     applicable = passed = 0
     for case in cases():
         if case.why_not:

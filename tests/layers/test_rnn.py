@@ -39,7 +39,7 @@ def test_signature_begins_with_that_of_keras(ours, theirs):
 
 
 def other_value(name, default):
-    """A value for an argument that is not its default."""
+    """Return a value for an argument that is not its default."""
     by_kind = {
         "activation": "relu",
         "initializer": keras.initializers.RandomNormal(seed=1),

@@ -56,7 +56,7 @@ def compare(capsys, monkeypatch):
 
 
 def _table(text):
-    """The first table's cells, a row of dicts by the column's name."""
+    """Return the first table's cells, a row of dicts by the column's name."""
     head, *lines = text.split("\n\n")[1].splitlines()
     names, *cells = (re.split("  +", line.strip()) for line in [head, *lines])
     return [dict(zip(names, row, strict=True)) for row in cells]

@@ -199,7 +199,7 @@ def test_without_shuffling_all_epochs_are_alike():
 
 
 def hand_made(leak=0.0):
-    """A model whose one unit adds 1/2 to c for every one: i = f = 1, g = x/2."""
+    """Return a model whose one unit adds 1/2 to c for every one: i = f = 1, g = x/2."""
     size = shlex.split("--length 10 --strings 50 --batch-size 50 --units 1")
     options = Options.parse(size).resolve_defaults("lstm")
     model = build(options, any_length=True)
@@ -336,7 +336,7 @@ def run(runs, *words):
 
 @pytest.fixture(scope="module")
 def finished_and_said(tmp_path_factory):
-    """A finished run that also counted a string, and what it printed."""
+    """Return a finished run that also counted a string, and what it printed."""
     with contextlib.redirect_stdout(io.StringIO()) as said:
         (folder,) = run(tmp_path_factory.mktemp("finished"), "--predict", STRING)
     return folder, said.getvalue()

@@ -109,7 +109,7 @@ class Toy(Task[Options]):
 
 @pytest.fixture
 def toy(tmp_path, monkeypatch):
-    """The command with the toy among its tasks: words to an exit code."""
+    """Return the command with the toy among its tasks: words to an exit code."""
     module = types.ModuleType("toy_task")
     module.Toy = Toy
     monkeypatch.setitem(sys.modules, "toy_task", module)
