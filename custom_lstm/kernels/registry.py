@@ -119,11 +119,7 @@ def choose(name: str, request: Request) -> Kernel:
 
 
 def supports(name: str, request: Request) -> str | None:
-    """Return why a kernel cannot run a request, or None if it can.
-
-    Args:
-        name: of the kernel.
-        request: what would be run.
+    """Return why the kernel of a name cannot run a request, or None if it can.
 
     Raises:
         ValueError: there is no such kernel.
