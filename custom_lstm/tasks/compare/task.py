@@ -111,7 +111,7 @@ def _differing(entries: Sequence[Entry]) -> dict[str, list[str]]:
 
 
 def _shown(value: Any) -> str:
-    """Return a value as a person would write it, short and without control characters."""
+    """Return a value as a person would write it: short, without control characters."""
     if value is None:
         return NONE
     if isinstance(value, bool):
