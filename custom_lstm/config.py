@@ -279,7 +279,9 @@ def groups(cls: type) -> Iterator[tuple[str, str, list[tuple[str, Any, str]]]]:
     for field in dataclasses.fields(cls):  # type: ignore[arg-type]
         kind: Any = type(field.default)
         helps, defaults = _docstrings(kind), flat(kind)
-        options = [(name, value, helps[name]) for name, value in defaults.items()]
+        options = [
+            (name, value, helps.get(name, "")) for name, value in defaults.items()
+        ]
         yield field.name, kind.__doc__ or "", options
 
 
@@ -463,7 +465,11 @@ def _filled(text: str) -> str:
 
 def _docstrings(cls: type) -> dict[str, str]:
     """Return the docstring below each field of a class, on one line."""
-    (body,) = ast.parse(textwrap.dedent(inspect.getsource(cls))).body
+    try:
+        source = inspect.getsource(cls)
+    except OSError:  # typed at a prompt
+        return {}
+    (body,) = ast.parse(textwrap.dedent(source)).body
     assert isinstance(body, ast.ClassDef)
     return {
         field.target.id: " ".join(below.value.value.split())
