@@ -87,9 +87,8 @@ def _run(words, without_keras, tasks) -> int:
         case [name, *rest] if not name.startswith("-"):
             if name not in tasks:
                 known = ", ".join(tasks)
-                raise UsageError(
-                    f"unknown task {name}{nearest(name, tasks)} (tasks are {known})"
-                )
+                near = nearest(name, [*tasks, "help", "--version"])
+                raise UsageError(f"unknown task {name}{near} (tasks are {known})")
             cls, words = tasks[name], rest
         case _:
             cls = default

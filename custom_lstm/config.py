@@ -51,6 +51,7 @@ COMPLETION = "--tyro-print-completion"
 _SHELLS = ("bash", "zsh", "fish")
 _STRICT = pydantic.ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 _WIDEST = 88
+_MOST_NAMES = 3
 _T = TypeVar("_T")
 _adapter: Callable[[type], pydantic.TypeAdapter] = functools.cache(pydantic.TypeAdapter)
 
@@ -158,10 +159,8 @@ class Options:
         Raises:
             UsageError: there is no such option, or it cannot have this value.
         """
-        names = flat(self)
-        for name in changes:
-            if name not in names:
-                raise UsageError(_unknown(spelled(name), names))
+        for name in changes.keys() - flat(self).keys():
+            raise UsageError(_unknown(spelled(name), flat(self), self.renamed))
         made: dict[str, Any] = _grouped(type(self), flat(self) | changes)
         for field in dataclasses.fields(self):  # type: ignore[arg-type]
             if dataclasses.is_dataclass(field.default):
@@ -192,7 +191,7 @@ class Options:
         content = {**cls.added, **content}
         names = flat(cls)
         if missing := set(names) - set(content):
-            raise UsageError(f"options are missing: {', '.join(sorted(missing))}")
+            raise UsageError(f"options are missing: {_some(sorted(missing))}")
         if unknown := set(content) - set(names):
             word = spelled(min(unknown))[:40]
             raise UsageError(
@@ -278,7 +277,9 @@ def groups(cls: type) -> Iterator[tuple[str, str, list[tuple[str, Any, str]]]]:
     for field in dataclasses.fields(cls):  # type: ignore[arg-type]
         kind: Any = type(field.default)
         helps, defaults = _docstrings(kind), flat(kind)
-        options = [(name, value, helps[name]) for name, value in defaults.items()]
+        options = [
+            (name, value, helps.get(name, "")) for name, value in defaults.items()
+        ]
         yield field.name, kind.__doc__ or "", options
 
 
@@ -370,15 +371,45 @@ def _read(words: Sequence[str], default: Options, more: str) -> Any:
             raise
         raise UsageError(_complaint(complaint.getvalue(), cls)) from None
     for word in unknown:
-        old = word.partition("=")[0].removeprefix("--").replace("-", "_")
-        if new := cls.renamed.get(old):
-            raise UsageError(f"option {spelled(old)} is called {spelled(new)} now")
-        raise UsageError(_unknown(word, names))
+        if word.startswith("-"):
+            flags = [name for name, value in names.items() if isinstance(value, bool)]
+            valid = [*names, *(f"no_{name}" for name in flags), "help", "version"]
+            raise UsageError(_unknown(word.split("=")[0], valid, cls.renamed))
+        raise UsageError(_unexpected(word, words, names))
     return parsed
 
 
-def _unknown(word: str, names: Iterable[str]) -> str:
-    return f"unknown option {word}{nearest(word, map(spelled, names))}"
+def _unknown(
+    word: str, names: Iterable[str], renamed: Mapping[str, str] | None = None
+) -> str:
+    now = (renamed or {}).get(word.removeprefix("--").replace("-", "_"))
+    hint = nearest(word, map(spelled, names))
+    return f"unknown option {word}{f': it is {spelled(now)} now' if now else hint}"
+
+
+def _unexpected(word: str, words: Sequence[str], defaults: Mapping[str, Any]) -> str:
+    """Return what is wrong with a word that is neither an option nor a value."""
+    before = words[: words.index(word)]
+    option = next((w.split("=")[0] for w in before[::-1] if w.startswith("--")), None)
+    if option is None:
+        return f"unexpected word {word}; options begin with --"
+    name = option.removeprefix("--").replace("-", "_")
+    flag = isinstance(defaults.get(name.removeprefix("no_")), bool)
+    return f"unexpected word {word}: {option} takes {'no' if flag else 'one'} value"
+
+
+def _some(names: Sequence[str]) -> str:
+    more = len(names) - _MOST_NAMES
+    listed = ", ".join(names[:_MOST_NAMES])
+    return f"{listed} and {more} more" if more > 0 else listed
+
+
+def _not_one_of(option: str, choices: Sequence[str], given: str) -> str:
+    shown = given if given.isprintable() else repr(given)
+    return (
+        f"{option} must be one of {', '.join(choices)}, not {shown:.80}"
+        f"{nearest(given, choices)}"
+    )
 
 
 def _preset_in(words: Sequence[str], presets: Iterable[str]) -> str:
@@ -391,10 +422,7 @@ def _preset_in(words: Sequence[str], presets: Iterable[str]) -> str:
     except SystemExit:
         raise UsageError(f"--preset needs one of {', '.join(presets)}") from None
     if name not in presets:
-        raise UsageError(
-            f"--preset must be one of {', '.join(presets)}, not {name}"
-            f"{nearest(name, presets)}"
-        )
+        raise UsageError(_not_one_of("--preset", list(presets), name))
     return name
 
 
@@ -416,8 +444,7 @@ def _in_words(error: pydantic.ValidationError, names: Iterable[str]) -> str:
             return f"{option} needs at least one value"
         case "literal_error":
             choices = re.findall(r"[^' ,]+(?=')|-?\d+", about["expected"])
-            near = nearest(str(given), choices)
-            return f"{option} must be {about['expected']}, not {shown}{near}"
+            return _not_one_of(option, choices, str(given))
         case "unexpected_keyword_argument":
             return _unknown(option, names)
     message = first["msg"].replace("Input should be", "it must be")
@@ -429,8 +456,12 @@ def _complaint(panel: str, cls: type[Options]) -> str:
     _, *lines = re.sub(r"\x1b\[[0-9;]*m", "", panel).splitlines()
     inside = (line.strip(" │╭╮╰╯─\n") for line in lines)
     said = " ".join(itertools.takewhile(bool, inside)).removesuffix(".")
-    if choice := re.search(r"invalid choice '(.*?)'.*?Expected one of \((.*)\)", said):
-        return said + nearest(choice[1], re.findall(r"'([^']*)'", choice[2]))
+    choice = re.match(r"invalid choice '(.*)' for argument '(--.*?)'\W+Expe.*", said)
+    if choice:
+        *_, expected = said.partition("Expected one of ")
+        return _not_one_of(choice[2], re.findall(r"'([^']*)'", expected), choice[1])
+    if missing := re.match(r"Missing value for argument '(--.*?)'", said):
+        return f"{missing[1]} needs a value"
     if typed := re.match(r"Error parsing --([\w-]+):(.*)", said):
         hints = {f.name: f.type for _, f in _fields(cls)}
         if kind := _number_in_words(hints.get(typed[1].replace("-", "_"))):

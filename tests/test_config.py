@@ -66,7 +66,7 @@ class Options(config.Options):
         ({"units": 10**10}, "--units must be 1000000000|1e\\+09 or less"),
         ({"units": 2.5}, "--units cannot be 2.5"),
         ({"units": True}, "--units cannot be True"),
-        ({"kind": "lsmt"}, "--kind must be 'lstm' or 'gru', .*did you mean lstm?"),
+        ({"kind": "lsmt"}, "--kind must be one of lstm, gru, not lsmt; did you mean"),
         ({"sizes": ()}, "--sizes needs at least one value"),
         ({"sizes": (1, 0)}, "--sizes must be 1 or more, not 0"),
         ({"rate": float("inf")}, "--rate cannot be inf"),
@@ -93,6 +93,8 @@ def test_replacing_keeps_the_rest():
     assert changed.model == Model(units=5)
     assert changed.run == Run(again=2)
     assert Options().model.units == 8
+    with pytest.raises(UsageError, match="option --width: it is --units now"):
+        Options().replace(width=3)
 
 
 def test_options_are_frozen():

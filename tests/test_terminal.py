@@ -75,9 +75,9 @@ def test_no_color_is_respected_on_a_terminal(task):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ("--data digit", "did you mean digits?"),
+        ("--data digit", "one of auto, mnist, digits, not digit; did you mean digits?"),
         ("--length x", "--length"),
-        ("--length", "Missing value for argument '--length'"),
+        ("--length", "--length needs a value"),
         ("showers --output vectr", "did you mean vector?"),
     ],
 )

@@ -91,7 +91,8 @@ def custom_fit(
     calls.on_train_begin()
     logs: dict[str, Any] = {}
     for epoch in range(initial_epoch, epochs):
-        calls.on_epoch_begin(epoch)
+        steps.reset()
+        calls.on_epoch_begin(epoch)  # may restore the means of a part of an epoch
         logs = _train_epoch(steps, stream, steps_per_epoch, calls)
         if validation_data is not None:
             logs |= _evaluate(steps, validation_data, calls)
@@ -216,8 +217,7 @@ def keras_fit(
 
 
 def _train_epoch(steps, stream, count, calls) -> dict[str, float]:
-    """Train for `count` steps; return the means over them."""
-    steps.reset()
+    """Train for `count` steps; return the means since the last reset."""
     for step in range(count):
         calls.on_train_batch_begin(step)
         steps.train(*next(stream))

@@ -444,7 +444,7 @@ def test_no_name_stands_in_two_groups():
         ("--learning-rate nan", "--learning-rate cannot be nan"),
         ("--resume r --epochs 3", "--epochs cannot change on --resume"),
         ("--weight-decay 2", "--weight-decay must be 1 or less, not 2"),
-        ("stray", "unknown option stray"),
+        ("stray", "unexpected word stray"),
     ],
 )
 def test_mistakes_get_one_line_that_names_the_remedy(words, said):

@@ -154,7 +154,9 @@ class Digits(Task[Config]):
         return "\n\n".join(map(metrics.table, scores.values()))
 
     def suggestion(self, folder: RunFolder) -> str:
-        """Return the command that scores longer sequences."""
+        """Return the command that scores longer sequences, unless that was done."""
+        if self.options.run.lengths:
+            return super().suggestion(folder)
         length = self.options.data.length
         lengths = " ".join(str(times * length) for times in (1, 2, 5))
         return f"{resume_command(folder)} --lengths {lengths}"
