@@ -47,7 +47,7 @@ Share = Annotated[float, pydantic.Field(ge=0, le=1)]
 """A number from 0 to 1."""
 
 COMPLETION = "--tyro-print-completion"
-"""Asks for a completion script, with a shell's name behind it."""
+"""Prints a completion script for the shell named after it."""
 _SHELLS = ("bash", "zsh", "fish")
 _STRICT = pydantic.ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 _WIDEST = 88
@@ -89,14 +89,13 @@ def options(cls: type[_T]) -> type[_T]:
             raise UsageError(_in_words(error, flat(made))) from None
 
     made.__init__ = checked
+    own = made.__dict__.get("__annotations__", {})
     for field in dataclasses.fields(made):  # tyro keeps the docstrings' line breaks
-        if not dataclasses.is_dataclass(field.default):
+        if field.name in own and not dataclasses.is_dataclass(field.default):
             about = tyro.conf.arg(
                 help=helps.get(field.name), help_behavior_hint=_default_hint
             )
-            made.__annotations__[field.name] = Annotated[
-                made.__annotations__[field.name], about
-            ]
+            own[field.name] = Annotated[own[field.name], about]
     return made
 
 
@@ -179,7 +178,7 @@ class Options:
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Self:
-        """Rebuild options that `to_json` wrote, from a file that nobody vouches for.
+        """Rebuild options that `to_json` wrote, from an untrusted file.
 
         Args:
             content: every option by name, also by one of `renamed`, but for those of
@@ -211,16 +210,16 @@ class Options:
 
     @classmethod
     def parse(cls, words: Sequence[str], more: str = "") -> Self:
-        """Read options from the words of a command line, behind the task's name.
+        """Read options from the words of a command line, after the task's name.
 
         Args:
-            words: what was typed there.
+            words: what was typed.
             more: lines for the help below `description`, each of which begins with a
                 space.
 
         Raises:
             UsageError: an option or a value is unknown, mistyped or out of range.
-            SystemExit: `--help` was asked for.
+            SystemExit: after `--help`.
         """
         default = cls()
         if cls.presets:
@@ -278,7 +277,9 @@ def groups(cls: type) -> Iterator[tuple[str, str, list[tuple[str, Any, str]]]]:
     for field in dataclasses.fields(cls):  # type: ignore[arg-type]
         kind: Any = type(field.default)
         helps, defaults = _docstrings(kind), flat(kind)
-        options = [(name, value, helps[name]) for name, value in defaults.items()]
+        options = [
+            (name, value, helps.get(name, "")) for name, value in defaults.items()
+        ]
         yield field.name, kind.__doc__ or "", options
 
 
@@ -307,7 +308,7 @@ def spelled(name: str) -> str:
 
 
 def nearest(word: str, valid: Iterable[str]) -> str:
-    """Return a question for the valid word that `word` may have meant, or nothing."""
+    """Return "; did you mean …?" with the nearest valid word, or nothing."""
     match = difflib.get_close_matches(word, list(valid), n=1)
     return f"; did you mean {match[0]}?" if match else ""
 
@@ -349,10 +350,10 @@ def print_completion(
 
 
 def _read(words: Sequence[str], default: Options, more: str) -> Any:
-    """Let tyro read the words, and say in one line what it complains of."""
+    """Let tyro read the words; raise its complaint as one line."""
     cls, names = type(default), flat(default)
     if words and words[0].startswith("--tyro-"):
-        raise UsageError(f"{words[0]} must be the first word behind train.py")
+        raise UsageError(f"{words[0]} must be the first word after train.py")
     complaint = io.StringIO()
     try:
         with contextlib.redirect_stderr(complaint), _colours_as_asked():
@@ -494,17 +495,17 @@ def _filled(text: str) -> str:
 
 
 def _docstrings(cls: type) -> dict[str, str]:
-    """Return the docstring below each field of a class, on one line.
-
-    There are none where Python keeps no source, as at its prompt.
-    """
+    """Return the docstring below each field of a class on one line, or none."""
+    inherited: dict[str, str] = {}
+    for base in filter(dataclasses.is_dataclass, cls.__bases__):
+        inherited |= _docstrings(base)
     try:
         source = inspect.getsource(cls)
     except OSError:
-        return {}
+        return inherited
     (body,) = ast.parse(textwrap.dedent(source)).body
     assert isinstance(body, ast.ClassDef)
-    return {
+    return inherited | {
         field.target.id: " ".join(below.value.value.split())
         for field, below in itertools.pairwise(body.body)
         if isinstance(field, ast.AnnAssign)

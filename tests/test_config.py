@@ -148,3 +148,47 @@ def test_help_is_the_docstrings(capsys, monkeypatch):
     assert "Units of the layer. (default: 8)" in text
     assert "what suits the units." in text
     assert "default: None" not in text
+
+
+@options
+class LongRun(Run):
+    """What is done with it."""
+
+    again: Count = 3
+    """How often."""
+    minutes: Positive = 1
+    """How long."""
+
+
+@options
+class LongOptions(Options):
+    """All."""
+
+    run: LongRun = LongRun()
+
+
+def test_groups_are_inherited_with_help_and_checks():
+    (run,) = [
+        options for name, _, options in config.groups(LongOptions) if name == "run"
+    ]
+    assert [(name, value) for name, value, _ in run] == [
+        ("preset", "default"),
+        ("resume", None),
+        ("again", 3),
+        ("minutes", 1),
+    ]
+    assert [text for _, _, text in run] == [
+        "Defaults.",
+        "Run to resume.",
+        "How often.",
+        "How long.",
+    ]
+    parsed = LongOptions.parse(["--minutes", "5", "--units", "3"])
+    assert (parsed.run.minutes, parsed.model.units) == (5, 3)
+    with pytest.raises(UsageError, match="--again must be 0 or more, not -1"):
+        LongOptions.parse(["--again", "-1"])
+
+
+def test_an_option_of_before_is_answered_with_its_new_name():
+    with pytest.raises(UsageError, match="option --width is called --units now"):
+        Options.parse(["--width=3"])
