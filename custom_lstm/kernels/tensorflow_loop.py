@@ -1,42 +1,184 @@
-"""The steps of a sequence on TensorFlow: written out, or a loop of constant size."""
+"""Any cell over whole sequences on TensorFlow, with a backward pass of its own.
 
-from collections.abc import Callable
+A step whose rows do not depend on each other is traced once and divided
+(`custom_lstm.kernels.partition`): what does not depend on the states runs for all steps
+at once, and so do the gradients of all weights, after the loop backward. Any other step
+runs in a plain loop, differentiated by TensorFlow.
+"""
+
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import tensorflow as tf
+
+from custom_lstm.kernels.tensorflow_step import Step, TracedStep, run_nodes
+from custom_lstm.typing import Tensor
 
 STEPS_A_TURN = 4
 """Steps in one turn of a loop: to begin a turn takes about as long as a small step."""
 
 
-class Loop:
-    """The steps of sequences like one, written out or as a loop over TensorArrays.
+LONGEST_UNROLLED = 64
+"""Steps up to which a partitioned loop is written out when nobody asks for it."""
 
-    Whole sequences lie as suits it: `(batch, time, ...)`, from which steps written out
-    are cut, or `(time, batch, ...)`, as TensorArrays have them. Entries step by step
-    are a list or a tensor: `[1:]` leaves out the first of either.
+
+def why_not_partitioned() -> str | None:
+    """Return why no step can be partitioned now, or None."""
+    return "TensorFlow runs eagerly" if tf.executing_eagerly() else None
+
+
+def plain(
+    step: Step,
+    inputs: Sequence[Tensor],
+    states: Sequence[Tensor],
+    constants: Sequence[Tensor],
+    weights: Sequence[Tensor],
+    *,
+    unroll: bool,
+) -> tuple[list[Tensor], list[Tensor]]:
+    """Run a step over sequences, differentiated by TensorFlow.
+
+    Args:
+        step: `(inputs, states, constants, weights)` to outputs and new states, flat.
+        inputs: `(batch, time, ...)` each.
+        states: before the first step; of the new ones each has the same shape.
+        constants: what every step is given.
+        weights: the same, without an axis for the batch.
+        unroll: write the steps out; needs a known `time`.
+
+    Returns:
+        Outputs, `(batch, time, ...)` each, and the last states.
+    """
+    if unroll or tf.executing_eagerly():
+        steps = zip(*(tf.unstack(tensor, axis=1) for tensor in inputs), strict=True)
+        made, states = [], list(states)
+        for each in steps:
+            outputs, states = step(list(each), states, constants, weights)
+            made.append(outputs)
+        return [tf.stack(column, axis=1) for column in zip(*made, strict=True)], states
+    loop = _Loop(inputs[0], unroll=False)
+    given = [loop.entries(loop.turned(tensor)) for tensor in inputs]
+    like = _outputs_of(step, inputs, states, constants, weights)
+    arrays = [loop.array(tensor.dtype, tensor.shape[1:]) for tensor in like]
+
+    def body(t, states, arrays):
+        each = [array.read(t) for array in given]
+        outputs, new = step(each, states, constants, weights)
+        new = [_of_shape(a, b.shape) for a, b in zip(new, states, strict=True)]
+        return new, [a.write(t, b) for a, b in zip(arrays, outputs, strict=True)]
+
+    states, arrays = loop(body, list(states), arrays)
+    return [loop.turned(array.stack()) for array in arrays], states
+
+
+def partitioned(
+    step: Step,
+    inputs: Sequence[Tensor],
+    states: Sequence[Tensor],
+    constants: Sequence[Tensor],
+    weights: Sequence[Tensor],
+    *,
+    unroll: bool,
+    training: bool,
+    shards: int = 1,
+) -> tuple[list[Tensor], list[Tensor]]:
+    """Run a step over sequences, with the backward pass of its plan.
+
+    Args:
+        step, inputs, states, constants, weights, unroll: see `plain`.
+        training: whether the gradient is expected: what it needs is kept. Without, the
+            gradient runs the loop forward again.
+        shards: parts of the batch that step side by side, a core each.
+
+    Returns:
+        As `plain`.
+
+    Raises:
+        CannotPartition: the step has side effects, reads tensors from outside, or is
+            not known to treat rows apart.
+    """
+    time = inputs[0].shape[1]
+    unroll = unroll or (time is not None and time <= LONGEST_UNROLLED)
+    each = [tf.TensorSpec([t.shape[0], *t.shape[2:]], t.dtype) for t in inputs]
+    traced = TracedStep(step, each, states, constants, weights)
+    sizes = [len(inputs), len(states), len(constants), len(weights)]
+    ends, given = len(traced.outputs), traced.has_gradients
+
+    def run_parts(arguments, keep):
+        *rows, weights = _groups(arguments, sizes)
+        parts = [_cut(tensors, shards) for tensors in rows]
+        return [
+            _Forward(traced, *part, weights, unroll, keep)
+            for part in zip(*parts, strict=True)
+        ]
+
+    def all_steps(*arguments):
+        outputs, last = plain(step, *_groups(arguments, sizes), unroll=unroll)
+        return [*outputs, *last]
+
+    @tf.custom_gradient
+    def sequence(*arguments):
+        hidden = [_unseen(tensor) for tensor in arguments]
+        runs = run_parts(hidden, training or unroll)
+        results = [run.results for run in runs]
+        together = [tf.concat(column, 0) for column in zip(*results, strict=True)]
+
+        @tf.custom_gradient
+        def gradient_of(*sources):
+            above = [_unseen(tensor) for tensor in sources[len(arguments) :]]
+            kept = runs if training or unroll else run_parts(hidden, True)
+            cuts = _cut(above, shards)
+            found = [run.backward(d, ends) for run, d in zip(kept, cuts, strict=True)]
+            made = [d for d in _joined(found) if d is not None]
+            return made, lambda *v: _second(all_steps, sources, given, v)
+
+        def gradient(*above):
+            made = iter(gradient_of(*arguments, *above))
+            return [next(made) if there else None for there in given]
+
+        return together, gradient
+
+    results = sequence(*inputs, *states, *constants, *weights)
+    return list(results[:ends]), list(results[ends:])
+
+
+class _Loop:
+    """The steps of sequences, written out or as a loop over TensorArrays.
+
+    Rows lie as suits it: all steps of a sequence together, from which steps written out
+    are cut, or all sequences of a step, as TensorArrays have them.
     """
 
-    def __init__(self, like: Any, unroll: bool):
-        self.dtype, self.unroll = like.dtype, unroll
-        known = like.shape[1]
-        self.time = tf.shape(like)[1] if known is None else known
-        self.batch_axis = 0 if unroll else 1
+    def __init__(self, like: Tensor, unroll: bool):
+        self.unroll = unroll
+        sizes = tf.shape(like)
+        self.batch, self.time = (
+            sizes[axis] if like.shape[axis] is None else like.shape[axis]
+            for axis in (0, 1)
+        )
+        self.rows = self.batch * self.time
+        self.static_batch = like.shape[0]
 
     def __call__(
         self, body: Callable[..., Any], *values: Any, backwards: bool = False
     ) -> Any:
         """Run `values = body(t, *values)` for every t."""
         if self.unroll:
-            for t in reversed(range(self.time)) if backwards else range(self.time):
+            steps = range(self.time)
+            for t in reversed(steps) if backwards else steps:
                 values = body(t, *values)
             return values
         t, stride = (self.time - 1, -1) if backwards else (0, 1)
+        t = tf.convert_to_tensor(t)
         for steps in (STEPS_A_TURN, 1):  # what is left over goes step by step
+            if isinstance(self.time, int) and self.time % STEPS_A_TURN == 0:
+                steps = STEPS_A_TURN
             t, *values = self._turns(body, steps, stride, t, *values)
+            if isinstance(self.time, int) and self.time % STEPS_A_TURN == 0:
+                break
         return values
 
-    def _turns(self, body, steps: int, stride: int, t: Any, *values: Any) -> Any:
+    def _turns(self, body, steps, stride, t, *values):
         """A loop each turn of which takes several steps, while there are that many."""
 
         def enough(t, *_):
@@ -51,43 +193,53 @@ class Loop:
         most = self.time // steps
         return tf.while_loop(enough, turn, (t, *values), maximum_iterations=most)
 
-    def turn(self, tensor: Any) -> Any:
-        """From `(batch, time, width)` to the loop's layout, or back."""
-        return tensor if self.unroll else tf.transpose(tensor, (1, 0, 2))
-
-    def from_rows(self, rows: Any, batch_major: bool) -> Any:
-        """Rows, one a step, as `(batch, time, width)` or `(time, batch, width)`."""
-        first, second = (-1, self.time) if batch_major else (self.time, -1)
-        return tf.reshape(rows, (first, second, rows.shape[-1]))
-
-    def array(self, more: int = 0) -> Any:
-        """An empty array with an entry a step, and `more`."""
+    def turned(self, tensor: Tensor) -> Tensor:
+        """From `(batch, time, ...)` to the loop's layout, or back."""
         if self.unroll:
-            return _Entries([None] * (self.time + more))
-        return tf.TensorArray(self.dtype, self.time + more, clear_after_read=False)
+            return tensor
+        order = [1, 0, *range(2, tensor.shape.rank)]
+        return tf.transpose(tensor, order)
 
-    def read(self, tensor: Any) -> Any:
-        """A whole sequence as such an array; None stays None."""
-        if tensor is None:
-            return None
-        entries = tf.unstack(tensor, self.time, axis=1) if self.unroll else tensor
-        return self.load(entries)
+    def to_rows(self, tensor: Tensor) -> Tensor:
+        """From the loop's layout to rows."""
+        return tf.reshape(tensor, [self.rows, *tensor.shape[2:]])
 
-    def save(self, array: Any) -> Any:
-        """An array's entries as tensors, which can leave the function they are in."""
-        return array.entries if self.unroll else array.stack()
+    def from_rows(self, rows: Tensor) -> Tensor:
+        """From rows to the loop's layout."""
+        first = (self.batch, self.time) if self.unroll else (self.time, self.batch)
+        return tf.reshape(rows, [*first, *rows.shape[1:]])
 
-    def load(self, entries: Any, more: int = 0) -> Any:
-        """The array that `save` was given, with an entry a step, and `more`."""
+    def repeated(self, tensor: Tensor) -> Tensor:
+        """A constant, a row for every row."""
         if self.unroll:
-            return _Entries(entries)
-        size = self.time + more
-        array = tf.TensorArray(entries.dtype, size, clear_after_read=False)
-        return array.unstack(entries)
+            return tf.repeat(tensor, self.time, axis=0)
+        return tf.tile(tensor, [self.time, *[1] * (tensor.shape.rank - 1)])
 
-    def stacked(self, entries: Any) -> Any:
-        """The whole sequence of what `save` returned, or of a part of it."""
-        return tf.stack(entries, axis=1) if self.unroll else entries
+    def summed(self, rows: Tensor) -> Tensor:
+        """The sum over the steps of rows, one a sequence."""
+        return tf.reduce_sum(self.from_rows(rows), 1 if self.unroll else 0)
+
+    def entries(self, tensor: Tensor) -> Any:
+        """A whole sequence, in the loop's layout, as an array to read steps from."""
+        if self.unroll:
+            return _Entries(tf.unstack(tensor, self.time, axis=1))
+        array = tf.TensorArray(tensor.dtype, self.time, clear_after_read=False)
+        return array.unstack(tensor)
+
+    def array(self, dtype: Any, shape: Sequence[int | None]) -> Any:
+        """An empty array with an entry `(batch, *shape)` a step."""
+        if self.unroll:
+            return _Entries([None] * self.time)
+        each = [self.static_batch, *shape]
+        return tf.TensorArray(
+            dtype, self.time, element_shape=each, clear_after_read=False
+        )
+
+    def stacked(self, array: Any) -> Tensor:
+        """The whole sequence of an array, in the loop's layout."""
+        if self.unroll:
+            return tf.stack(array.entries, axis=1)
+        return array.stack()
 
 
 class _Entries:
@@ -102,3 +254,217 @@ class _Entries:
     def write(self, t: int, value: Any) -> "_Entries":
         self.entries[t] = value
         return self
+
+
+class _Rows(dict):
+    """Values as rows; those of the loop are brought there when they are asked for."""
+
+    def __init__(self, loop: _Loop, known: dict[Any, Tensor]):
+        super().__init__(known)
+        self.loop = loop
+        self.later: dict[Any, Callable[[], Tensor]] = {}
+
+    def __missing__(self, value: Any) -> Tensor:
+        self[value] = self.later[value]()
+        return self[value]
+
+    def __contains__(self, value: Any) -> bool:
+        return super().__contains__(value) or value in self.later
+
+    def sequence(self, value: Any) -> Tensor:
+        """A value in the loop's layout."""
+        return self.loop.from_rows(self[value])
+
+
+class _Forward:
+    """A loop forward over a part of the batch, and what its backward pass needs."""
+
+    def __init__(self, traced, inputs, states, constants, weights, unroll, keep):
+        graph, plan = traced.graph, traced.plan
+        self._traced, self._plan, self._graph = traced, plan, graph
+        self._loop = loop = _Loop(inputs[0], unroll)
+        once = dict(zip(graph.weights, weights, strict=True))
+        run_nodes(plan.once, once, None)
+        self._once = once
+        self._rows = rows = _Rows(loop, once)
+        for value, tensor in zip(graph.constants, constants, strict=True):
+            rows.later[value] = lambda tensor=tensor: loop.repeated(tensor)
+        for value, tensor in zip(graph.inputs, inputs, strict=True):
+            rows[value] = loop.to_rows(loop.turned(tensor))
+        run_nodes(plan.before, rows, loop.rows)
+        self._setup = once | dict(zip(graph.constants, constants, strict=True))
+        self._arrays: dict[Any, Any] = {}
+        last = self._run(states, keep)
+        outputs = [self._output(value) for value in graph.outputs]
+        self.results = [*outputs, *last]
+
+    def _run(self, states, keep):
+        graph, plan, loop = self._graph, self._plan, self._loop
+        setup = dict(self._setup)
+        run_nodes(plan.setup, setup, loop.batch)
+        self._constants = setup
+        given = {v: loop.entries(self._rows.sequence(v)) for v in plan.read}
+        kept = [v for v in plan.saved if v not in graph.states] if keep else []
+        looped = {v for node in plan.forward for v in node.outputs}
+        made = [v for v in graph.outputs if v in looped and v not in kept]
+        held = [v for v in graph.states if v in plan.saved] if keep else []
+        names = [*kept, *made, *held]
+        arrays = [self._array(v) for v in names]
+
+        def body(t, states, arrays):
+            values = setup | dict(zip(graph.states, states, strict=True))
+            values.update((v, array.read(t)) for v, array in given.items())
+            run_nodes(plan.forward, values, loop.batch)
+            new = [
+                _of_shape(values[v], state.shape)
+                for v, state in zip(graph.new_states, states, strict=True)
+            ]
+            pairs = zip(names, arrays, strict=True)
+            return new, [array.write(t, values[v]) for v, array in pairs]
+
+        states, arrays = loop(body, list(states), arrays)
+        self._arrays = dict(zip(names, arrays, strict=True))
+        for value, array in self._arrays.items():
+            self._rows.later[value] = lambda array=array: loop.to_rows(
+                loop.stacked(array)
+            )
+        return states
+
+    def _array(self, value):
+        shape = self._traced.shape(value)[1:]
+        return self._loop.array(self._traced.dtype(value), shape)
+
+    def _output(self, value):
+        loop = self._loop
+        if value in self._arrays:
+            return loop.turned(loop.stacked(self._arrays[value]))
+        if value in self._rows:
+            return loop.turned(self._rows.sequence(value))
+        constant = loop.repeated(self._constants[value])
+        return loop.turned(loop.from_rows(constant))
+
+    def backward(self, above, ends):
+        """Return the cotangents of inputs, states, constants and weights."""
+        graph, plan, loop = self._graph, self._plan, self._loop
+        rows = _Rows(loop, self._rows)
+        rows.later = dict(self._rows.later)
+        for value, tensor in zip(graph.output_cotangents, above[:ends], strict=True):
+            rows[value] = loop.to_rows(loop.turned(tensor))
+        run_nodes(plan.factors, rows, loop.rows)
+        setup = dict(self._setup)
+        run_nodes(plan.setup_backward, setup, loop.batch)
+        given = {
+            v: self._arrays.get(v) or loop.entries(rows.sequence(v))
+            for v in plan.read_backward
+        }
+        arrays = [self._array(v) for v in plan.written]
+
+        def body(t, d_states, arrays):
+            values = setup | dict(zip(graph.state_cotangents, d_states, strict=True))
+            values.update((v, array.read(t)) for v, array in given.items())
+            run_nodes(plan.backward, values, loop.batch)
+            new = [
+                tf.zeros_like(old) if v is None else _of_shape(values[v], old.shape)
+                for v, old in zip(graph.d_states, d_states, strict=True)
+            ]
+            pairs = zip(plan.written, arrays, strict=True)
+            return new, [array.write(t, values[v]) for v, array in pairs]
+
+        d_states, arrays = loop(body, list(above[ends:]), arrays, backwards=True)
+        for value, array in zip(plan.written, arrays, strict=True):
+            rows.later[value] = lambda array=array: loop.to_rows(loop.stacked(array))
+        run_nodes(plan.after, rows, loop.rows)
+        d_inputs = [
+            None if v is None else loop.turned(rows.sequence(v)) for v in graph.d_inputs
+        ]
+        d_constants = [
+            None if v is None else loop.summed(rows[v]) for v in graph.d_constants
+        ]
+        d_states = [state if state.dtype.is_floating else None for state in d_states]
+        d_weights = [None if v is None else rows[v] for v in graph.d_weights]
+        return d_inputs, d_states, d_constants, d_weights
+
+
+def _groups(values, sizes):
+    rest, groups = list(values), []
+    for size in sizes:
+        groups.append(rest[:size])
+        rest = rest[size:]
+    return groups
+
+
+def _cut(tensors: Sequence[Tensor], shards: int) -> list[list[Tensor]]:
+    """Near-equal parts of tensors along the batch."""
+    if shards == 1:
+        return [list(tensors)]
+    parts = []
+    for tensor in tensors:
+        size = tensor.shape[0] if tensor.shape[0] is not None else tf.shape(tensor)[0]
+        sizes = [(size + k) // shards for k in range(shards)]
+        parts.append(tf.split(tensor, sizes, 0, num=shards))
+    return [list(part) for part in zip(*parts, strict=True)] or [[]] * shards
+
+
+def _joined(found):
+    """The cotangents of parts of the batch, of all together."""
+    *by_row, weights = zip(*found, strict=True)
+    joined = []
+    for group in by_row:
+        for column in zip(*group, strict=True):
+            joined.append(None if column[0] is None else tf.concat(column, 0))
+    for column in zip(*weights, strict=True):
+        joined.append(None if column[0] is None else tf.add_n(column))
+    return joined
+
+
+def _outputs_of(step, inputs, states, constants, weights):
+    """What the step returns for an output, without running it."""
+    specs = [
+        [tf.TensorSpec([t.shape[0], *t.shape[2:]], t.dtype) for t in inputs],
+        [tf.TensorSpec(t.shape, t.dtype) for t in states],
+    ]
+    traced = tf.function(
+        lambda each, states: step(each, states, constants, weights)[0], autograph=False
+    )
+    return traced.get_concrete_function(*specs).structured_outputs
+
+
+def _of_shape(tensor: Tensor, shape: Any) -> Tensor:
+    """Return `tensor`, with what is known of its shape."""
+    if not tf.executing_eagerly() and isinstance(tensor, tf.Tensor):
+        tensor.set_shape(shape)
+    return tensor
+
+
+def _unseen(tensor: Tensor) -> Tensor:
+    """Keep from tapes what they are given the gradient of.
+
+    In a graph, forward mode would take what is stopped for constant: it must raise.
+    """
+    if tf.inside_function() and (tensor.dtype.is_floating or tensor.dtype.is_complex):
+        tensor = tf.raw_ops.PreventGradient(
+            input=tensor,
+            message="there is no forward mode inside a tf.function: call it eagerly",
+        )
+    return tf.stop_gradient(tensor)
+
+
+def _second(plain, sources, given, v):
+    """The gradient of v·(gradient of the forward pass by its inputs), all by autodiff.
+
+    `given` says which inputs have a gradient, and v has an entry for each of those.
+
+    `tf.gradients` in a graph, because tapes do not record where TensorFlow makes
+    forward derivatives of backward ones.
+    """
+
+    @tf.function(autograph=False)
+    def second(sources, v):
+        arguments, above = sources[: len(given)], sources[len(given) :]
+        by = [a for a, there in zip(arguments, given, strict=True) if there]
+        zero = {"unconnected_gradients": tf.UnconnectedGradients.ZERO}
+        first = tf.gradients(plain(*arguments), by, list(above), **zero)
+        products = [tf.reduce_sum(a * b) for a, b in zip(first, v, strict=True)]
+        return tf.gradients(tf.add_n(products), [*arguments, *above], **zero)
+
+    return second(list(sources), list(v))
