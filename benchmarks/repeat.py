@@ -110,7 +110,7 @@ def walk_through(scores: list[dict]) -> dict[str, str]:
 
 
 def showers(scores: list[dict]) -> dict[str, str]:
-    """Return what each network, and what needs none, said of the showers, by name."""
+    """Return the errors of each network, and of plain sums, by name."""
     names = {
         "energy": "energy error",
         "energy_electromagnetic": "the same, electromagnetic",

@@ -3,18 +3,9 @@
 import importlib
 from types import ModuleType
 
+from custom_lstm import cells as cells
 from custom_lstm import heads as heads  # registers the classes of the heads
-from custom_lstm.cells import (
-    AbstractRNNCell,
-    CoupledLSTMCell,
-    GRUCell,
-    LayerNormLSTMCell,
-    LSTMCell,
-    PeepholeLSTMCell,
-    ProjectedLSTMCell,
-    SimpleRNNCell,
-    ZoneoutLSTMCell,
-)
+from custom_lstm.cells import *  # noqa: F403  every cell is exported here too
 from custom_lstm.checking import cell_checks, check_cell
 from custom_lstm.layers import (
     GRU,
@@ -33,24 +24,16 @@ __all__ = [
     "GRU",
     "LSTM",
     "RNN",
-    "AbstractRNNCell",
-    "CoupledLSTMCell",
-    "GRUCell",
-    "LSTMCell",
-    "LayerNormLSTMCell",
-    "PeepholeLSTMCell",
-    "ProjectedLSTMCell",
     "RecurrentBlock",
     "SimpleRNN",
-    "SimpleRNNCell",
     "Stream",
     "TimeDistributed",
-    "ZoneoutLSTMCell",
     "__version__",
     "cell_checks",
     "check_cell",
     "trace",
 ]
+__all__ += cells.__all__
 
 _LAZY = ("convert", "data", "models", "plots", "training")  # heavy imports wait here
 

@@ -29,3 +29,14 @@ class UsageError(UserError):
     """An option, or a combination of options, that cannot be meant."""
 
     exit_code = 2
+
+
+class DataError(UserError):
+    """Data that is missing or unusable; the message says what to do about it.
+
+    Example:
+        >>> raise DataError("length 0 is less than 1")
+        Traceback (most recent call last):
+        ...
+        custom_lstm.errors.DataError: length 0 is less than 1
+    """

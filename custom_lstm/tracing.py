@@ -8,8 +8,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from custom_lstm.cells.contract import AbstractRNNCell
-from custom_lstm.cells.protocol import names_of_states
+from custom_lstm.cells.base import AbstractRNNCell
+from custom_lstm.cells.validation import names_of_states
 from custom_lstm.layers.rnn import contract_cells
 
 Trace = dict[str, np.ndarray]

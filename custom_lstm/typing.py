@@ -21,6 +21,8 @@ States: TypeAlias = list[Tensor]
 """The states of a cell in the order of its `state_size`, `(batch, ...)` each."""
 Shape: TypeAlias = Sequence[int | None]
 """Lengths of a tensor's axes; None where one is open."""
+BatchSize: TypeAlias = Any
+"""A number of sequences: an integer, or a tensor of one where run time tells it."""
 DType: TypeAlias = str
 """Name of a dtype, such as `"float32"`."""
 Activation: TypeAlias = Callable[[Tensor], Tensor]

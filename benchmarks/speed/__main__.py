@@ -6,9 +6,9 @@
     KERAS_BACKEND=torch python benchmarks/speed --parts layer
     python benchmarks/speed --json F --picture F.png
 
-Candidates run in turn, round after round, and what is printed are ratios with their
-quartiles: 2.00 says that the other takes twice our time. Needs PyTorch besides the
-package (`pip install torch`). Run nothing else beside it.
+Candidates take turns, round after round. What is printed is the speedup of custom_lstm
+over each, with quartiles: 2.00 says that the other takes twice the time. Needs PyTorch
+besides the package (`pip install torch`). Run nothing else at the same time.
 """
 
 import argparse
@@ -50,28 +50,23 @@ def run(part: str, short: bool) -> dict:
             for name, shape in shapes.items()
             for train in (True, False)
         }
-    if part in ("job", "pipeline"):
-        import job
+    import growth
+    import job
 
-        if part == "pipeline":
-            digits, batches = ("digits", 40) if short else ("mnist", 400)
-            return job.measure_pipeline(4, digits, batches)
+    if part == "job":
         lengths, runs = ((4,), 5) if short else ((4, 6), 30)
         return {f"length {n}": job.measure_step(n, runs) for n in lengths}
+    digits = "digits" if short else "mnist"
+    if part == "pipeline":
+        return job.measure_pipeline(4, digits, 40 if short else 400)
     if part == "determinism":
-        import determinism
-
-        digits, runs = ("digits", 5) if short else ("mnist", 30)
-        return {digits: determinism.measure(digits, runs)}
-    import growth
-    import learning
-
+        return {digits: job.measure_determinism(digits, 5 if short else 30)}
     measure = {
         "time-distributed": growth.measure_time_distributed,
         "growth": growth.measure_growth,
         "start": growth.measure_start,
         "memory": growth.measure_memory,
-        "learning": learning.measure_learning,
+        "learning": job.measure_learning,
     }
     return measure[part](short)
 

@@ -1,4 +1,4 @@
-"""How cost grows: with time, batch and units; graph nodes, first step, memory."""
+"""How cost grows with time, batch and units; graph nodes, first step, memory."""
 
 import functools
 import re
@@ -11,7 +11,7 @@ import job
 import keras
 import numpy as np
 import tensorflow as tf
-from timing import interleaved, summary
+from timing import OURS, interleaved, summary
 
 import custom_lstm
 from custom_lstm.models import build_encoder
@@ -31,7 +31,7 @@ def _step(layer, x):
 
 
 def measure_growth(short: bool) -> dict:
-    """Milliseconds of a training step along one axis at a time.
+    """Return milliseconds of a training step along one axis at a time.
 
     Of an LSTM along time, batch and units; of the main job along the digits in a
     sequence, with 64 sequences.
@@ -66,7 +66,7 @@ WRAPPED = {
 
 
 def measure_time_distributed(short: bool) -> dict:
-    """Training steps of layers at every time step: ours, Keras's, the layer alone.
+    """Time training steps of layers at every time step, and of the layer alone.
 
     The layer alone is given all steps as one batch: no wrapper can be faster.
     """
@@ -75,8 +75,8 @@ def measure_time_distributed(short: bool) -> dict:
         for length in (6, 12) if short else (6, 12, 20, 40):
             x, flat = tf.ones((32, length, *shape)), tf.ones((32 * length, *shape))
             entrants = {
-                "ours": (custom_lstm.TimeDistributed(make()), x),
-                "Keras's": (keras.layers.TimeDistributed(make()), x),
+                OURS: (custom_lstm.TimeDistributed(make()), x),
+                "Keras": (keras.layers.TimeDistributed(make()), x),
                 "the layer alone": (make(), flat),
             }
             candidates, nodes = {}, {}
@@ -84,7 +84,7 @@ def measure_time_distributed(short: bool) -> dict:
                 step = _step(layer, inputs)
                 candidates[name] = functools.partial(step, inputs)
                 nodes[name] = _nodes(step, inputs)
-            rows = summary(interleaved(candidates, 20, seconds=30), "ours")
+            rows = summary(interleaved(candidates, 20, seconds=30))
             found[f"{wrapped}, {length} steps"] = {
                 name: row | {"nodes": nodes[name]} for name, row in rows.items()
             }
@@ -92,13 +92,13 @@ def measure_time_distributed(short: bool) -> dict:
 
 
 def measure_start(short: bool) -> dict:
-    """Seconds of the import and to the first step, and graph nodes, by length."""
+    """Return seconds of the import and to the first step, and graph nodes."""
     found = {
         f"import {name}": {"seconds": min(_import_seconds(name) for _ in range(3))}
         for name in ("keras", "custom_lstm")
     }
     for length in (4, 32) if short else (4, 32, 256):
-        for name, kind in (("ours", custom_lstm.LSTM), ("Keras's", keras.layers.LSTM)):
+        for name, kind in ((OURS, custom_lstm.LSTM), ("Keras", keras.layers.LSTM)):
             x = tf.ones((32, length, 64))
             started = time.perf_counter()
             step = _step(kind(64, return_sequences=True), x)
@@ -124,7 +124,7 @@ def _nodes(step, x) -> int:
 
 
 def measure_memory(short: bool) -> dict:
-    """Peak memory in MiB of a process that takes ten steps, by who and length."""
+    """Return peak memory in MiB of a process that takes ten steps, by length."""
     found = {}
     for length in (64,) if short else (64, 256, 1024):
         for name in MEMORY:
@@ -135,7 +135,7 @@ def measure_memory(short: bool) -> dict:
 
 
 def _peak_kib() -> int:
-    """Of this process: `ru_maxrss` would count the one that started it."""
+    """Return this process's own; `ru_maxrss` would count the one that started it."""
     status = Path("/proc/self/status").read_text()
     return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1])
 

@@ -1,41 +1,67 @@
-"""The main job's training step, against stock Keras and PyTorch, and what feeds it."""
+"""The digits job, against the same network in Keras and PyTorch, and its pipeline.
+
+The training step alone; what `--deterministic` costs, which TensorFlow switches for a
+whole process and for good, so that each variant has a process of its own; and training
+until 97 % exact match, all on the same batches, with the same optimizer, rates and
+initial distributions.
+"""
 
 import itertools
+import sys
 import time
 from collections.abc import Callable, Iterator
 
+import torch  # before TensorFlow: the other order can crash
+
+# isort: split
 import keras
 import numpy as np
 import tensorflow as tf
-import torch
-from timing import Trainer, interleaved, summary
+from timing import (
+    OURS,
+    Trainer,
+    interleaved,
+    serve,
+    stepping_processes,
+    summary,
+)
+from tqdm import trange
 
-from custom_lstm import data
+from custom_lstm import convert, data
 from custom_lstm.heads import Head
-from custom_lstm.training.build import build_compiled, head_of
+from custom_lstm.training.build import build_compiled, build_optimizer, head_of
 from custom_lstm.training.config import Config
-from custom_lstm.training.fitting import augment_of
+from custom_lstm.training.fitting import augment_of, steps_per_epoch
+from custom_lstm.training.schedules import one_cycle
+from custom_lstm.training.scores import score
+from custom_lstm.training.scoring import DIGITS_AT_ONCE
 
 BATCH = 64
+GOAL = 0.97
+"""Exact match at which a network has learned."""
+KERAS, PYTORCH = "Keras's own layers", "PyTorch, channels last"
+DETERMINISTIC = "--deterministic"
+STEPS = 20
+"""Steps of a turn, with their data, where determinism is measured."""
 
 
 def measure_step(length: int, runs: int) -> dict:
     """Time one training step of the default network, everything included."""
     config, batch = _config(length), _batch(length)
     candidates = {
-        "ours": our_step(length),
-        "ours, --recurrent layer": our_step(length, recurrent="layer"),
-        "Keras's own layers": _keras_step(stock(config), head_of(config), *batch),
-        "PyTorch, channels last": _torch_step(config, *batch),
+        OURS: our_step(length),
+        f"{OURS}, --recurrent layer": our_step(length, recurrent="layer"),
+        KERAS: _keras_step(stock(config), head_of(config), *batch),
+        PYTORCH: _torch_step(config, *batch),
         "convolutions and matrix products": floor(config),
     }
-    return summary(interleaved(candidates, runs, seconds=90), "ours")
+    return summary(interleaved(candidates, runs, seconds=90))
 
 
 def our_step(length: int, **options) -> Callable[[], object]:
-    """Return one training step of our network, with other options than the default.
+    """Return one training step of the package's network, with options of its own.
 
-    Of several members each has a batch of the default's size.
+    Each member of an ensemble has a batch of the default's size.
     """
     config = _config(length).replace(**options)
     model = build_compiled(config, 100)
@@ -53,7 +79,7 @@ def _batch(length: int, members: int = 1):
 
 
 def measure_pipeline(length: int, digits: str, batches: int) -> dict:
-    """Digits a second that the pipeline alone delivers, plain and warped."""
+    """Return the digits a second that the pipeline alone delivers, plain and warped."""
     pools = data.load_pools(digits)
     found = {}
     for name, augment in (("plain", None), ("warped", augment_of(Config()))):
@@ -82,7 +108,7 @@ def measure_pipeline(length: int, digits: str, batches: int) -> dict:
 
 
 def stock(config: Config) -> keras.Model:
-    """The same network of Keras's own layers, one TimeDistributed around each."""
+    """Return the network of Keras's own layers, one TimeDistributed around each."""
     layers, model, head = keras.layers, config.model, head_of(config)
     images = keras.Input((config.data.length, 28, 28, 1), dtype="uint8")
     stack = [layers.Rescaling(1 / 255)]
@@ -130,7 +156,7 @@ def _keras_step(model: keras.Model, head: Head, images, totals) -> Callable[[], 
 
 
 class TorchNetwork(torch.nn.Module):
-    """The same network in PyTorch's terms."""
+    """The network in PyTorch."""
 
     def __init__(self, config: Config):
         super().__init__()
@@ -167,7 +193,7 @@ def torch_trainer(
     Args:
         network: in training mode between the calls.
         optimizer: of its weights.
-        head: says which totals the classes stand for.
+        head: gives the total of each class.
         rates: the learning rate of each step.
     """
 
@@ -203,7 +229,7 @@ def _torch_step(config: Config, images, totals) -> Callable[[], object]:
 
 
 def floor(config: Config) -> Callable[[], object]:
-    """The step's convolutions and matrix products, forward and backward, alone."""
+    """Return the step's convolutions and matrix products alone, in both directions."""
     digits, model = BATCH * config.data.length, config.model
     sides, before, work = [28, 12, 6, 3], 1, []
     for block, (side, width) in enumerate(zip(sides, model.filters, strict=True)):
@@ -253,3 +279,141 @@ def floor(config: Config) -> Callable[[], object]:
         return [tf.reduce_max(result) for result in done]
 
     return lambda: [float(value) for value in run()]
+
+
+def measure_determinism(digits: str, runs: int) -> dict:
+    """Time turns of `STEPS` steps of the default network, with and without the option.
+
+    Args:
+        digits: which ones; `mnist` or `digits`.
+        runs: turns of each.
+    """
+    commands = {
+        OURS: [__file__, digits],
+        f"{OURS}, {DETERMINISTIC}": [__file__, digits, DETERMINISTIC],
+    }
+    with stepping_processes(commands) as turns:
+        return summary(interleaved(turns, runs, seconds=120))
+
+
+def _serve_turns(digits: str, deterministic: bool) -> None:
+    """Train `STEPS` steps whenever the measuring process asks for it."""
+    if deterministic:
+        tf.config.experimental.enable_op_determinism()
+    config = Config().settled(digits)
+    model = build_compiled(config, 100)
+    batches = data.training_sequences(
+        data.load_pools(digits).train,
+        length=config.data.length,
+        batch_size=config.optimisation.batch_size,
+        epochs=1000,
+        seed=0,
+        augment=augment_of(config),
+    )
+    stream = iter(batches)
+
+    def turn() -> None:
+        for _ in range(STEPS):
+            model.train_on_batch(*next(stream))
+
+    serve(turn)
+
+
+def measure_learning(short: bool) -> dict:
+    """Train each, an epoch in turn, until it reaches the goal on the validation digits.
+
+    What counts is training, with the compilation of the first step, but not the
+    validation after every epoch.
+
+    Returns:
+        For each: epochs, seconds of training, the speedup of the package over it, exact
+        match after every epoch. In the short form one epoch of the embedded digits.
+    """
+    digits = "digits" if short else "mnist"
+    config, pools = Config().settled(digits), data.load_pools(digits)
+    steps = steps_per_epoch(config, pools)
+    trainers = {
+        OURS: keras_trainer(build_compiled(config, steps), head_of(config)),
+        KERAS: _keras_learner(config, steps),
+        PYTORCH: _torch_learner(config, steps),
+    }
+    epochs = 1 if short else config.optimisation.epochs
+    found: dict[str, dict] = {
+        name: {"seconds": 0.0, "epochs": 0, "exact": []} for name in trainers
+    }
+    for epoch in trange(epochs, desc="epochs, each trained in turn", leave=False):
+        for name, trainer in trainers.items():
+            result = found[name]
+            if result["exact"] and result["exact"][-1] >= GOAL:
+                continue
+            batches = _batches(config, pools, epoch).take(steps)
+            begun = time.perf_counter()
+            for images, totals in batches:
+                trainer.step(images, totals)
+            result["seconds"] += time.perf_counter() - begun
+            result["epochs"] += 1
+            result["exact"].append(_exact(trainer.answer, config, pools))
+    for result in found.values():
+        result["speedup"] = result["seconds"] / found[OURS]["seconds"]
+        result["reached"] = result["exact"][-1] >= GOAL
+    return found
+
+
+def _batches(config: Config, pools, epoch: int):
+    return data.training_sequences(
+        pools.train,
+        length=config.data.length,
+        batch_size=config.optimisation.batch_size,
+        epochs=config.optimisation.epochs,
+        seed=config.run.seed,
+        augment=augment_of(config),
+        first_epoch=epoch,
+    )
+
+
+def _exact(answer: Callable, config: Config, pools) -> float:
+    batches = data.evaluation_sequences(
+        pools.validation,
+        length=config.data.length,
+        batch_size=DIGITS_AT_ONCE // config.data.length,
+    )
+    parts = [(answer(images), *rest) for images, *rest in batches]
+    answers, totals, mask = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return score(answers, totals[..., 0], mask)["exact"]
+
+
+def _keras_learner(config: Config, steps: int) -> Trainer:
+    keras.utils.set_random_seed(config.run.seed)
+    model = stock(config)
+    model.compile(build_optimizer(config, steps), head_of(config).loss())
+    return keras_trainer(model, head_of(config))
+
+
+def _torch_learner(config: Config, steps: int) -> Trainer:
+    options = config.optimisation
+    torch.manual_seed(config.run.seed)
+    network = TorchNetwork(config)
+    for layer in network.modules():
+        if isinstance(layer, torch.nn.Conv2d | torch.nn.Linear):
+            torch.nn.init.xavier_uniform_(layer.weight)
+        if isinstance(layer, torch.nn.Linear) and layer.bias is not None:
+            torch.nn.init.zeros_(layer.bias)
+    like = keras.layers.LSTM(config.model.units)
+    like.build((None, None, config.model.features))
+    weights = convert.to_torch([like.get_weights()])
+    network.core.load_state_dict({k: torch.tensor(v) for k, v in weights.items()})
+    optimizer = torch.optim.AdamW(
+        network.parameters(),
+        betas=(0.9, 0.99),
+        eps=1e-7,
+        weight_decay=options.weight_decay,
+        fused=True,
+    )
+    total = options.epochs * steps
+    rate = one_cycle(options.learning_rate, total, options.warmup)
+    rates = iter([float(rate(step)) for step in range(total)])
+    return torch_trainer(network, optimizer, head_of(config), rates)
+
+
+if __name__ == "__main__":
+    _serve_turns(sys.argv[1], DETERMINISTIC in sys.argv[2:])

@@ -1,7 +1,7 @@
 """The LSTM layer alone, against Keras's and PyTorch's, at six shapes.
 
 Runs on whichever backend KERAS_BACKEND names; on TensorFlow beside `torch.nn.LSTM` and
-the matrix products alone, which no implementation can do without.
+the matrix products alone, which every implementation needs.
 """
 
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from collections.abc import Callable
 import keras
 import numpy as np
 import torch
-from timing import interleaved, summary
+from timing import OURS, interleaved, summary
 
 import custom_lstm
 
@@ -32,7 +32,7 @@ def measure(shape: tuple[int, int, int, int], train: bool, runs: int) -> dict:
     above = rng.normal(size=(batch, time, units)).astype("float32")
     sequences = {"return_sequences": True}
     layers = {
-        "ours": custom_lstm.LSTM(units, **sequences),
+        OURS: custom_lstm.LSTM(units, **sequences),
         "keras.layers.LSTM": keras.layers.LSTM(units, **sequences),
         "keras.layers.RNN(LSTMCell)": keras.layers.RNN(
             keras.layers.LSTMCell(units), **sequences
@@ -50,9 +50,9 @@ def measure(shape: tuple[int, int, int, int], train: bool, runs: int) -> dict:
     if keras.backend.backend() == "tensorflow":
         candidates["torch.nn.LSTM"] = torch_lstm(x, above, units, train)
         candidates["matrix products"] = products(shape, train)
-        candidates["an empty tf.function"] = tf_function_of_nothing()
-    found = summary(interleaved(candidates, runs), "ours")
-    kernel = layers["ours"].kernel_used
+        candidates["an empty tf.function"] = empty_tf_function()
+    found = summary(interleaved(candidates, runs))
+    kernel = layers[OURS].kernel_used
     return {"shape": shape, "kernel": kernel, "candidates": found}
 
 
@@ -108,7 +108,7 @@ def _jax(layer, x, above, train) -> Callable[[], object]:
 
 
 def torch_lstm(x, above, units, train) -> Callable[[], object]:
-    """PyTorch's own layer."""
+    """Return a run of PyTorch's own layer."""
     layer = torch.nn.LSTM(x.shape[-1], units, batch_first=True)
     x, above = torch.tensor(x, requires_grad=train), torch.tensor(above)
 
@@ -123,15 +123,15 @@ def torch_lstm(x, above, units, train) -> Callable[[], object]:
     return step if train else infer
 
 
-def tf_function_of_nothing() -> Callable[[], object]:
-    """What TensorFlow takes to begin and to end, whatever it computes between."""
+def empty_tf_function() -> Callable[[], object]:
+    """Return a call that computes nothing: what TensorFlow takes for any call."""
     import tensorflow as tf
 
     return tf.function(lambda: tf.constant(1.0))
 
 
 def products(shape, train) -> Callable[[], object]:
-    """The matrix products that an LSTM needs, step after step, and nothing else."""
+    """Return the matrix products that an LSTM needs, step after step, alone."""
     import tensorflow as tf
 
     batch, time, features, units = shape
@@ -142,7 +142,7 @@ def products(shape, train) -> Callable[[], object]:
     h, z = tf.ones((time, batch, units)), tf.ones((time, batch, 4 * units))
 
     def steps(operands, **transposed):
-        """A product a step, each of which TensorFlow must take for needed."""
+        """Return a product a step, in an order that TensorFlow must keep."""
         if time <= LONGEST_UNROLLED:
             done = [U]
             for operand in tf.unstack(operands):

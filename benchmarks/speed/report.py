@@ -1,9 +1,9 @@
-"""What was measured, as text and as a picture."""
+"""The measurements as text and as a picture."""
 
 from functools import partial
 from pathlib import Path
 
-from timing import geometric_mean
+from timing import OURS, geometric_mean
 
 WIDTH = 34
 
@@ -22,9 +22,9 @@ def text(part: str, found: dict) -> str:
 
 
 def _candidate(name: str, row: dict) -> str:
-    low, high = row["times_ours_quartiles"]
+    low, high = row["speedup_quartiles"]
     return (
-        f"  {name:{WIDTH}s} {row['ms']:9.2f} ms   {row['times_ours']:6.2f} × ours "
+        f"  {name:{WIDTH}s} {row['ms']:9.2f} ms   speedup {row['speedup']:6.2f} × "
         f"({low:.2f} to {high:.2f}; {row['runs']} runs)"
     )
 
@@ -35,24 +35,24 @@ def _layer(found: dict) -> list[str]:
         lines.append(f" {name} {tuple(result['shape'])}, kernel {result['kernel']}")
         rows = result["candidates"].items()
         lines += [_candidate(other, row) for other, row in rows]
-    for kind, ratios in ratios_by_kind(found).items():
-        for other, values in ratios.items():
+    for kind, speedups in speedups_by_kind(found).items():
+        for other, values in speedups.items():
             lines.append(
-                f" {kind}: {other} takes {geometric_mean(values):.2f} × our time "
+                f" {kind}: speedup over {other} {geometric_mean(values):.2f} × "
                 f"(geometric mean of {len(values)} shapes; least {min(values):.2f})"
             )
     return lines
 
 
-def ratios_by_kind(found: dict) -> dict[str, dict[str, list[float]]]:
-    """Return every other's times-ours over the shapes, for train and infer."""
-    ratios: dict[str, dict[str, list[float]]] = {}
+def speedups_by_kind(found: dict) -> dict[str, dict[str, list[float]]]:
+    """Return the speedup over every other at all shapes, for train and infer."""
+    speedups: dict[str, dict[str, list[float]]] = {}
     for name, result in found.items():
-        kind = ratios.setdefault(name.rpartition(", ")[2], {})
+        kind = speedups.setdefault(name.rpartition(", ")[2], {})
         for other, row in result["candidates"].items():
-            if other != "ours":
-                kind.setdefault(other, []).append(row["times_ours"])
-    return ratios
+            if other != OURS:
+                kind.setdefault(other, []).append(row["speedup"])
+    return speedups
 
 
 def _job(found: dict, what: str = "64 sequences a step") -> list[str]:
@@ -77,37 +77,37 @@ def _time_distributed(found: dict) -> list[str]:
 def _learning(found: dict) -> list[str]:
     return [
         f"  {name:{WIDTH}s} {row['seconds']:6.1f} s in {row['epochs']} epochs"
-        f"{'' if row['reached'] else ', not reached'}, {row['times_ours']:5.2f} × ours"
+        f"{'' if row['reached'] else ', not reached'}, speedup {row['speedup']:.2f} ×"
         f"; exact {' '.join(f'{100 * exact:.1f}' for exact in row['exact'])} %"
         for name, row in found.items()
     ]
 
 
 def _plain(found: dict) -> list[str]:
-    def said(value):
+    def words(value):
         if isinstance(value, dict):
-            return ", ".join(f"{name} {said(inner)}" for name, inner in value.items())
+            return ", ".join(f"{name} {words(inner)}" for name, inner in value.items())
         return f"{value:,.3g}" if value < 1000 else f"{value:,.0f}"
 
-    return [f"  {name:{WIDTH}s} {said(value)}" for name, value in found.items()]
+    return [f"  {name:{WIDTH}s} {words(value)}" for name, value in found.items()]
 
 
 def draw(found: dict, path: Path) -> None:
-    """Draw the ratios of the layer and of the main job's step as bars."""
+    """Draw the times of the layer and of the digits job's step as bars."""
     from custom_lstm import plots
 
     rows = {
         name: result["candidates"] for name, result in found.get("layer", {}).items()
     }
-    rows |= {f"main job, {name}": row for name, row in found.get("job", {}).items()}
+    rows |= {f"digits job, {name}": row for name, row in found.get("job", {}).items()}
     panels = {
         name: {other: _quartiles(row) for other, row in candidates.items()}
         for name, candidates in rows.items()
     }
     if panels:
-        plots.save(plots.bars(panels), path)
+        plots.save(plots.bars(panels, OURS), path)
 
 
 def _quartiles(row: dict) -> tuple[float, float, float]:
-    low, high = row["times_ours_quartiles"]
-    return low, row["times_ours"], high
+    low, high = row["speedup_quartiles"]
+    return low, row["speedup"], high

@@ -1,12 +1,17 @@
-"""Times that can be compared: all candidates in turn, round after round."""
+"""Times that can be compared: all candidates take turns, round after round."""
 
+import subprocess
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
 from tqdm import trange
 
+OURS = "custom_lstm"
+"""The name of this package's candidate, whose speedup over the others is measured."""
 FEWEST = 20
 """Rounds below which no time limit ends a measurement."""
 TURN = 0.03
@@ -37,7 +42,7 @@ def interleaved(
     Args:
         candidates: functions by name, each of which waits for its own result.
         runs: rounds counted, after one that is not.
-        seconds: stop early once this much time has gone by, though not before
+        seconds: stop early once this much time has passed, though not before
             `FEWEST` rounds.
 
     Returns:
@@ -65,25 +70,69 @@ def _seconds(run: Callable[[], object]) -> float:
     return time.perf_counter() - started
 
 
-def summary(times: dict[str, np.ndarray], ours: str) -> dict[str, dict[str, float]]:
-    """Median and quartiles in milliseconds, and each one's ratio to ours by rounds.
+def summary(times: dict[str, np.ndarray], reference: str = OURS) -> dict[str, dict]:
+    """Return medians and quartiles: of milliseconds, and of the reference's speedup.
 
-    A ratio of 2 says that the other takes twice our time.
+    A speedup of 2 says that the reference takes half of the candidate's time; it is
+    taken round by round.
     """
     found = {}
     for name, values in times.items():
         low, middle, high = np.percentile(1e3 * values, [25, 50, 75])
-        ratio = np.percentile(values / times[ours], [25, 50, 75])
+        speedup = np.percentile(values / times[reference], [25, 50, 75])
         found[name] = {
             "ms": middle,
             "ms_quartiles": [low, high],
-            "times_ours": ratio[1],
-            "times_ours_quartiles": [ratio[0], ratio[2]],
+            "speedup": speedup[1],
+            "speedup_quartiles": [speedup[0], speedup[2]],
             "runs": len(values),
         }
     return found
 
 
 def geometric_mean(values: list[float]) -> float:
-    """The mean of ratios."""
+    """Return the mean of ratios."""
     return float(np.exp(np.mean(np.log(values))))
+
+
+@contextmanager
+def stepping_processes(
+    commands: dict[str, list[str]],
+) -> Iterator[dict[str, Callable[[], None]]]:
+    """Start a Python process for each command, for what holds in a whole process.
+
+    Args:
+        commands: by name, the script and its arguments; it must call `serve`.
+
+    Yields:
+        By name, a function that lets the process take one step and waits for it. A
+        process that waits uses no core.
+    """
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    processes = {
+        name: subprocess.Popen([sys.executable, *command], **pipes)
+        for name, command in commands.items()
+    }
+    try:
+        yield {name: _remote_step(process) for name, process in processes.items()}
+    finally:
+        for process in processes.values():
+            process.kill()
+            process.communicate()
+
+
+def _remote_step(process: subprocess.Popen) -> Callable[[], None]:
+    def step() -> None:
+        process.stdin.write("\n")
+        process.stdin.flush()
+        if process.stdout.readline() != "\n":
+            raise RuntimeError("a process that was measured has ended: see above why")
+
+    return step
+
+
+def serve(step: Callable[[], object]) -> None:
+    """Take a step whenever a line comes from standard input; answer with one."""
+    for _ in sys.stdin:
+        step()
+        print(flush=True)

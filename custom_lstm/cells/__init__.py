@@ -1,17 +1,22 @@
 """Recurrent cells: one time step each."""
 
-from custom_lstm.cells.contract import AbstractRNNCell
+import difflib
+import re
+
+import keras
+
+from custom_lstm.cells.base import AbstractRNNCell
 from custom_lstm.cells.gru import GRUCell
 from custom_lstm.cells.initializers import Chrono, ForgetBias, GatewiseOrthogonal
 from custom_lstm.cells.lstm import LSTMCell
-from custom_lstm.cells.simple import SimpleRNNCell
-from custom_lstm.cells.variants import (
+from custom_lstm.cells.lstm_variants import (
     CoupledLSTMCell,
     LayerNormLSTMCell,
     PeepholeLSTMCell,
     ProjectedLSTMCell,
     ZoneoutLSTMCell,
 )
+from custom_lstm.cells.simple_rnn import SimpleRNNCell
 
 __all__ = [
     "AbstractRNNCell",
@@ -27,3 +32,65 @@ __all__ = [
     "SimpleRNNCell",
     "ZoneoutLSTMCell",
 ]
+
+
+def names() -> tuple[str, ...]:
+    """Return the short name of every cell of this package, for options and tables.
+
+    It is made of the words of the class's name, in lower case, without "Cell", and
+    without "LSTM" and "RNN" if other words remain.
+
+    Example:
+        >>> names()
+        ('coupled', 'gru', 'lstm', 'layer_norm', 'peephole', 'projected', 'simple',
+         'zoneout')
+    """
+    return tuple(_cells_by_name())
+
+
+def get(name: str) -> type[AbstractRNNCell]:
+    """Return a cell's class by its name.
+
+    Args:
+        name: one of `names()`; or the class's name, "LSTMCell", also in lower case and
+            with or without "_" and "cell"; or the name under which Keras has
+            registered a cell, "custom_lstm>LSTMCell", which may be one of your own.
+
+    Raises:
+        ValueError: if there is no such cell; names the nearest.
+
+    Example:
+        >>> get("lstm").__name__, get("layer_norm").__name__
+        ('LSTMCell', 'LayerNormLSTMCell')
+    """
+    registered = keras.saving.get_registered_object(name)
+    if isinstance(registered, type) and issubclass(registered, AbstractRNNCell):
+        return registered
+    sought = _letters(name)
+    for short, cell in _cells_by_name().items():
+        if sought in (_letters(short), _letters(cell.__name__)):
+            return cell
+    nearest = difflib.get_close_matches(str(name).lower(), names(), 1, cutoff=0.5)
+    hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
+    raise ValueError(
+        f"There is no cell {name!r}.{hint} The cells are {', '.join(names())}; a cell "
+        "of your own goes by the name under which it is registered, 'package>Class'."
+    )
+
+
+def _cells_by_name() -> dict[str, type[AbstractRNNCell]]:
+    exported = [globals()[name] for name in __all__ if name != "AbstractRNNCell"]
+    cells = [item for item in exported if issubclass(item, AbstractRNNCell)]
+    return {_short_name(cell.__name__): cell for cell in cells}
+
+
+def _short_name(class_name: str) -> str:
+    word = r"[A-Z]+\d*[A-Z]*(?![a-z])|[A-Z][a-z]*"  # "LSTM", "LSTM2D", "Layer"
+    words = re.findall(word, class_name.removesuffix("Cell"))
+    telling = [word for word in words if word not in ("LSTM", "RNN")]
+    return "_".join(telling or words).lower()
+
+
+def _letters(name: str) -> str:
+    letters = re.sub(r"[^a-z0-9]", "", str(name).lower())
+    return letters.removesuffix("cell")

@@ -1,37 +1,29 @@
 """What LSTM, GRU and simple cells share: three weights, two dropouts, one config."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import keras
 from keras import ops
 
-from custom_lstm.cells.arguments import (
-    check_choice,
-    check_flag,
-    check_rate,
-    check_seed,
-    check_units,
-    read_argument,
-    write_argument,
-)
-from custom_lstm.cells.contract import AbstractRNNCell
-from custom_lstm.cells.protocol import check_numbers
+from custom_lstm.cells.base import AbstractRNNCell
+from custom_lstm.cells.validation import check_tensor, read_argument, write_argument
+from custom_lstm.typing import Activation, BatchSize, Config, DType, Nest, Shape, Tensor
 
-Masks = tuple[Any, ...]
+Masks = tuple[Tensor, ...]
+"""Dropout masks, `(batch, width)`: one for all gates, or one per gate."""
 
 
 @dataclass(frozen=True)
 class SequenceMasks:
-    """Dropout masks of one sequence, each one per gate or one for all; or None."""
+    """Dropout masks of one sequence, of its inputs and of its hidden state; or None."""
 
     inputs: Masks | None
     recurrent: Masks | None
 
 
-def gatewise_matmul(x: Any, kernel: Any, masks: Masks | None) -> Any:
-    """`x·W`, where gate k sees `x∘mask_k` if there are masks.
+def gatewise_matmul(x: Tensor, kernel: Tensor, masks: Masks | None) -> Tensor:
+    """Compute `x·W`, where gate k sees `x∘mask_k` if there are masks.
 
     Args:
         x: `(batch, features)` or `(batch, time, features)`.
@@ -42,11 +34,10 @@ def gatewise_matmul(x: Any, kernel: Any, masks: Masks | None) -> Any:
         `(batch, gates·units)` or `(batch, time, gates·units)`.
 
     Example:
-
-    >>> W = ops.ones((3, 2))
-    >>> masks = ops.zeros((1, 3)), ops.ones((1, 3))
-    >>> ops.convert_to_numpy(gatewise_matmul(ops.ones((1, 3)), W, masks))
-    array([[0., 3.]], dtype=float32)
+        >>> W = ops.ones((3, 2))
+        >>> masks = ops.zeros((1, 3)), ops.ones((1, 3))
+        >>> ops.convert_to_numpy(gatewise_matmul(ops.ones((1, 3)), W, masks))
+        array([[0., 3.]], dtype=float32)
     """
     if masks is None:
         return ops.matmul(x, kernel)
@@ -58,10 +49,11 @@ def gatewise_matmul(x: Any, kernel: Any, masks: Masks | None) -> Any:
 
 
 class GatedCell(AbstractRNNCell):
-    """Base of cells with `gates` linear maps of the inputs and of one hidden state.
+    """Base of cells with `gates` linear maps of the inputs and of one hidden state h.
 
-    Weights, in Keras's names and orders: `kernel (features, gates·units)`,
-    `recurrent_kernel (units, gates·units)`, `bias (gates·units,)`.
+    h is the first state and the output. Weights, in Keras's names and orders: `kernel
+    (features, gates·units)`, `recurrent_kernel (width of h, gates·units)`, `bias
+    (gates·units,)`.
 
     Dropout multiplies the inputs, recurrent dropout the hidden state, by masks that
     are drawn once per sequence and stay the same over its steps (Gal and Ghahramani
@@ -72,45 +64,62 @@ class GatedCell(AbstractRNNCell):
     and writes `step`.
 
     Args:
-        options: the arguments of the subclass's constructor, by name. They become
-            attributes and make up `get_config`; `bias_initializer` is read with
-            `keras.initializers.get`, and so on by the last word of each name. Those
-            that draw a default seed do so in this order, which is to be Keras's.
+        options: the arguments of the subclass's constructor, by name: see
+            `set_options`.
         **kwargs: `name`, `dtype`, `trainable`.
     """
 
     gates: tuple[str, ...]
     units: int
-    activation: Callable[[Any], Any]
+    activation: Activation
     use_bias: bool
-    bias: Any
-    bias_initializer: Any
+    bias: Tensor
+    bias_initializer: keras.initializers.Initializer
     dropout: float
     recurrent_dropout: float
     implementation: int = 2
+    _option_names: tuple[str, ...] = ()
     _masks: SequenceMasks | None = None
 
-    def __init__(self, options: dict[str, Any], **kwargs: Any):
-        owner = type(self).__name__
-        _check_options(owner, options)
+    def __init__(self, options: Config, **kwargs: Any):
         super().__init__(**kwargs)
-        self._option_names = tuple(options)
-        for name, value in options.items():
-            setattr(self, name, read_argument(owner, name, value))
-            if name == "seed":
-                self.seed_generator = keras.random.SeedGenerator(value)
+        if options["bias_initializer"] is None:
+            raise ValueError(
+                f"{type(self).__name__}: `bias_initializer` must be an initializer, or "
+                "its name. Received: bias_initializer=None"
+            )
+        self.set_options(options)
         self.state_size = self.units
 
-    def get_config(self) -> dict[str, Any]:
-        """Every constructor argument."""
+    def set_options(self, options: Config) -> None:
+        """Make attributes, and entries of `get_config`, of a constructor's arguments.
+
+        Args:
+            options: the arguments by name; those that are set already are left alone.
+                They are read by `read_argument`. Those that draw a default seed do so
+                in this order, which is to be Keras's.
+
+        Raises:
+            ValueError: if an argument is out of range.
+        """
+        names = [name for name in options if name not in self._option_names]
+        for name in names:
+            value = read_argument(type(self).__name__, name, options[name])
+            setattr(self, name, value)
+            if name == "seed":
+                self.seed_generator = keras.random.SeedGenerator(value)
+        self._option_names += tuple(names)
+
+    def get_config(self) -> Config:
+        """Return every constructor argument."""
         options = {
             name: write_argument(name, getattr(self, name))
             for name in self._option_names
         }
         return {**super().get_config(), **options}
 
-    def build(self, input_shape: Any) -> None:
-        """Makes `kernel`, `recurrent_kernel` and `bias`."""
+    def build(self, input_shape: Shape) -> None:
+        """Build `kernel`, `recurrent_kernel` and `bias`."""
         features = input_shape[-1]
         if len(input_shape) != 2 or features is None:
             raise ValueError(
@@ -119,7 +128,7 @@ class GatedCell(AbstractRNNCell):
             )
         width = len(self.gates) * self.units
         self.kernel = self._add("kernel", (features, width))
-        self.recurrent_kernel = self._add("recurrent", (self.units, width))
+        self.recurrent_kernel = self._add("recurrent", (self.output_size, width))
         self.bias = self._add("bias", self.bias_shape) if self.use_bias else None
 
     @property
@@ -127,7 +136,8 @@ class GatedCell(AbstractRNNCell):
         """Shape of `bias`."""
         return (len(self.gates) * self.units,)
 
-    def _add(self, kind: str, shape: tuple[int, ...]) -> Any:
+    def _add(self, kind: str, shape: tuple[int, ...]) -> Tensor:
+        """Add a weight with the initializer, regularizer and constraint of `kind`."""
         initializer = getattr(self, f"{kind}_initializer")
         return self.add_weight(
             shape=shape,
@@ -137,12 +147,12 @@ class GatedCell(AbstractRNNCell):
             constraint=getattr(self, f"{kind}_constraint"),
         )
 
-    def _whole_bias(self, shape: tuple[int, ...], dtype: Any = None) -> Any:
+    def _whole_bias(self, shape: tuple[int, ...], dtype: DType | None = None) -> Tensor:
         """Initial value of all gates' biases."""
         return self.bias_initializer(shape, dtype=dtype)
 
-    def project(self, inputs: Any, training: Any = False) -> Any:
-        """`x·W + b`.
+    def project(self, inputs: Tensor, training: bool | None = False) -> Tensor:
+        """Compute `x·W + b`.
 
         Args:
             inputs: x, `(batch, features)` or `(batch, time, features)`.
@@ -159,40 +169,54 @@ class GatedCell(AbstractRNNCell):
         bias = self.input_bias()
         return xW if bias is None else xW + bias
 
-    def check_features(self, shape: Any) -> None:
-        """Raises a `ValueError` unless inputs have the features the cell knows."""
+    def recur(self, h: Tensor, training: bool | None) -> Tensor:
+        """Compute `h·U`, with recurrent dropout if it is on.
+
+        Args:
+            h: hidden state, `(batch, width of h)`.
+            training: whether recurrent dropout is on.
+
+        Returns:
+            `(batch, gates·units)`.
+        """
+        return gatewise_matmul(h, self.recurrent_kernel, self.recurrent_masks(training))
+
+    def check_features(self, shape: Shape) -> None:
+        """Raise a ValueError unless inputs have the features the cell knows."""
         if shape[-1] != self.kernel.shape[0]:
             raise ValueError(
                 f"{type(self).__name__} was built for {self.kernel.shape[0]} features. "
                 f"Received inputs of shape {tuple(shape)}"
             )
 
-    def input_bias(self) -> Any:
-        """What the projected inputs are shifted by, or None."""
+    def input_bias(self) -> Tensor | None:
+        """Return what the projected inputs are shifted by, or None."""
         return self.bias
 
-    def input_masks(self, training: Any) -> Masks | None:
-        """The masks of the inputs, if they are dropped now."""
+    def input_masks(self, training: bool | None) -> Masks | None:
+        """Return the masks of the inputs, if they are dropped now."""
         if training and self.dropout:
             return self._sequence_masks("inputs")
         return None
 
-    def recurrent_masks(self, training: Any) -> Masks | None:
-        """The masks of the hidden state, if it is dropped now."""
+    def recurrent_masks(self, training: bool | None) -> Masks | None:
+        """Return the masks of the hidden state, if it is dropped now."""
         if training and self.recurrent_dropout:
             return self._sequence_masks("recurrent")
         return None
 
-    def begin_sequence(self, batch_size: Any, training: Any = True) -> None:
-        """Draws the dropout masks of a sequence."""
+    def begin_sequence(
+        self, batch_size: BatchSize, training: bool | None = True
+    ) -> None:
+        """Draw the dropout masks of a sequence."""
         if training is not False and self.built:
             self._masks = SequenceMasks(
                 self._draw(self.dropout, (batch_size, self.kernel.shape[0])),
-                self._draw(self.recurrent_dropout, (batch_size, self.units)),
+                self._draw(self.recurrent_dropout, (batch_size, self.output_size)),
             )
 
     def end_sequence(self) -> None:
-        """Forgets the dropout masks."""
+        """Forget the dropout masks."""
         self._masks = None
 
     def _draw(self, rate: float, shape: tuple[Any, ...]) -> Masks | None:
@@ -205,16 +229,6 @@ class GatedCell(AbstractRNNCell):
             for _ in range(len(self.gates) if own_masks else 1)
         )
 
-    def __call__(self, inputs: Any, states: Any, *args: Any, **kwargs: Any) -> Any:
-        """`call`, held to the contract; inputs are numbers, `(batch, features)`."""
-        check_numbers(type(self).__name__, "inputs", inputs)
-        if len(inputs.shape) != 2:
-            raise ValueError(
-                f"{type(self).__name__}: inputs of one step must have the axes (batch, "
-                f"features). Received shape: {tuple(inputs.shape)}"
-            )
-        return super().__call__(inputs, states, *args, **kwargs)
-
     def _sequence_masks(self, which: str) -> Masks:
         masks: Masks | None = getattr(self._masks, which, None)
         if masks is None:
@@ -225,19 +239,14 @@ class GatedCell(AbstractRNNCell):
             )
         return masks
 
-
-def _check_options(owner: str, options: dict[str, Any]) -> None:
-    """Raises if an option is out of range; makes plain numbers of the others."""
-    options["units"] = check_units(owner, options["units"])
-    options["seed"] = check_seed(owner, options["seed"])
-    for name in ("dropout", "recurrent_dropout"):
-        options[name] = check_rate(owner, name, options[name])
-    for name in {"use_bias", "unit_forget_bias", "reset_after"} & options.keys():
-        options[name] = check_flag(owner, name, options[name])
-    if "implementation" in options:
-        check_choice(owner, "implementation", options["implementation"], (0, 1, 2))
-    if options["bias_initializer"] is None:
-        raise ValueError(
-            f"{owner}: `bias_initializer` must be an initializer, or its name. "
-            "Received: bias_initializer=None"
-        )
+    def __call__(
+        self, inputs: Tensor, states: Nest, *args: Any, **kwargs: Any
+    ) -> tuple[Tensor, Nest]:
+        """Run `call` and check what goes in, `(batch, features)`, and comes out."""
+        check_tensor(type(self).__name__, "inputs", inputs)
+        if len(inputs.shape) != 2:
+            raise ValueError(
+                f"{type(self).__name__}: inputs of one step must have the axes (batch, "
+                f"features). Received shape: {tuple(inputs.shape)}"
+            )
+        return super().__call__(inputs, states, *args, **kwargs)

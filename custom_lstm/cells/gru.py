@@ -6,29 +6,36 @@ from typing import Any, NamedTuple
 import keras
 from keras import ops
 
-from custom_lstm.cells.arguments import own_arguments
-from custom_lstm.cells.gated import GatedCell, gatewise_matmul
-
-Activation = Callable[[Any], Any]
+from custom_lstm.cells.gated import GatedCell, Masks, gatewise_matmul
+from custom_lstm.cells.validation import own_arguments
+from custom_lstm.typing import (
+    Activation,
+    ActivationLike,
+    ConstraintLike,
+    InitializerLike,
+    RegularizerLike,
+    States,
+    Tensor,
+)
 
 
 class GRUGates(NamedTuple):
     """The three gates at one step, each `(batch, units)`, in the kernel's order."""
 
-    update: Any
-    reset: Any
-    candidate: Any
+    update: Tensor
+    reset: Tensor
+    candidate: Tensor
 
 
 def gru_step(
-    xW: Any,
-    hU: Any,
-    h: Any,
-    recall: Callable[[Any], Any],
+    xW: Tensor,
+    hU: Tensor,
+    h: Tensor,
+    recall: Callable[[Tensor], Tensor],
     activation: Activation = keras.activations.tanh,
     recurrent_activation: Activation = keras.activations.sigmoid,
-) -> tuple[Any, GRUGates]:
-    """One step of a GRU (Cho et al. 2014, https://arxiv.org/abs/1406.1078).
+) -> tuple[Tensor, GRUGates]:
+    """Compute one step of a GRU (Cho et al. 2014, https://arxiv.org/abs/1406.1078).
 
         z, r = σ(x·W + h·U + b)         g = tanh(x·W_g + b_g + recall(r))
         h' = z∘h + (1 − z)∘g
@@ -46,11 +53,10 @@ def gru_step(
         h', `(batch, units)`, and the gates.
 
     Example:
-
-    >>> zeros = ops.zeros
-    >>> h, gates = gru_step(zeros((1, 6)), zeros((1, 4)), ops.ones((1, 2)), lambda r: r)
-    >>> ops.convert_to_numpy(gates.update)
-    array([[0.5, 0.5]], dtype=float32)
+        >>> xW, hU, h = ops.zeros((1, 6)), ops.zeros((1, 4)), ops.ones((1, 2))
+        >>> h, gates = gru_step(xW, hU, h, recall=lambda r: r)
+        >>> ops.convert_to_numpy(gates.update)
+        array([[0.5, 0.5]], dtype=float32)
     """
     x_z, x_r, x_g = ops.split(xW, 3, axis=-1)
     h_z, h_r = ops.split(hU, 2, axis=-1)
@@ -96,11 +102,11 @@ class GRUCell(GatedCell):
         ValueError: if an argument is out of range.
 
     Example:
-
-    >>> cell = GRUCell(4)
-    >>> output, states = cell(ops.ones((2, 3)), cell.get_initial_state(batch_size=2))
-    >>> tuple(output.shape)
-    (2, 4)
+        >>> cell = GRUCell(4)
+        >>> states = cell.get_initial_state(batch_size=2)
+        >>> output, states = cell(ops.ones((2, 3)), states)
+        >>> tuple(output.shape)
+        (2, 4)
     """
 
     gates = GRUGates._fields
@@ -110,18 +116,18 @@ class GRUCell(GatedCell):
     def __init__(
         self,
         units: int,
-        activation: Any = "tanh",
-        recurrent_activation: Any = "sigmoid",
+        activation: ActivationLike = "tanh",
+        recurrent_activation: ActivationLike = "sigmoid",
         use_bias: bool = True,
-        kernel_initializer: Any = "glorot_uniform",
-        recurrent_initializer: Any = "orthogonal",
-        bias_initializer: Any = "zeros",
-        kernel_regularizer: Any = None,
-        recurrent_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        kernel_constraint: Any = None,
-        recurrent_constraint: Any = None,
-        bias_constraint: Any = None,
+        kernel_initializer: InitializerLike = "glorot_uniform",
+        recurrent_initializer: InitializerLike = "orthogonal",
+        bias_initializer: InitializerLike = "zeros",
+        kernel_regularizer: RegularizerLike = None,
+        recurrent_regularizer: RegularizerLike = None,
+        bias_regularizer: RegularizerLike = None,
+        kernel_constraint: ConstraintLike = None,
+        recurrent_constraint: ConstraintLike = None,
+        bias_constraint: ConstraintLike = None,
         dropout: float = 0.0,
         recurrent_dropout: float = 0.0,
         reset_after: bool = True,
@@ -137,15 +143,15 @@ class GRUCell(GatedCell):
         width = 3 * self.units
         return (2, width) if self.reset_after else (width,)
 
-    def input_bias(self) -> Any:
-        """What the projected inputs are shifted by, or None."""
+    def input_bias(self) -> Tensor | None:
+        """Return what the projected inputs are shifted by, or None."""
         two_rows = self.use_bias and self.reset_after
         return self.bias[0] if two_rows else self.bias
 
     def step(
-        self, projected: Any, states: Any, training: Any = False
-    ) -> tuple[Any, list[Any]]:
-        """What needs the state: `gru_step`.
+        self, projected: Tensor, states: States, training: bool | None = False
+    ) -> tuple[Tensor, States]:
+        """Compute what needs the state: `gru_step`.
 
         Args:
             projected: `x·W + b`, `(batch, 3·units)`.
@@ -163,7 +169,9 @@ class GRUCell(GatedCell):
         self.observe(**gates._asdict())
         return h, [h]
 
-    def _products(self, h: Any, masks: Any) -> tuple[Any, Callable[[Any], Any]]:
+    def _products(
+        self, h: Tensor, masks: Masks | None
+    ) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
         """`h·U` of the gates, and `recall`: see `gru_step`."""
         both = [2 * self.units]
         if self.reset_after:

@@ -1,23 +1,22 @@
 """Initial weights made for gates."""
 
-from typing import Any
-
 import keras
 from keras import ops
 
-from custom_lstm.cells.arguments import (
+from custom_lstm.cells.validation import (
     check_choice,
     check_number,
     check_positive,
     check_seed,
 )
+from custom_lstm.typing import Config, DType, Tensor
 
 _register = keras.saving.register_keras_serializable(package="custom_lstm")
 
 
 @_register
 class GatewiseOrthogonal(keras.initializers.Initializer):
-    """Makes the recurrent matrix of every gate orthogonal by itself.
+    """Recurrent kernels in which the matrix of every gate is orthogonal by itself.
 
     `keras.initializers.Orthogonal` makes the rows of the whole recurrent kernel
     `(units, gates·units)` orthonormal together; then no single gate's matrix U_k is
@@ -34,19 +33,18 @@ class GatewiseOrthogonal(keras.initializers.Initializer):
             `(units, gates·units)`.
 
     Example:
-
-    >>> U = ops.convert_to_numpy(GatewiseOrthogonal(seed=1)((3, 12)))
-    >>> U_f = U[:, 3:6]
-    >>> bool(abs(U_f @ U_f.T - ops.convert_to_numpy(ops.eye(3))).max() < 1e-5)
-    True
+        >>> U = ops.convert_to_numpy(GatewiseOrthogonal(seed=1)((3, 12)))
+        >>> U_f = U[:, 3:6]
+        >>> bool(abs(U_f @ U_f.T - ops.convert_to_numpy(ops.eye(3))).max() < 1e-5)
+        True
     """
 
     def __init__(self, gain: float = 1.0, seed: int | None = None):
         self.gain = check_positive("GatewiseOrthogonal", "gain", gain)
         self.seed = check_seed("GatewiseOrthogonal", seed)
 
-    def __call__(self, shape: Any, dtype: Any = None) -> Any:
-        """A recurrent kernel of this shape."""
+    def __call__(self, shape: tuple[int, ...], dtype: DType | None = None) -> Tensor:
+        """Return a recurrent kernel of this shape."""
         if len(shape) != 2 or 0 in shape or shape[1] % shape[0]:
             raise ValueError(
                 "GatewiseOrthogonal makes recurrent kernels of shape (units, "
@@ -62,8 +60,8 @@ class GatewiseOrthogonal(keras.initializers.Initializer):
         kernel = ops.reshape(ops.transpose(gates, (1, 0, 2)), (units, width))
         return ops.cast(self.gain * kernel, dtype or keras.config.floatx())
 
-    def get_config(self) -> dict[str, Any]:
-        """Every constructor argument."""
+    def get_config(self) -> Config:
+        """Return every constructor argument."""
         return {"gain": self.gain, "seed": self.seed}
 
 
@@ -87,14 +85,13 @@ class Chrono(keras.initializers.Initializer):
 
     Raises:
         ValueError: if an argument is out of range; when called with a shape that is
-            no bias of such a cell.
+            not that of such a cell's bias.
 
     Example:
-
-    >>> b = ops.convert_to_numpy(Chrono(max_steps=100, seed=1)((8,)))
-    >>> b_i, b_f = b[:2], b[2:4]
-    >>> bool((b_i == -b_f).all() and (0 <= b_f).all() and (b_f <= 4.6).all())
-    True
+        >>> b = ops.convert_to_numpy(Chrono(max_steps=100, seed=1)((8,)))
+        >>> b_i, b_f = b[:2], b[2:4]
+        >>> bool((b_i == -b_f).all() and (0 <= b_f).all() and (b_f <= 4.6).all())
+        True
     """
 
     makes_whole_bias = True
@@ -105,8 +102,8 @@ class Chrono(keras.initializers.Initializer):
         self.seed = check_seed("Chrono", seed)
         self.cell = check_choice("Chrono", "cell", cell, tuple(self._SIGNS))
 
-    def __call__(self, shape: Any, dtype: Any = None) -> Any:
-        """A bias of this shape; of two rows, the second is 0."""
+    def __call__(self, shape: tuple[int, ...], dtype: DType | None = None) -> Tensor:
+        """Return a bias of this shape; of two rows, the second is 0."""
         dtype = dtype or keras.config.floatx()
         signs = self._SIGNS[self.cell]
         if len(shape) not in (1, 2) or shape[-1] % len(signs):
@@ -122,8 +119,8 @@ class Chrono(keras.initializers.Initializer):
             return bias
         return ops.stack([bias, *[ops.zeros_like(bias)] * (shape[0] - 1)])
 
-    def get_config(self) -> dict[str, Any]:
-        """Every constructor argument."""
+    def get_config(self) -> Config:
+        """Return every constructor argument."""
         return {"max_steps": self.max_steps, "seed": self.seed, "cell": self.cell}
 
 
@@ -143,13 +140,12 @@ class ForgetBias(keras.initializers.Initializer):
         value: b_f.
 
     Raises:
-        ValueError: if `value` is no number; when called with a shape that is no bias
-            of an LSTM.
+        ValueError: if `value` is not a finite number; when called with a shape that is
+            not that of an LSTM's bias.
 
     Example:
-
-    >>> ops.convert_to_numpy(ForgetBias(3)((8,))).tolist()
-    [0.0, 0.0, 3.0, 3.0, 0.0, 0.0, 0.0, 0.0]
+        >>> ops.convert_to_numpy(ForgetBias(3)((8,))).tolist()
+        [0.0, 0.0, 3.0, 3.0, 0.0, 0.0, 0.0, 0.0]
     """
 
     makes_whole_bias = True
@@ -157,8 +153,8 @@ class ForgetBias(keras.initializers.Initializer):
     def __init__(self, value: float):
         self.value = check_number("ForgetBias", "value", value)
 
-    def __call__(self, shape: Any, dtype: Any = None) -> Any:
-        """A bias of this shape."""
+    def __call__(self, shape: tuple[int, ...], dtype: DType | None = None) -> Tensor:
+        """Return a bias of this shape."""
         if len(shape) != 1 or shape[0] % 4:
             raise ValueError(
                 "ForgetBias makes biases of shape (4·units,). Received shape: "
@@ -169,6 +165,6 @@ class ForgetBias(keras.initializers.Initializer):
         dtype = dtype or keras.config.floatx()
         return ops.where(gate == 1, ops.cast(self.value, dtype), ops.zeros((), dtype))
 
-    def get_config(self) -> dict[str, Any]:
-        """Every constructor argument."""
+    def get_config(self) -> Config:
+        """Return every constructor argument."""
         return {"value": self.value}

@@ -6,30 +6,42 @@ from typing import Any, NamedTuple
 import keras
 from keras import ops
 
-from custom_lstm.cells.arguments import own_arguments
-from custom_lstm.cells.gated import GatedCell, gatewise_matmul
-
-Activation = Callable[[Any], Any]
+from custom_lstm.cells.gated import GatedCell
+from custom_lstm.cells.validation import own_arguments
+from custom_lstm.typing import (
+    Activation,
+    ActivationLike,
+    ConstraintLike,
+    DType,
+    InitializerLike,
+    RegularizerLike,
+    States,
+    Tensor,
+)
 
 
 class LSTMGates(NamedTuple):
     """The four gates at one step, each `(batch, units)`, in the kernel's order."""
 
-    input: Any
-    forget: Any
-    candidate: Any
-    output: Any
+    input: Tensor
+    forget: Tensor
+    candidate: Tensor
+    output: Tensor
+
+
+LSTMStep = tuple[Tensor, Tensor, LSTMGates]
+"""h' and c', `(batch, units)` each, and the gates."""
 
 
 def lstm_step(
-    xW: Any,
-    hU: Any,
-    c: Any,
+    xW: Tensor,
+    hU: Tensor,
+    c: Tensor,
     activation: Activation = keras.activations.tanh,
     recurrent_activation: Activation = keras.activations.sigmoid,
     output_activation: Activation = keras.activations.tanh,
-) -> tuple[Any, Any, LSTMGates]:
-    """One step of an LSTM (Hochreiter and Schmidhuber 1997; Gers et al. 2000).
+) -> LSTMStep:
+    """Compute one step of an LSTM (Hochreiter and Schmidhuber 1997; Gers et al. 2000).
 
         z = x·W + h·U + b           i, f, o = σ(z_i), σ(z_f), σ(z_o)    g = tanh(z_g)
         c' = f∘c + i∘g              h' = o∘tanh(c')
@@ -46,10 +58,10 @@ def lstm_step(
         h' and c', `(batch, units)` each, and the gates.
 
     Example:
-
-    >>> h, c, gates = lstm_step(ops.zeros((1, 8)), ops.zeros((1, 8)), ops.ones((1, 2)))
-    >>> ops.convert_to_numpy(gates.forget), ops.convert_to_numpy(c)
-    (array([[0.5, 0.5]], dtype=float32), array([[0.5, 0.5]], dtype=float32))
+        >>> xW, hU, c = ops.zeros((1, 8)), ops.zeros((1, 8)), ops.ones((1, 2))
+        >>> h, c, gates = lstm_step(xW, hU, c)
+        >>> ops.convert_to_numpy(gates.forget), ops.convert_to_numpy(c)
+        (array([[0.5, 0.5]], dtype=float32), array([[0.5, 0.5]], dtype=float32))
     """
     z_i, z_f, z_g, z_o = ops.split(xW + hU, 4, axis=-1)
     i = recurrent_activation(z_i)
@@ -61,24 +73,24 @@ def lstm_step(
     return h, c, LSTMGates(i, f, g, o)
 
 
-def _through_sigmoid(y: Any, dy: Any) -> Any:
+def _through_sigmoid(y: Tensor, dy: Tensor) -> Tensor:
     return dy * (y * (1 - y))
 
 
-def _through_tanh(y: Any, dy: Any) -> Any:
+def _through_tanh(y: Tensor, dy: Tensor) -> Tensor:
     return dy * (1 - y * y)
 
 
 def lstm_step_backward(
-    dh: Any,
-    dc: Any,
+    dh: Tensor,
+    dc: Tensor,
     gates: LSTMGates,
-    c_before: Any,
-    c: Any,
-    through_sigmoid: Callable[..., Any] = _through_sigmoid,
-    through_tanh: Callable[..., Any] = _through_tanh,
-) -> tuple[Any, Any]:
-    """The gradients through `lstm_step` with tanh and σ, derived by hand.
+    c_before: Tensor,
+    c: Tensor,
+    through_sigmoid: Callable[..., Tensor] = _through_sigmoid,
+    through_tanh: Callable[..., Tensor] = _through_tanh,
+) -> tuple[Tensor, Tensor]:
+    """Compute the gradients through `lstm_step` with tanh and σ, derived by hand.
 
     With σ' = σ(1 − σ) and tanh' = 1 − tanh², from h' = o∘tanh(c') and
     c' = f∘c + i∘g:
@@ -105,12 +117,11 @@ def lstm_step_backward(
     Cummins, 2000, https://doi.org/10.1162/089976600300015015.
 
     Example:
-
-    >>> one = ops.ones((1, 1))
-    >>> gates = LSTMGates(one * 0.5, one * 0.5, one * 0.0, one)
-    >>> dz, dc = lstm_step_backward(one, one, gates, c_before=one, c=one * 0.0)
-    >>> ops.convert_to_numpy(dz), ops.convert_to_numpy(dc)
-    (array([[0. , 0.5, 1. , 0. ]], dtype=float32), array([[1.]], dtype=float32))
+        >>> one = ops.ones((1, 1))
+        >>> gates = LSTMGates(one * 0.5, one * 0.5, one * 0.0, one)
+        >>> dz, dc = lstm_step_backward(one, one, gates, c_before=one, c=one * 0.0)
+        >>> ops.convert_to_numpy(dz), ops.convert_to_numpy(dc)
+        (array([[0. , 0.5, 1. , 0. ]], dtype=float32), array([[1.]], dtype=float32))
     """
     i, f, g, o = gates
     tanh_c = ops.tanh(c)
@@ -157,12 +168,11 @@ class LSTMCell(GatedCell):
         ValueError: if an argument is out of range.
 
     Example:
-
-    >>> cell = LSTMCell(4)
-    >>> h, c = cell.get_initial_state(batch_size=2)
-    >>> output, (h, c) = cell(ops.ones((2, 3)), [h, c])
-    >>> tuple(output.shape)
-    (2, 4)
+        >>> cell = LSTMCell(4)
+        >>> h, c = cell.get_initial_state(batch_size=2)
+        >>> output, (h, c) = cell(ops.ones((2, 3)), [h, c])
+        >>> tuple(output.shape)
+        (2, 4)
     """
 
     gates: tuple[str, ...] = LSTMGates._fields
@@ -174,24 +184,24 @@ class LSTMCell(GatedCell):
     def __init__(
         self,
         units: int,
-        activation: Any = "tanh",
-        recurrent_activation: Any = "sigmoid",
+        activation: ActivationLike = "tanh",
+        recurrent_activation: ActivationLike = "sigmoid",
         use_bias: bool = True,
-        kernel_initializer: Any = "glorot_uniform",
-        recurrent_initializer: Any = "orthogonal",
-        bias_initializer: Any = "zeros",
+        kernel_initializer: InitializerLike = "glorot_uniform",
+        recurrent_initializer: InitializerLike = "orthogonal",
+        bias_initializer: InitializerLike = "zeros",
         unit_forget_bias: bool = True,
-        kernel_regularizer: Any = None,
-        recurrent_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        kernel_constraint: Any = None,
-        recurrent_constraint: Any = None,
-        bias_constraint: Any = None,
+        kernel_regularizer: RegularizerLike = None,
+        recurrent_regularizer: RegularizerLike = None,
+        bias_regularizer: RegularizerLike = None,
+        kernel_constraint: ConstraintLike = None,
+        recurrent_constraint: ConstraintLike = None,
+        bias_constraint: ConstraintLike = None,
         dropout: float = 0.0,
         recurrent_dropout: float = 0.0,
         seed: int | None = None,
         implementation: int = 2,
-        output_activation: Any = None,
+        output_activation: ActivationLike = None,
         **kwargs: Any,
     ):
         super().__init__(own_arguments(locals()), **kwargs)
@@ -199,7 +209,7 @@ class LSTMCell(GatedCell):
             self.output_activation = None
         self.state_size = [self.units, self.units]
 
-    def _whole_bias(self, shape: tuple[int, ...], dtype: Any = None) -> Any:
+    def _whole_bias(self, shape: tuple[int, ...], dtype: DType | None = None) -> Tensor:
         whole = getattr(self.bias_initializer, "makes_whole_bias", False)
         if whole or not self.unit_forget_bias:
             return self.bias_initializer(shape, dtype=dtype)
@@ -208,13 +218,32 @@ class LSTMCell(GatedCell):
         b_go = self.bias_initializer((2 * n,), dtype=dtype)
         return ops.concatenate([b_i, ops.ones((n,), dtype=dtype), b_go])
 
-    def step(
-        self, projected: Any, states: Any, training: Any = False
-    ) -> tuple[Any, list[Any]]:
-        """What needs the states: `lstm_step`.
+    @property
+    def activations(self) -> tuple[Activation, Activation, Activation]:
+        """Those of the candidate, of the gates, and of c' in h'."""
+        output_activation = self.output_activation or self.activation
+        return self.activation, self.recurrent_activation, output_activation
+
+    def recurrence(self, xW: Tensor, hU: Tensor, c: Tensor) -> LSTMStep:
+        """Compute the equations of a step: `lstm_step`. Variants override this.
 
         Args:
-            projected: `x·W + b`, `(batch, 4·units)`.
+            xW: what `project` returned for x, `(batch, gates·units)`.
+            hU: `h·U`, `(batch, gates·units)`.
+            c: cell state, `(batch, units)`.
+
+        Returns:
+            h', c' and the gates.
+        """
+        return lstm_step(xW, hU, c, *self.activations)
+
+    def step(
+        self, projected: Tensor, states: States, training: bool | None = False
+    ) -> tuple[Tensor, States]:
+        """Compute what needs the states: `recurrence`.
+
+        Args:
+            projected: what `project` returned, `(batch, gates·units)`.
             states: `[h, c]`, `(batch, units)` each.
             training: whether recurrent dropout is on.
 
@@ -222,14 +251,6 @@ class LSTMCell(GatedCell):
             h', and `[h', c']`.
         """
         h, c = states
-        hU = gatewise_matmul(h, self.recurrent_kernel, self.recurrent_masks(training))
-        h, c, gates = lstm_step(
-            projected,
-            hU,
-            c,
-            self.activation,
-            self.recurrent_activation,
-            self.output_activation or self.activation,
-        )
+        h, c, gates = self.recurrence(projected, self.recur(h, training), c)
         self.observe(**gates._asdict())
         return h, [h, c]

@@ -44,7 +44,7 @@ from pathlib import Path
 
 from custom_lstm.convert.tmva_layer import TMVALayer, from_element, to_element
 from custom_lstm.convert.tmva_xml import FORMS, document, parse
-from custom_lstm.files import replacing
+from custom_lstm.files import atomic_write
 
 LARGEST_FILE = 2**28
 """Bytes of XML that are read at most, unless more are allowed: 256 MiB."""
@@ -176,7 +176,7 @@ def save_tmva(
     'LSTMLayer'
     """
     xml = to_tmva(layers, interleaved)
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_bytes(xml)
 
 

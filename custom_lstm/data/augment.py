@@ -1,16 +1,17 @@
-"""Small random warps of digits, one per image, made anew for every batch."""
+"""Small random warps of digits, one per image and new in every batch."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields
+from numbers import Real
 
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from custom_lstm.data.checks import check_number
-from custom_lstm.data.pools import SIDE, DataError
+from custom_lstm.data.mnist import SIDE
+from custom_lstm.errors import DataError
 
 _LIMITS = {"shift": SIDE, "rotate": 180.0, "zoom": 0.9, "shear": 1.0, "elastic": 10.0}
 
@@ -29,8 +30,9 @@ class Augment:
     Raises:
         DataError: if a bound is not a number in its range.
 
-    >>> Augment(shift=2, rotate=0, zoom=0, shear=0)
-    Augment(shift=2, rotate=0, zoom=0, shear=0, elastic=0.0)
+    Example:
+        >>> Augment(shift=2, rotate=0, zoom=0, shear=0)
+        Augment(shift=2, rotate=0, zoom=0, shear=0, elastic=0.0)
     """
 
     shift: float = 2.0
@@ -40,7 +42,7 @@ class Augment:
     elastic: float = 0.0
 
     def __post_init__(self):
-        """Refuse what is out of range."""
+        """Check the bounds."""
         for field in fields(self):
             check_number(field.name, getattr(self, field.name), _LIMITS[field.name])
 
@@ -71,17 +73,18 @@ def augment_images(
         augment: the bounds of the draws.
         seed: integer tensor `(2,)`; equal seeds give equal warps.
         first: index of the first image, where these are part of a larger batch.
-        strength: share of all bounds that holds, 0 to 1; a number or a scalar tensor.
+        strength: factor of all bounds, 0 to 1; a number or a scalar tensor.
 
     Returns:
         uint8 tensor `(n, 28, 28, 1)`.
 
     Raises:
-        DataError: if an argument is none of the above.
+        DataError: if an argument has a wrong type, shape or value.
 
-    >>> images = tf.zeros((3, 28, 28, 1), "uint8")
-    >>> augment_images(images, Augment(), seed=(1, 2)).shape
-    TensorShape([3, 28, 28, 1])
+    Example:
+        >>> images = tf.zeros((3, 28, 28, 1), "uint8")
+        >>> augment_images(images, Augment(), seed=(1, 2)).shape
+        TensorShape([3, 28, 28, 1])
     """
     images, seed = tf.convert_to_tensor(images), tf.convert_to_tensor(seed)
     if images.dtype != tf.uint8 or not images.shape.is_compatible_with(
@@ -113,8 +116,25 @@ def augment_images(
     )
 
 
+def check_number(name: str, value: float, most: float) -> None:
+    """Check that a value is a finite number from 0 to `most`.
+
+    Raises:
+        DataError: it is not.
+
+    Example:
+        >>> check_number("strength", 0.3, 1)
+        >>> check_number("strength", 3, 1)
+        Traceback (most recent call last):
+        custom_lstm.errors.DataError: strength must be a number from 0 to 1, not 3
+    """
+    number = isinstance(value, Real) and math.isfinite(value)
+    if not number or not 0 <= value <= most:
+        raise DataError(f"{name} must be a number from 0 to {most:g}, not {value!r}")
+
+
 def _check_strength(strength: float | tf.Tensor) -> tf.Tensor:
-    """Return it as a tensor; its range is checked where it is known."""
+    """Return the strength as a tensor; a tensor's range is not checked."""
     if not tf.is_tensor(strength):
         check_number("strength", strength, 1)
     strength = tf.cast(strength, tf.float32)
@@ -141,7 +161,7 @@ def _transforms(
 
 
 def _affine(transforms: tf.Tensor) -> tf.Tensor:
-    """Where each new pixel lies in the old image: x and y, `(n, 2, 784)`."""
+    """Return where new pixels lie in the old image: x and y, `(n, 2, 784)`."""
     rows, columns = np.mgrid[:SIDE, :SIDE].reshape(2, -1)
     ones = np.ones_like(rows)
     pixels = tf.constant(np.stack([columns, rows, ones]), tf.float32)
@@ -160,7 +180,7 @@ def _field(end: tf.Tensor, first: int, augment: Augment, seed: tf.Tensor) -> tf.
 
 
 def _spline() -> NDArray[np.float64]:
-    """Weights `(28, 6)` of the knots of a uniform cubic B-spline at each pixel."""
+    """Return weights `(28, 6)` of a uniform cubic B-spline's knots at each pixel."""
     knots = 6
     place = np.arange(SIDE)[:, None] * (knots - 3) / SIDE + 1 - np.arange(knots)
     near, far = np.abs(place), 2 - np.abs(place)

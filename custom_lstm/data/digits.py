@@ -1,22 +1,94 @@
-"""Where the digits come from: MNIST, or scikit-learn's embedded ones."""
+"""Pools of digits: MNIST, or the digits that scikit-learn brings along."""
 
 from __future__ import annotations
 
 import difflib
 import os
+from dataclasses import dataclass
 
 import numpy as np
 
-from custom_lstm.data.mnist import absence, load_mnist
-from custom_lstm.data.pools import SIDE, DataError, Digits, Pools
-from custom_lstm.data.prepared import WAYS_OUT, data_root, place_of
-
-__all__ = ["DataError", "Digits", "Pools", "load_pools"]
+from custom_lstm.data.mnist import (
+    ADVICE,
+    SIDE,
+    absence,
+    data_root,
+    load_mnist,
+    prepared_folder,
+)
+from custom_lstm.errors import DataError
 
 NAMES = ("auto", "mnist", "digits")
 MNIST_VALIDATION = 5_000
 EMBEDDED_VALIDATION = 200
 EMBEDDED_TEST = 400
+
+
+@dataclass(frozen=True, eq=False)
+class Digits:
+    """Handwritten digits in memory, bright on dark.
+
+    Args:
+        images: uint8 array `(n, 28, 28)`, 0 is the background, 255 full ink.
+        labels: uint8 array `(n,)` of the values 0 to 9.
+
+    Raises:
+        DataError: if a shape, a dtype or a label is wrong.
+
+    Example:
+        >>> images = np.zeros((3, 28, 28), "uint8")
+        >>> len(Digits(images, np.array([1, 2, 3], "uint8")))
+        3
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+
+    def __post_init__(self):
+        """Check shapes, dtypes and labels."""
+        for name, shape in (("images", "(n, 28, 28)"), ("labels", "(n,)")):
+            array = getattr(self, name)
+            if not isinstance(array, np.ndarray) or array.dtype != np.uint8:
+                came = getattr(array, "dtype", type(array).__name__)
+                raise DataError(f"{name} must be a uint8 array {shape}, not {came}")
+        count = self.labels.size
+        if self.images.shape != (count, SIDE, SIDE) or self.labels.shape != (count,):
+            raise DataError(
+                "images and labels must have the shapes (n, 28, 28) and (n,), "
+                f"not {self.images.shape} and {self.labels.shape}"
+            )
+        if not count:
+            raise DataError("a pool needs at least one digit, this one has none")
+        if self.labels.max() > 9:
+            raise DataError(f"labels must be 0 to 9, one is {self.labels.max()}")
+
+    def __len__(self) -> int:
+        """Return the number of digits."""
+        return len(self.labels)
+
+
+@dataclass(frozen=True, eq=False)
+class Pools:
+    """Three pools that share no digit, and a line that says which data it is.
+
+    Args:
+        name: `"mnist"` or `"digits"`.
+        train: what the weights are fitted to.
+        validation: what choices (best epoch, early stop) are made by.
+        test: what scores are reported on.
+        notice: one line for the user: which data this is, how to get the other.
+
+    Example:
+        >>> one = Digits(np.zeros((1, 28, 28), "uint8"), np.array([7], "uint8"))
+        >>> Pools("digits", one, one, one, notice="Data: one seven").notice
+        'Data: one seven'
+    """
+
+    name: str
+    train: Digits
+    validation: Digits
+    test: Digits
+    notice: str
 
 
 def load_pools(
@@ -50,11 +122,12 @@ def load_pools(
         The pools.
 
     Raises:
-        DataError: if the name is unknown, or MNIST is asked for and cannot be had.
+        DataError: if the name is unknown, or if MNIST is requested and not available.
 
-    >>> pools = load_pools("digits")
-    >>> len(pools.train), len(pools.validation), len(pools.test)
-    (1197, 200, 400)
+    Example:
+        >>> pools = load_pools("digits")
+        >>> len(pools.train), len(pools.validation), len(pools.test)
+        (1197, 200, 400)
     """
     if name not in NAMES:
         nearest = difflib.get_close_matches(str(name).lower(), NAMES, n=1, cutoff=0)[0]
@@ -70,9 +143,9 @@ def load_pools(
     except PermissionError as error:
         raise DataError(f"the data folder may not be read: {error}") from error
     if arrays is not None:
-        return _mnist(arrays, os.fspath(place_of(root)))
+        return _mnist(arrays, os.fspath(prepared_folder(root)))
     if name == "mnist":
-        raise DataError(f"{absence(root)}. Go on line and start again. {WAYS_OUT}")
+        raise DataError(f"{absence(root)}. Go on line and start again. {ADVICE}")
     return _embedded(f"{absence(root)}; for MNIST go on line or set TFDS_DATA_DIR.")
 
 
@@ -82,11 +155,8 @@ def _mnist(arrays: list[np.ndarray], source: str) -> Pools:
     train = Digits(images[:cut], labels[:cut])
     validation = Digits(images[cut:], labels[cut:])
     test = Digits(test_images, test_labels)
-    notice = _notice(
-        f"MNIST from {source}",
-        (train, validation, test),
-        "For scikit-learn's embedded digits: --data digits.",
-    )
+    what, hint = f"MNIST from {source}", "scikit-learn's embedded digits: --data digits"
+    notice = _notice(what, (train, validation, test), f"For {hint}.")
     return Pools("mnist", train, validation, test, notice)
 
 
@@ -119,19 +189,14 @@ def _notice(what: str, pools: tuple[Digits, ...], hint: str) -> str:
 
 
 def _enlarge(images: np.ndarray) -> np.ndarray:
-    """Enlarge digits `(n, 8, 8)` of 0 to 1 to uint8 `(n, 28, 28)`.
+    """Enlarge digits `(n, 8, 8)` of 0 to 1 to the middle 20×20 pixels of uint8 28×28.
 
-    Each digit fills the 20×20 pixels in the middle, as MNIST's do, by bicubic
-    interpolation (R. Keys, "Cubic convolution interpolation for digital image
-    processing", IEEE Trans. ASSP 29, 1981) with a ground of zeros all around:
-    Y = W·X·Wᵀ, where row p of W (28, 8) weights the old pixels at new pixel p.
+    Interpolation is bicubic, with a background of zeros all around.
     """
-    old = images.shape[-1]
-    factor = 20 / old
-    centre = (np.arange(SIDE) + 0.5 - (SIDE - 20) / 2) / factor - 0.5
-    x = np.abs(centre[:, None] - np.arange(old))
-    near = 1.5 * x**3 - 2.5 * x**2 + 1
-    far = -0.5 * x**3 + 2.5 * x**2 - 4 * x + 2
-    weights = np.where(x < 1, near, np.where(x < 2, far, 0.0))
-    large = weights @ images @ weights.T
-    return np.rint(np.clip(large, 0, 1) * 255).astype(np.uint8)
+    from PIL import Image
+
+    padded = np.pad(images, ((0, 0), (4, 4), (4, 4))).astype(np.float32)
+    bicubic = Image.Resampling.BICUBIC
+    large = [Image.fromarray(image).resize((40, 40), bicubic) for image in padded]
+    centres = np.stack([np.asarray(image) for image in large])[:, 6:-6, 6:-6]
+    return np.rint(np.clip(centres, 0, 1) * 255).astype(np.uint8)

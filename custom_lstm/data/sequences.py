@@ -1,40 +1,217 @@
 """Sequences of digits with their totals, as tf.data pipelines.
 
-All digits sit in memory. An epoch is a permutation of them by (seed, epoch), cut into
+A sequence of digits d₁ … d_T has the totals y_t = Σ_{k≤t} ± d_k: the first digit is
+added (start sign 1) or subtracted (start sign −1), the next the other way, and so on.
+
+All digits are in memory. An epoch is a permutation of them by (seed, epoch), cut into
 sequences, so every epoch has new sequences and shows each digit once.
 """
 
 from __future__ import annotations
 
+import math
+import operator
+
 import numpy as np
 import tensorflow as tf
 
-from custom_lstm.data.augment import Augment, augment_images
-from custom_lstm.data.checks import check_number, check_sign, check_whole
-from custom_lstm.data.order import epoch_order, index_batches, rows_of_each
-from custom_lstm.data.pipelines import prefetched
-from custom_lstm.data.pools import DataError, Digits
-from custom_lstm.data.totals import (
-    alternating_signs,
-    total_range,
-    totals_by_cumsum,
-    totals_by_scan,
-)
+from custom_lstm.data.augment import Augment, augment_images, check_number
+from custom_lstm.data.digits import Digits
+from custom_lstm.errors import DataError
 
-__all__ = [
-    "alternating_signs",
-    "epoch_order",
-    "evaluation_sequences",
-    "steps_per_epoch",
-    "total_range",
-    "totals_by_cumsum",
-    "totals_by_scan",
-    "training_sequences",
-]
+LARGEST_DIGIT = 9
+
+
+def alternating_signs(length: int, start: int = 1) -> tf.Tensor:
+    """Return the signs of a sequence's digits.
+
+    Args:
+        length: how many digits, at least 1.
+        start: the first sign, 1 or −1.
+
+    Returns:
+        int32 tensor `(length,)`.
+
+    Raises:
+        DataError: if an argument is out of range.
+
+    Example:
+        >>> print(*alternating_signs(5).numpy())
+        1 -1 1 -1 1
+    """
+    return _signs(check_whole("length", length, least=1), _check_sign(start))
+
+
+def totals_by_cumsum(labels: tf.Tensor, start: int = 1) -> tf.Tensor:
+    """Add and subtract digits by a cumulative sum of signed digits.
+
+    Args:
+        labels: integer tensor `(..., time)`, time at least 1.
+        start: the first sign, 1 or −1.
+
+    Returns:
+        int32 tensor `(..., time)` of the totals at every step.
+
+    Raises:
+        DataError: if an argument has a wrong type, shape or value.
+
+    Example:
+        >>> print(*totals_by_cumsum([3, 5, 4, 1]).numpy())
+        3 -2 2 1
+    """
+    labels, start = _check_labels(labels), _check_sign(start)
+    return tf.cumsum(labels * _signs(tf.shape(labels)[-1], start), axis=-1)
+
+
+def totals_by_scan(labels: tf.Tensor, start: int = 1) -> tf.Tensor:
+    """Add and subtract digits by a scan that carries the total and the next sign.
+
+    It gives what `totals_by_cumsum` gives, one step after the other, as a recurrent
+    network has to do it; the cumulative sum is quicker.
+
+    Args:
+        labels: integer tensor `(..., time)`, time at least 1.
+        start: the first sign, 1 or −1.
+
+    Returns:
+        int32 tensor `(..., time)` of the totals at every step.
+
+    Raises:
+        DataError: if an argument has a wrong type, shape or value.
+
+    Example:
+        >>> print(*totals_by_scan([3, 5, 4, 1]).numpy())
+        3 -2 2 1
+    """
+    labels, start = _check_labels(labels), tf.constant(_check_sign(start))
+    steps = tf.experimental.numpy.moveaxis(labels, -1, 0)
+
+    def step(carry, digit):
+        total, sign = carry
+        return total + sign * digit, -sign
+
+    totals, _ = tf.scan(step, steps, (tf.zeros_like(steps[0]), start))
+    return tf.experimental.numpy.moveaxis(totals, 0, -1)
+
+
+def total_range(length: int, start: int = 1) -> tuple[int, int]:
+    """Bound the totals that are possible anywhere in a sequence.
+
+    Args:
+        length: how many digits, at least 1.
+        start: the first sign, 1 or −1.
+
+    Returns:
+        The lowest and the highest total.
+
+    Raises:
+        DataError: if an argument is out of range.
+
+    Example:
+        >>> total_range(3), total_range(3, start=-1)
+        ((-9, 18), (-18, 9))
+    """
+    length = check_whole("length", length, least=1)
+    first, second = LARGEST_DIGIT * ((length + 1) // 2), LARGEST_DIGIT * (length // 2)
+    return (-second, first) if _check_sign(start) == 1 else (-first, second)
+
+
+def epoch_order(n_digits: int, seed: int, epoch: int) -> tf.Tensor:
+    """Return the order of the digits in one epoch, a permutation by (seed, epoch).
+
+    Args:
+        n_digits: how many digits the pool has.
+        seed: of the run, 0 to 2⁶³ − 1.
+        epoch: 0 for the first.
+
+    Returns:
+        int32 tensor `(n_digits,)` that holds 0 to n_digits − 1 once each.
+
+    Raises:
+        DataError: if an argument is out of range.
+
+    Example:
+        >>> sorted(epoch_order(5, seed=1, epoch=0).numpy().tolist())
+        [0, 1, 2, 3, 4]
+    """
+    return _order(
+        check_whole("n_digits", n_digits, least=1),
+        check_whole("seed", seed),
+        check_whole("epoch", epoch),
+    )
+
+
+def index_batches(
+    count: int,
+    shape: tuple[int, ...],
+    *,
+    epochs: int,
+    seed: int,
+    shuffle: bool = True,
+    ensemble_size: int = 1,
+    first_epoch: int = 0,
+    first_step: int = 0,
+) -> tf.data.Dataset:
+    """Cut every epoch's order of some examples into batches.
+
+    An epoch shows each example at most once and drops what makes no full batch. Batch k
+    of epoch e depends on (`seed`, e, k) alone: a run that starts at `first_epoch` and
+    `first_step` continues exactly as if it had never stopped.
+
+    Of an ensemble of m networks, number k has rows k, k + m, k + 2m, … of each batch.
+    Each has an order of its own in every epoch, and so learns from what a network
+    alone would: an epoch shows each example at most m times.
+
+    Args:
+        count: how many examples there are.
+        shape: of a batch of their indices.
+        epochs: how many epochs the whole run has, those before `first_epoch` included.
+        seed: of the run, 0 to 2⁶³ − 1.
+        shuffle: whether each epoch, and each network of an ensemble, has an order of
+            its own; otherwise examples come in their own order.
+        ensemble_size: networks that share each batch; must divide its rows.
+        first_epoch: the epoch to begin with, 0 to `epochs`.
+        first_step: the batch of that epoch to begin with, 0 to the batches it has.
+
+    Returns:
+        A dataset of the batch's number in the whole run, int64, and indices, int32 of
+        `shape`.
+
+    Raises:
+        DataError: if an argument is out of range.
+
+    Example:
+        >>> batches = index_batches(
+        ...     7, (2,), epochs=2, seed=0, first_step=1, shuffle=False
+        ... )
+        >>> [(int(k), i.tolist()) for k, i in batches.as_numpy_iterator()]
+        [(1, [2, 3]), (2, [4, 5]), (3, [0, 1]), (4, [2, 3]), (5, [4, 5])]
+    """
+    rows = _rows_of_each(shape[0], ensemble_size)
+    size = rows * math.prod(shape[1:])
+    steps = check_whole("count", count, least=size) // size
+    epochs, seed = check_whole("epochs", epochs, least=1), check_whole("seed", seed)
+    first_epoch = check_whole("first_epoch", first_epoch, most=epochs)
+    first_step = check_whole("first_step", first_step, most=steps)
+
+    def order_of(number):
+        order = _order(count, seed, number) if shuffle else tf.range(count)
+        return tf.reshape(order[: steps * size], (steps, rows, -1))
+
+    def batches_of(epoch):
+        orders = [order_of(epoch * ensemble_size + k) for k in range(ensemble_size)]
+        indices = tf.reshape(tf.stack(orders, axis=2), (steps, *shape))
+        begin = tf.where(epoch == first_epoch, first_step, 0)
+        number = epoch * steps + tf.range(steps, dtype=tf.int64)
+        return tf.data.Dataset.from_tensor_slices((number[begin:], indices[begin:]))
+
+    left = max(0, (epochs - first_epoch) * steps - first_step)
+    batches = tf.data.Dataset.range(first_epoch, epochs).flat_map(batches_of)
+    return batches.apply(tf.data.experimental.assert_cardinality(left))
 
 
 def steps_per_epoch(
-    n_digits: int, length: int, batch_size: int, members: int = 1
+    n_digits: int, length: int, batch_size: int, ensemble_size: int = 1
 ) -> int:
     """Count the full batches of sequences in one epoch; the remainder is dropped.
 
@@ -42,7 +219,7 @@ def steps_per_epoch(
         n_digits: how many digits the pool has.
         length: digits to a sequence.
         batch_size: sequences to a batch.
-        members: networks that share each batch, of which each sees all digits.
+        ensemble_size: networks that share each batch, of which each sees all digits.
 
     Returns:
         The number of batches, at least 1.
@@ -51,21 +228,22 @@ def steps_per_epoch(
         DataError: if a number is less than 1, the pool is too small for one batch, or
             the batch cannot be shared equally.
 
-    >>> steps_per_epoch(55_000, length=4, batch_size=64)
-    214
-    >>> steps_per_epoch(55_000, length=4, batch_size=5 * 64, members=5)
-    214
+    Example:
+        >>> steps_per_epoch(55_000, length=4, batch_size=64)
+        214
+        >>> steps_per_epoch(55_000, length=4, batch_size=5 * 64, ensemble_size=5)
+        214
     """
-    n_digits, length = _sequence_length(n_digits, length)
+    n_digits, length = _check_length(n_digits, length)
     batch_size = check_whole("batch_size", batch_size, least=1)
-    of_each = rows_of_each(batch_size, members)
-    if of_each > n_digits // length:
-        each = "" if members == 1 else f" for each of {members} members"
+    rows = _rows_of_each(batch_size, ensemble_size)
+    if rows > n_digits // length:
+        each = "" if ensemble_size == 1 else f" for each of {ensemble_size} networks"
         raise DataError(
             f"batch_size {batch_size} is larger than the pool{each}: its {n_digits} "
             f"digits make {n_digits // length} sequences of length {length}"
         )
-    return n_digits // (length * of_each)
+    return n_digits // (length * rows)
 
 
 def training_sequences(
@@ -77,18 +255,18 @@ def training_sequences(
     seed: int,
     start: int = 1,
     augment: Augment | None = None,
-    settle: float = 0.0,
-    members: int = 1,
+    augment_decay: float = 0.0,
+    ensemble_size: int = 1,
     first_epoch: int = 0,
     first_step: int = 0,
     share: tuple[int, int] = (0, 1),
 ) -> tf.data.Dataset:
     """Cut every epoch's order of the digits into batches of sequences.
 
-    An epoch shows each digit at most once, to each member, and drops what makes no full
-    batch. Batch k of epoch e, its warps included, depends on (`seed`, e, k) alone, and
-    on `epochs` if warps settle: a run that starts at `first_epoch` and `first_step`
-    goes on exactly as if it had never stopped.
+    An epoch shows each digit at most once, to each network of an ensemble, and drops
+    what makes no full batch. Batch k of epoch e, its warps included, depends on
+    (`seed`, e, k) alone, and on `epochs` if warps decay: a run that starts at
+    `first_epoch` and `first_step` continues exactly as if it had never stopped.
 
     Args:
         digits: the pool.
@@ -98,10 +276,10 @@ def training_sequences(
         seed: of the run, 0 to 2⁶³ − 1.
         start: the first sign, 1 or −1.
         augment: bounds of random warps; None for none.
-        settle: share of all steps, 0 to 1, at the end of the run, over which those
-            bounds shrink linearly to 0: what is learned last is learned from digits as
-            they are.
-        members: networks that share each batch, each in an order of its own; see
+        augment_decay: share of all steps, 0 to 1, at the end of the run, over which
+            those bounds shrink linearly to 0: what is learned last is learned from
+            digits as they are.
+        ensemble_size: networks that share each batch, each in an order of its own; see
             `index_batches`.
         first_epoch: the epoch to begin with, 0 to `epochs`.
         first_step: the batch of that epoch to begin with, 0 to `steps_per_epoch`.
@@ -114,18 +292,19 @@ def training_sequences(
     Raises:
         DataError: if an argument is out of range.
 
-    >>> pool = Digits(np.zeros((9, 28, 28), "uint8"), np.arange(9, dtype="uint8"))
-    >>> batches = training_sequences(pool, length=2, batch_size=2, epochs=3, seed=1)
-    >>> len(batches)
-    6
-    >>> next(iter(batches))[0].shape
-    TensorShape([2, 2, 28, 28, 1])
+    Example:
+        >>> pool = Digits(np.zeros((9, 28, 28), "uint8"), np.arange(9, dtype="uint8"))
+        >>> batches = training_sequences(pool, length=2, batch_size=2, epochs=3, seed=1)
+        >>> len(batches)
+        6
+        >>> next(iter(batches))[0].shape
+        TensorShape([2, 2, 28, 28, 1])
     """
-    of_epoch = steps_per_epoch(_pool_size(digits), length, batch_size, members)
-    check_number("settle", settle, 1)
+    steps = steps_per_epoch(_pool_size(digits), length, batch_size, ensemble_size)
+    check_number("augment_decay", augment_decay, 1)
     share = _check_share(share, batch_size)
     first = share[0] * batch_size // share[1] * length
-    start = check_sign(start)
+    start = _check_sign(start)
     if augment is not None and not isinstance(augment, Augment):
         raise DataError(f"augment must be an Augment, not {type(augment).__name__}")
     batches = index_batches(
@@ -133,24 +312,21 @@ def training_sequences(
         (batch_size, length),
         epochs=epochs,
         seed=seed,
-        members=members,
+        ensemble_size=ensemble_size,
         first_epoch=first_epoch,
         first_step=first_step,
     )
-    steps_of_run = epochs * of_epoch
     with tf.device("CPU"):
-        images, labels = (
-            tf.constant(digits.images[..., None]),
-            tf.constant(digits.labels),
-        )
+        images, labels = tf.constant(digits.images), tf.constant(digits.labels)
 
     def batch(number, indices):
         indices = _cut(indices, share)
-        chosen = tf.gather(images, indices)
+        chosen = tf.gather(images, indices)[..., None]
         if augment is not None:
-            flat = tf.reshape(chosen, (-1, *images.shape[1:]))
+            flat = tf.reshape(chosen, (-1, *chosen.shape[-3:]))
+            done = tf.cast(number, tf.float32) / (epochs * steps)
+            strength = _strength(done, augment_decay)
             warp = tf.stack([seed, -1 - number])
-            strength = _strength(tf.cast(number, tf.float32) / steps_of_run, settle)
             flat = augment_images(flat, augment, warp, first, strength)
             chosen = tf.reshape(flat, chosen.shape)
         totals = totals_by_cumsum(tf.gather(labels, indices), start)
@@ -195,13 +371,14 @@ def evaluation_sequences(
     Raises:
         DataError: if an argument is out of range.
 
-    >>> pool = Digits(np.zeros((3, 28, 28), "uint8"), np.array([7, 4, 5], "uint8"))
-    >>> batches = evaluation_sequences(pool, length=2, batch_size=8)
-    >>> [(images, totals, mask)] = batches.as_numpy_iterator()
-    >>> totals[..., 0].tolist(), mask.tolist()
-    ([[7.0, 3.0], [5.0, 0.0]], [[1.0, 1.0], [1.0, 0.0]])
+    Example:
+        >>> pool = Digits(np.zeros((3, 28, 28), "uint8"), np.array([7, 4, 5], "uint8"))
+        >>> batches = evaluation_sequences(pool, length=2, batch_size=8)
+        >>> [(images, totals, mask)] = batches.as_numpy_iterator()
+        >>> totals[..., 0].tolist(), mask.tolist()
+        ([[7.0, 3.0], [5.0, 0.0]], [[1.0, 1.0], [1.0, 0.0]])
     """
-    size, length = _sequence_length(_pool_size(digits), length)
+    size, length = _check_length(_pool_size(digits), length)
     batch_size = check_whole("batch_size", batch_size, least=1)
     multiple = check_whole("multiple", multiple, least=1)
     share = _check_share(share, multiple)
@@ -211,7 +388,7 @@ def evaluation_sequences(
         batch_size = multiple * -(-count // (batches * multiple))
         rows = batches * batch_size
     shape = (rows, length)
-    missing = shape[0] * length - size
+    missing = rows * length - size
     images = np.pad(digits.images, ((0, missing), (0, 0), (0, 0)))
     labels = np.pad(digits.labels, (0, missing)).reshape(shape)
     real = (np.arange(rows * length) < size).reshape(shape)
@@ -226,6 +403,64 @@ def evaluation_sequences(
     return prefetched(batched)
 
 
+def prefetched(dataset: tf.data.Dataset) -> tf.data.Dataset:
+    """Prepare two batches ahead, without tf.data's autotuning.
+
+    TensorFlow 2.21's tuner sleeps between its looks at a pipeline, up to a minute, and
+    the end of an iteration sometimes waits until it wakes. Without it, `AUTOTUNE`
+    means as many calls at once as there are cores.
+
+    Args:
+        dataset: of batches.
+
+    Example:
+        >>> prefetched(tf.data.Dataset.range(3)).options().autotune.enabled
+        False
+    """
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return dataset.prefetch(2).with_options(options)
+
+
+def check_whole(name: str, value: int, least: int = 0, most: int = 2**63 - 1) -> int:
+    """Return a whole number if it is in its range.
+
+    Raises:
+        DataError: it is not a whole number, or out of range.
+
+    Example:
+        >>> check_whole("length", 4, least=1)
+        4
+    """
+    try:
+        number = operator.index(value)
+    except TypeError as error:
+        raise DataError(f"{name} must be a whole number, not {value!r}") from error
+    if not least <= number <= most:
+        span = f"at least {least}" if number < least else f"at most {most}"
+        raise DataError(f"{name} must be {span}, not {number}")
+    return number
+
+
+def _check_sign(start: int) -> int:
+    if start not in (1, -1):
+        raise DataError(f"start must be 1 or -1, not {start!r}")
+    return int(start)
+
+
+def _check_labels(labels: tf.Tensor) -> tf.Tensor:
+    try:
+        labels = tf.convert_to_tensor(labels)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"labels must be integers (..., time): {error}") from error
+    if not labels.dtype.is_integer or not labels.shape.rank or labels.shape[-1] == 0:
+        raise DataError(
+            "labels must be integers (..., time), time at least 1, "
+            f"not {labels.dtype.name} {labels.shape}"
+        )
+    return tf.cast(labels, tf.int32)
+
+
 def _check_share(share: tuple[int, int], whole: int) -> tuple[int, int]:
     number, shares = share
     shares = check_whole("shares", shares, least=1)
@@ -234,16 +469,12 @@ def _check_share(share: tuple[int, int], whole: int) -> tuple[int, int]:
     return check_whole("share", number, most=shares - 1), shares
 
 
-def _strength(done: tf.Tensor, settle: float) -> tf.Tensor | float:
-    """Return the warps' share of their bounds when that share of a run is done."""
-    if not settle:
-        return 1.0
-    return 1 - tf.maximum(0.0, done - (1 - settle)) / settle
-
-
-def _cut(x: tf.Tensor, share: tuple[int, int]) -> tf.Tensor:
-    number, shares = share
-    return x if shares == 1 else tf.split(x, shares)[number]
+def _check_length(n_digits: int, length: int) -> tuple[int, int]:
+    n_digits = check_whole("n_digits", n_digits, least=1)
+    length = check_whole("length", length, least=1)
+    if length > n_digits:
+        raise DataError(f"length {length} is longer than the pool of {n_digits} digits")
+    return n_digits, length
 
 
 def _pool_size(digits: Digits) -> int:
@@ -252,9 +483,34 @@ def _pool_size(digits: Digits) -> int:
     return len(digits)
 
 
-def _sequence_length(n_digits: int, length: int) -> tuple[int, int]:
-    n_digits = check_whole("n_digits", n_digits, least=1)
-    length = check_whole("length", length, least=1)
-    if length > n_digits:
-        raise DataError(f"length {length} is longer than the pool of {n_digits} digits")
-    return n_digits, length
+def _rows_of_each(rows: int, ensemble_size: int) -> int:
+    size = check_whole("ensemble_size", ensemble_size, least=1)
+    if rows % size:
+        raise DataError(f"{rows} rows cannot be shared equally by {size} networks")
+    return rows // size
+
+
+def _signs(length: int | tf.Tensor, start: int) -> tf.Tensor:
+    even = tf.math.floormod(tf.range(length), 2) == 0
+    return tf.where(even, start, -start)
+
+
+def _order(count: int, seed: int, epoch: int | tf.Tensor) -> tf.Tensor:
+    """Sort random 64-bit keys; augmentation draws from keys of negative numbers."""
+    key = tf.stack([tf.cast(seed, tf.int64), tf.cast(epoch, tf.int64)])
+    keys = tf.random.stateless_uniform(
+        (count,), key, minval=None, maxval=None, dtype=tf.int64, alg="philox"
+    )
+    return tf.argsort(keys, stable=True)
+
+
+def _strength(done: tf.Tensor, decay: float) -> tf.Tensor | float:
+    """Return the strength of warps when that share of a run is done."""
+    if not decay:
+        return 1.0
+    return 1 - tf.maximum(0.0, done - (1 - decay)) / decay
+
+
+def _cut(x: tf.Tensor, share: tuple[int, int]) -> tf.Tensor:
+    number, shares = share
+    return x if shares == 1 else tf.split(x, shares)[number]

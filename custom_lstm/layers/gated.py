@@ -6,8 +6,8 @@ from typing import Any
 
 import keras
 
-from custom_lstm.cells.arguments import check_choice
 from custom_lstm.cells.gated import GatedCell
+from custom_lstm.cells.validation import check_choice
 from custom_lstm.layers.rnn import RNN
 
 

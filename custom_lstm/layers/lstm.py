@@ -5,8 +5,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from custom_lstm.cells.arguments import check_choice, own_arguments
 from custom_lstm.cells.lstm import LSTMCell
+from custom_lstm.cells.validation import check_choice, own_arguments
 from custom_lstm.kernels import lstm as kernels
 from custom_lstm.layers.gated import GatedRNN
 

@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from custom_lstm.cells.arguments import check_positive
+from custom_lstm.cells.validation import check_positive
 
 
 @keras.saving.register_keras_serializable(package="custom_lstm")

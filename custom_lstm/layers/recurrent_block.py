@@ -5,14 +5,15 @@ from typing import Any
 import keras
 from keras import ops
 
-from custom_lstm.cells.arguments import (
+from custom_lstm.cells.validation import (
     check_choice,
     check_flag,
     check_number,
     check_seed,
+    check_tensor,
+    fits,
     write_argument,
 )
-from custom_lstm.cells.protocol import check_numbers, fits
 from custom_lstm.layers.recurrent_stage import OWNER, Stage, per_layer
 from custom_lstm.layers.time_distributed import TimeDistributed
 
@@ -203,9 +204,9 @@ class RecurrentBlock(keras.layers.Layer):
     def call(self, images: Any, mask: Any = None, training: Any = None) -> Any:
         """Encodes every slice, runs the layers over them, gathers the outputs."""
         who = f"{OWNER} {self.name!r}"
-        check_numbers(who, "images", images)
+        check_tensor(who, "images", images)
         if mask is not None:
-            check_numbers(who, "`mask`", mask, "booleans")
+            check_tensor(who, "`mask`", mask, "booleans")
         batch, slices, *_ = self._slices_shape(images.shape, mask)
         if len(images.shape) == 4:
             images = ops.expand_dims(ops.transpose(images, (0, 3, 1, 2)), -1)

@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from custom_lstm.cells.arguments import check_choice, check_positive, check_rate
+from custom_lstm.cells.validation import check_choice, check_positive, check_rate
 from custom_lstm.layers.gru import GRU
 from custom_lstm.layers.lstm import LSTM
 from custom_lstm.layers.rnn import RNN

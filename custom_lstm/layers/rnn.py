@@ -6,13 +6,14 @@ from typing import Any
 import keras
 from keras import ops
 
-from custom_lstm.cells.arguments import check_flag, read_argument
-from custom_lstm.cells.contract import AbstractRNNCell
-from custom_lstm.cells.protocol import (
-    check_numbers,
+from custom_lstm.cells.base import AbstractRNNCell
+from custom_lstm.cells.validation import (
+    check_flag,
     check_sequences,
     check_states,
+    check_tensor,
     names_of_states,
+    read_argument,
 )
 
 
@@ -170,7 +171,7 @@ class RNN(keras.layers.RNN):
         training: Any = False,
     ) -> Any:
         """Runs the cell over all steps."""
-        check_numbers(self._who, "inputs", sequences)
+        check_tensor(self._who, "inputs", sequences)
         check_sequences(self._who, sequences.shape, mask)
         if initial_state is not None:
             check_states(

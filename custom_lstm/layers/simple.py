@@ -4,8 +4,8 @@ from typing import Any
 
 import keras
 
-from custom_lstm.cells.arguments import own_arguments
-from custom_lstm.cells.simple import SimpleRNNCell
+from custom_lstm.cells.simple_rnn import SimpleRNNCell
+from custom_lstm.cells.validation import own_arguments
 from custom_lstm.layers.gated import GatedRNN
 
 

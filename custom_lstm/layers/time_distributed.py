@@ -6,7 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from custom_lstm.cells.protocol import check_numbers, fits
+from custom_lstm.cells.validation import check_tensor, fits
 
 
 @keras.saving.register_keras_serializable(package="custom_lstm")
@@ -138,7 +138,7 @@ def _fold(x: Any) -> Any:
 
 
 def _check_mask(mask: Any, inputs: Any) -> None:
-    check_numbers("TimeDistributed", "`mask`", mask, "booleans")
+    check_tensor("TimeDistributed", "`mask`", mask, "booleans")
     expected = tuple(inputs.shape[:2])
     if not fits(mask.shape[:2], expected):
         raise ValueError(

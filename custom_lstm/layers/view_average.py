@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from custom_lstm.cells.arguments import check_number
+from custom_lstm.cells.validation import check_number
 
 
 @keras.saving.register_keras_serializable(package="custom_lstm")

@@ -62,8 +62,8 @@ def load_model(
     """Load a `.keras` file that nobody vouches for; see this module.
 
     Args:
-        path: the file; its name ends in `.keras`. If it was sealed (see
-            `custom_lstm.files.seal`), the seal is checked.
+        path: the file; its name ends in `.keras`. If it has a checksum
+            (see `custom_lstm.files.add_checksum`), that is verified.
         packages: names under which `keras.saving.register_keras_serializable` has
             registered classes that may be used.
 

@@ -7,7 +7,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from custom_lstm.files import check_seal
+from custom_lstm.files import verify_checksum
 
 LARGEST_MODEL = 2**33
 """Bytes of all members together, unpacked: 8 GiB."""
@@ -120,7 +120,7 @@ def _check_kind(path: Path) -> None:
     if start != b"PK\3\4":
         raise ValueError("it is no zip archive, as .keras files are")
     if not (end.startswith(_END) and end.endswith(b"\0\0")):
-        check_seal(path)
+        verify_checksum(path)
 
 
 def _check_members(infos: list[zipfile.ZipInfo], size: int) -> None:

@@ -3,42 +3,33 @@
 They share one visual language: blue is the model, grey is what it is measured against,
 vermilion with a cross is a mistake, orange and blue are the two signs of a state. The
 colours come from the palette of Okabe and Ito (2008), which colour-blind readers can
-tell apart, and no picture says anything by colour alone.
+tell apart, and no picture tells things apart by colour alone.
 
     curves          a training history, epoch by epoch
     learning_curves one quantity of several histories on one chart
-    positions       exact match per position between ceiling and baselines
-    predictions     sequences of digits with true and predicted totals
-    showers         showers in a calorimeter, with truth and answers
-    saliency        what a network looks at in them, slice by slice
-    gates           what every gate and state did while it saw one sequence
     gradient_norms  how far back a loss's gradient reaches, layer by layer
-    readout         the running total, read from the cell state by one linear function
+    bars            how long each candidate of a benchmark takes
+    predictions     sequences of digits with true and predicted totals
+    positions       exact match per position between ceiling and baselines
     confusion       which digits were taken for which, by sign
+    gates           every gate and state while the network saw one sequence
+    linear_probe    the running total, read from the cell state by one linear function
     shapes          what one sample becomes, layer by layer
+    showers         showers in a calorimeter, with truth and predictions
+    saliency        what a network looks at in them, slice by slice
     counts          how well ones were counted, for each number of them
-    followed        sequences of numbers and what was said of each step
-    bars            how long each candidate of a benchmark takes beside ours
-    save            writes a figure as PNG, whole or not at all
+    followed        sequences of numbers, true and predicted step by step
+    save            writes a figure as PNG, complete or not at all
 
-Each takes `style="light"` or `style="dark"`, after the background it will stand on.
-None needs a display, and none leaves anything open behind it.
+Each takes `style="light"` or `style="dark"`, after the background that it is shown on.
+None needs a display, and none leaves a figure open.
 """
 
-from custom_lstm.plots.bars import bars
-from custom_lstm.plots.comparison import gradient_norms, learning_curves
-from custom_lstm.plots.confusion import confusion
-from custom_lstm.plots.counts import counts
-from custom_lstm.plots.following import followed
-from custom_lstm.plots.history import curves
-from custom_lstm.plots.readout import readout
-from custom_lstm.plots.saliency import saliency
-from custom_lstm.plots.scores import positions
-from custom_lstm.plots.sequences import predictions
-from custom_lstm.plots.shapes import shapes
-from custom_lstm.plots.showers import showers
-from custom_lstm.plots.states import gates
+from custom_lstm.plots.digits import confusion, positions, predictions
+from custom_lstm.plots.states import gates, linear_probe, readout, shapes
 from custom_lstm.plots.style import save
+from custom_lstm.plots.tasks import counts, followed, saliency, showers
+from custom_lstm.plots.training import bars, curves, gradient_norms, learning_curves
 
 __all__ = [
     "bars",
@@ -49,6 +40,7 @@ __all__ = [
     "gates",
     "gradient_norms",
     "learning_curves",
+    "linear_probe",
     "positions",
     "predictions",
     "readout",

@@ -1,29 +1,57 @@
-"""Pictures of what happens inside a recurrent layer."""
+"""Inside a network: gates and states, what a state encodes, the shapes of samples."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.image import AxesImage
+from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
-from custom_lstm.plots import marks
-from custom_lstm.plots.checks import pictures, shaped, signed
-from custom_lstm.plots.lines import against_truth
-from custom_lstm.plots.page import Page
-from custom_lstm.plots.style import SMALL, Picture, Theme, themed
+from custom_lstm.plots.axes import (
+    Floats,
+    Rule,
+    check_array,
+    draw_against_truth,
+    hide_frame,
+)
+from custom_lstm.plots.digits import (
+    SIGN,
+    check_images,
+    differ_rounded,
+    draw_digit,
+    sign_text,
+)
+from custom_lstm.plots.style import (
+    HEIGHT,
+    MINUS,
+    SMALL,
+    TEXT,
+    TITLE,
+    WIDTH,
+    Theme,
+    new_figure,
+)
 
+_FINITE: Rule = (np.isfinite, "be finite")
 _MAPS = {  # name: column, row, rows in that column, title, what it does
-    "input": (0, 0, 4, "input gate $i$", "what enters"),
-    "forget": (0, 1, 4, "forget gate $f$", "what stays"),
-    "candidate": (0, 2, 4, "candidate $g$", "what is on offer"),
-    "output": (0, 3, 4, "output gate $o$", "what is shown"),
+    "input": (0, 0, 4, "input gate $i$", "how much is written"),
+    "forget": (0, 1, 4, "forget gate $f$", "how much is kept"),
+    "candidate": (0, 2, 4, "candidate $g$", "what is written"),
+    "output": (0, 3, 4, "output gate $o$", "how much is output"),
     "c": (1, 0, 3, "cell state $c$", r"$c\,' = f \circ c + i \circ g$"),
     "h": (1, 1, 3, "hidden state $h$", r"$h' = o \circ \tanh(c\,')$"),
 }
+_SEQUENCES = 4  # drawn over time beside a linear probe
+
+# Shapes are laid out in inches on one axes that fills the figure.
+_HEIGHT, _MARGIN, _MIDDLE = 4.2, 0.35, 2.0
+_LARGEST, _BAR = 1.9, 0.22  # side of the largest map, width of a vector
+_ROOMY = 1.3  # width of a stage from which on its words are large
+_SHEETS, _OFFSET = 6, 0.07  # sheets drawn of a stack of maps at most, and their step
 
 
 def gates(
@@ -37,10 +65,10 @@ def gates(
 ) -> Figure:
     """Draw every gate and state of an LSTM above one another while it sees a sequence.
 
-    The digits stand over each column of heat maps: on the left what the gates do, on
-    the right what the states become, and the running total, true and predicted. A row
-    is a unit, the same in every map: sorted along the strongest common trajectory of
-    the cell states, from the units that follow it to those that mirror it.
+    The digits are drawn over each column of heat maps: gates on the left; on the right
+    the states and the running total, true and predicted. A row is a unit, the same in
+    every map: sorted along the strongest common trajectory of the cell states, from the
+    units that follow it to those that mirror it.
 
     Args:
         images: `(time, 28, 28)`, or with a last axis of length 1.
@@ -55,7 +83,7 @@ def gates(
         A figure.
 
     Raises:
-        ValueError: if a state is missing or the shapes do not go together.
+        ValueError: if a state is missing or the shapes do not match.
 
     Example:
         >>> import numpy as np
@@ -66,61 +94,100 @@ def gates(
         >>> figure.axes[0].get_title("left")
         'input gate $i$'
     """
-    digits = pictures(images, ("time",))
-    page = Page(len(digits))
-    before = signed(signs, page.time)
-    true = shaped("true_totals", true_totals, (page.time,)).astype(float)
-    said = shaped("predicted", predicted, (page.time,)).astype(float)
-    maps = _maps(states, page.time)
+    digits = check_images(images, ("time",))
+    layout = _TwoColumns(len(digits))
+    signs = check_array("signs", signs, (layout.time,), SIGN)
+    true = check_array("true_totals", true_totals, (layout.time,))
+    answers = check_array("predicted", predicted, (layout.time,))
+    maps = _check_states(states, layout.time)
     order = _order(maps["c"])
-    with themed(style) as theme:
-        figure = Picture(theme, page.size)
+    with new_figure(style, layout.size, layout=None) as (figure, theme):
         for name, (column, row, rows, title, note) in _MAPS.items():
-            axes = figure.add_axes(page.panel(column, row, rows))
+            axes = figure.add_axes(layout.panel(column, row, rows))
             axes.set_title(title)
             axes.set_title(
                 note, loc="right", weight="normal", size=SMALL, color=theme.muted
             )
-            _heat(figure, axes, maps[name][:, order].T, name, theme)
-            _steps(axes, page, last=row == 3)
-        axes = figure.add_axes(page.panel(1, 2, 3))
-        _running_total(axes, true, said, theme)
-        _steps(axes, page, last=True)
+            _draw_heat_map(figure, axes, maps[name][:, order].T, name, theme)
+            _number_columns(axes, layout, last=row == 3)
+        axes = figure.add_axes(layout.panel(1, 2, 3))
+        _draw_running_total(axes, true, answers, theme)
+        _number_columns(axes, layout, last=True)
         for column in (0, 1):
-            axes = figure.add_axes(page.panel(column, -1, 1))
-            _digits(axes, digits, before, page, theme)
+            axes = figure.add_axes(layout.panel(column, -1, 1))
+            _draw_digits(axes, digits, signs, layout, theme)
     return figure
 
 
-def _maps(states: Mapping[str, ArrayLike], time: int) -> dict[str, NDArray[np.float64]]:
-    """The states as arrays of one shape `(time, units)`."""
+@dataclass(frozen=True)
+class _TwoColumns:
+    """Two columns of panels over the same time steps, laid out in inches."""
+
+    time: int
+    left, bar, between, bottom, title, edge = 0.65, 0.95, 0.65, 0.75, 0.38, 0.15
+    narrowest = 0.24  # time step that still shows its digit
+
+    @property
+    def span(self) -> float:
+        """Width of a column's panels."""
+        free = WIDTH - self.left - self.between - 2 * self.bar
+        return max(free / 2, self.time * self.narrowest)
+
+    @property
+    def side(self) -> float:
+        """A digit's side."""
+        return min(self.span / self.time, 0.8)
+
+    @property
+    def top(self) -> float:
+        """Height of the digits with their signs, down to the first panel's title."""
+        return self.side + 0.36
+
+    @property
+    def size(self) -> tuple[float, float]:
+        """Width and height of the figure."""
+        return self.left + self.between + 2 * (self.span + self.bar), HEIGHT
+
+    def panel(
+        self, column: int, row: int, rows: int
+    ) -> tuple[float, float, float, float]:
+        """Return a panel's place in the figure; row -1 is that of the digits."""
+        left = self.left + column * (self.span + self.bar + self.between)
+        if row < 0:
+            bottom, high = HEIGHT - self.edge - self.top, self.top
+        else:
+            each = (HEIGHT - self.edge - self.top - self.bottom) / rows
+            bottom, high = self.bottom + (rows - 1 - row) * each, each - self.title
+        width, height = self.size
+        return left / width, bottom / height, self.span / width, high / height
+
+
+def _check_states(states: Mapping[str, ArrayLike], time: int) -> dict[str, Floats]:
+    """Return the states as arrays of one shape `(time, units)`."""
     missing = [name for name in _MAPS if name not in states]
     if missing:
         raise ValueError(
             f"states must hold {', '.join(_MAPS)}; {', '.join(missing)} is missing"
         )
-    units = shaped("states['c']", states["c"], (time, "units")).shape[1]
-    maps = {}
-    for name in _MAPS:
-        values = shaped(f"states[{name!r}]", states[name], (time, units))
-        if not np.isfinite(values).all():
-            raise ValueError(f"states[{name!r}] must be finite, got NaN or infinity")
-        maps[name] = values.astype(float)
-    return maps
+    units = check_array("states['c']", states["c"], (time, "units")).shape[1]
+    return {
+        name: check_array(f"states[{name!r}]", states[name], (time, units), _FINITE)
+        for name in _MAPS
+    }
 
 
-def _order(c: NDArray[np.float64]) -> NDArray[np.intp]:
-    """Units by how much they take part in the strongest common trajectory of `c`.
+def _order(c: Floats) -> NDArray[np.intp]:
+    """Return units by how much they share the strongest common trajectory of `c`.
 
-    That is the first right singular vector of `c (time, units)`, turned so that the
-    units that become positive stand first.
+    That is the first right singular vector of `c (time, units)`, with the sign for
+    which the units that become positive come first.
     """
     left, _, right = np.linalg.svd(c, full_matrices=False)
     return np.argsort(-right[0] * (np.sign(left[:, 0].sum()) or 1), kind="stable")
 
 
-def _heat(
-    figure: Figure, axes: Axes, values: NDArray[np.float64], name: str, theme: Theme
+def _draw_heat_map(
+    figure: Figure, axes: Axes, values: Floats, name: str, theme: Theme
 ) -> None:
     """Draw `(units, time)` as a heat map with its colour bar."""
     gate = name in ("input", "forget", "output")
@@ -142,37 +209,25 @@ def _heat(
     axes.set_ylabel(f"{units} units", size=SMALL)
     axes.vlines(np.arange(1, time) - 0.5, -0.5, units - 0.5, theme.background, lw=1.5)
     if gate:
-        ticks = {0: "0 shut", limit: f"{limit:.2g} open"}
+        ticks = {0: "0 closed", limit: f"{limit:.2g} open"}
     else:
         beyond = ("\N{LESS-THAN OR EQUAL TO}", "\N{GREATER-THAN OR EQUAL TO}")
         below, above = beyond if highest > limit else ("", "")
         ticks = {-limit: f"{below}{-limit:.2g}", 0: "0", limit: f"{above}{limit:.2g}"}
-    _bar(figure, axes, image, ticks)
-
-
-def _bar(
-    figure: Figure, axes: Axes, image: AxesImage, ticks: Mapping[float, str]
-) -> None:
-    """Stand a colour bar to the right of a heat map."""
     bar = axes.inset_axes((1.02, 0, 0.02, 1))
     figure.colorbar(image, cax=bar)
-    bar.set_yticks(
-        list(ticks), [text.replace("-", marks.MINUS) for text in ticks.values()]
-    )
+    bar.set_yticks(list(ticks), [text.replace("-", MINUS) for text in ticks.values()])
     bar.minorticks_off()
 
 
-def _running_total(
-    axes: Axes,
-    true: NDArray[np.float64],
-    said: NDArray[np.float64],
-    theme: Theme,
+def _draw_running_total(
+    axes: Axes, true: Floats, predicted: Floats, theme: Theme
 ) -> None:
     """Draw the true and the predicted total over time, and cross the mistakes."""
-    against_truth(axes, true, said, theme, first=0)
-    wrong = np.flatnonzero(marks.wrong(true, said))
+    draw_against_truth(axes, true, predicted, theme, first=0)
+    wrong = np.flatnonzero(differ_rounded(true, predicted))
     if wrong.size:
-        axes.plot(wrong, said[wrong], "X", color=theme.wrong, label="wrong", ms=13)
+        axes.plot(wrong, predicted[wrong], "X", color=theme.wrong, label="wrong", ms=13)
     axes.set_title("running total")
     axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.margins(y=0.15)
@@ -186,29 +241,206 @@ def _running_total(
     )
 
 
-def _steps(axes: Axes, page: Page, last: bool) -> None:
+def _number_columns(axes: Axes, layout: _TwoColumns, last: bool) -> None:
     """Let the axes run over the time steps, numbered from 1 under the last panel."""
-    axes.set_xlim(-0.5, page.time - 0.5)
-    every = int(np.ceil(0.3 * page.time / page.span))
-    steps = np.arange(0, page.time, every)
+    axes.set_xlim(-0.5, layout.time - 0.5)
+    every = int(np.ceil(0.3 * layout.time / layout.span))
+    steps = np.arange(0, layout.time, every)
     axes.set_xticks(steps, steps + 1)
     axes.tick_params(axis="x", length=0, labelbottom=last)
     if last:
         axes.set_xlabel("time step", size=SMALL)
 
 
-def _digits(
-    axes: Axes,
-    digits: NDArray[np.float64],
-    before: NDArray[Any],
-    page: Page,
-    theme: Theme,
+def _draw_digits(
+    axes: Axes, digits: Floats, signs: Floats, layout: _TwoColumns, theme: Theme
 ) -> None:
     """Draw the digits, each over its column, with its sign above it."""
-    axes.set(xlim=(-0.5, page.time - 0.5), ylim=(0, page.top))
-    marks.blank(axes)
-    size = page.side * page.time / page.span, page.side
+    axes.set(xlim=(-0.5, layout.time - 0.5), ylim=(0, layout.top))
+    hide_frame(axes)
+    side = layout.side
+    size = side * layout.time / layout.span, side
     for t, digit in enumerate(digits):
-        marks.digit(axes, digit, (t, 0.08 + page.side / 2), size, theme)
-        above = page.side + 0.2
-        axes.text(t, above, marks.sign(before[t]), ha="center", va="center", size=18)
+        draw_digit(axes, digit, (t, 0.08 + side / 2), size, theme)
+        sign = sign_text(signs[t])
+        axes.text(t, side + 0.2, sign, ha="center", va="center", size=18)
+
+
+def linear_probe(
+    cells: ArrayLike,
+    totals: ArrayLike,
+    title: str | None = None,
+    *,
+    style: str = "light",
+) -> Figure:
+    """Draw how well one linear function of the cell state gives the running total.
+
+    The probe is the best one in the sense of least squares,
+
+        w, b = argmin Σ (c_t·w + b − y_t)²    over the steps of every other sequence,
+
+    and is drawn for the sequences between, which it was not fitted to: all their
+    steps on the left, with R² = 1 − Σ(ŷ − y)² / Σ(y − ȳ)², and on the right the
+    first few of them over time.
+
+    Args:
+        cells: cell states `(n, time, units)`, as `custom_lstm.trace` gives them.
+        totals: true totals `(n, time)`.
+        title: a heading over the whole picture.
+        style: "light" or "dark".
+
+    Returns:
+        A figure.
+
+    Raises:
+        ValueError: if the shapes do not match, or half of the sequences have
+            no more steps than there are units.
+
+    Source: linear probes: Alain and Bengio, 2016, https://arxiv.org/abs/1610.01644.
+
+    Example:
+        >>> totals = np.arange(24.0).reshape(12, 2)
+        >>> figure = linear_probe(totals[..., None] * [2, -1], totals)
+        >>> figure.axes[0].get_title("right")
+        '$R^2$ = 1.000'
+    """
+    c = check_array("cells", cells, ("n", "time", "units"))
+    y = check_array("totals", totals, c.shape[:2])
+    fitted, drawn = slice(0, None, 2), slice(1, None, 2)
+    if y[drawn].size <= c.shape[-1]:
+        raise ValueError(
+            "cells must have more steps in half of the sequences than units, got "
+            f"{y[drawn].size} steps, {c.shape[-1]} units"
+        )
+    c = np.append(c, np.ones((*y.shape, 1)), axis=-1)
+    weights = np.linalg.lstsq(c[fitted].reshape(y[fitted].size, -1), y[fitted].ravel())
+    true, read = y[drawn], c[drawn] @ weights[0]
+    with new_figure(style, (WIDTH, 5.6), title) as (figure, theme):
+        left, right = figure.subfigures(1, 2, squeeze=False)[0]
+        _draw_scatter(left.subplots(), true.ravel(), read.ravel(), theme)
+        shown = min(len(true), _SEQUENCES)
+        panels = right.subplots(
+            -(-shown // 2), min(shown, 2), squeeze=False, sharex=True, sharey=True
+        )
+        for axes, expected, found in zip(panels.flat, true, read, strict=False):
+            draw_against_truth(axes, expected, found, theme, label="read")
+            axes.margins(0.1)
+            axes.xaxis.set_major_locator(MaxNLocator(5, integer=True, min_n_ticks=1))
+            axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
+        for axes in panels[-1]:
+            axes.set_xlabel("position")
+        panels[0, 0].legend(loc="best", fontsize="small")
+        right.suptitle("held-out sequences", size="medium")
+    return figure
+
+
+def _draw_scatter(axes: Axes, true: Floats, read: Floats, theme: Theme) -> None:
+    """Draw what was read against what is true, every step a point."""
+    ends = np.array([true.min(), true.max()])
+    axes.plot(ends, ends, "--", color=theme.muted)
+    axes.plot(true, read, "o", color=theme.model, alpha=0.35, ms=6, mec="none")
+    rest = np.square(read - true).sum() / (np.square(true - true.mean()).sum() or 1)
+    axes.set_title("linear probe of $c_t$")
+    axes.set_title(f"$R^2$ = {1 - rest:.3f}", loc="right", color=theme.model)
+    axes.set_xlabel("true running total $y_t$")
+    axes.set_ylabel("read from $c_t$")
+
+
+readout = linear_probe  # its former name
+
+
+def shapes(
+    stages: Sequence[tuple[str, Sequence[int]]],
+    title: str | None = None,
+    *,
+    style: str = "light",
+) -> Figure:
+    """Draw what one sample becomes, layer by layer: stacks of maps, then vectors.
+
+    A map's side is to scale; a stack shows its channels, six at most; a vector is a
+    bar.
+
+    Args:
+        stages: for each stage its name, over the drawing, and its shape without the
+            batch axis: `(height, width, channels)` or `(features,)`.
+        title: a heading over the whole picture.
+        style: "light" or "dark".
+
+    Returns:
+        A figure.
+
+    Raises:
+        ValueError: if there is no stage, or a shape has neither one nor three
+            positive numbers.
+
+    Example:
+        >>> figure = shapes([("image", (28, 28, 1)), ("Dense", (128,))])
+        >>> [text.get_text() for text in figure.axes[0].texts if "8" in text.get_text()]
+        ['28×28×1', '128']
+    """
+    if not stages:
+        raise ValueError("stages must hold at least one shape, got none")
+    for name, shape in stages:
+        if len(shape) not in (1, 3) or min(shape) < 1:
+            raise ValueError(
+                f"the shape of {name!r} must be (height, width, channels) or "
+                f"(features,), all positive, got {tuple(shape)}"
+            )
+    largest = max((max(s[:2]) for _, s in stages if len(s) == 3), default=1)
+    with new_figure(style, (WIDTH, _HEIGHT), layout=None) as (figure, theme):
+        axes = figure.add_axes((0, 0, 1, 1))
+        axes.set(xlim=(0, WIDTH), ylim=(0, _HEIGHT))
+        hide_frame(axes)
+        if title:
+            top = _HEIGHT - 0.4
+            axes.text(WIDTH / 2, top, title, ha="center", size=TITLE, weight="bold")
+        slot = (WIDTH - 2 * _MARGIN) / len(stages)
+        scale = min(_LARGEST, slot - 0.6) / largest
+        size = TEXT if slot > _ROOMY else SMALL
+        for number, (name, shape) in enumerate(stages):
+            centre = _MARGIN + (number + 0.5) * slot
+            half = _draw_stage(axes, centre, shape, scale, theme)
+            _label_stage(axes, centre, name, shape, size, theme)
+            if number + 1 < len(stages):
+                _draw_arrow(axes, centre + half + 0.08, centre + slot, theme)
+    return figure
+
+
+def _draw_stage(
+    axes: Axes, centre: float, shape: Sequence[int], scale: float, theme: Theme
+) -> float:
+    """Draw a stack of maps or a bar; return half its width."""
+    if len(shape) == 1:
+        _draw_sheet(axes, centre, _MIDDLE, _BAR, _LARGEST, theme)
+        return _BAR / 2
+    height, width, channels = shape
+    sheets = min(channels, _SHEETS)
+    for sheet in reversed(range(sheets)):
+        away = (sheet - (sheets - 1) / 2) * _OFFSET
+        sides = max(width * scale, 0.08), max(height * scale, 0.08)
+        _draw_sheet(axes, centre + away, _MIDDLE + away, *sides, theme)
+    return width * scale / 2 + (sheets - 1) / 2 * _OFFSET
+
+
+def _draw_sheet(
+    axes: Axes, x: float, y: float, width: float, height: float, theme: Theme
+) -> None:
+    corner, edge = (x - width / 2, y - height / 2), theme.model
+    axes.add_patch(Rectangle(corner, width, height, fc=theme.grid, ec=edge, lw=1.5))
+
+
+def _label_stage(
+    axes: Axes, x: float, name: str, shape: Sequence[int], size: float, theme: Theme
+) -> None:
+    """Write a stage's name above it and its shape below."""
+    top, bottom = _MIDDLE + _LARGEST / 2 + 0.35, _MIDDLE - _LARGEST / 2 - 0.45
+    axes.text(x, top, name, ha="center", size=size)
+    look: dict[str, Any] = {"color": theme.model, "weight": "bold"}
+    axes.text(x, bottom, "×".join(map(str, shape)), ha="center", size=size, **look)
+
+
+def _draw_arrow(axes: Axes, begin: float, next_centre: float, theme: Theme) -> None:
+    """Draw a short arrow from a stage towards the next."""
+    end = begin + min(0.22, (next_centre - begin) / 3)
+    arrow = {"arrowstyle": "->", "color": theme.muted, "linewidth": 2}
+    axes.annotate("", (end, _MIDDLE), (begin, _MIDDLE), arrowprops=arrow)

@@ -1,4 +1,4 @@
-"""The visual language: two themes, the blank picture, and the way to disk."""
+"""The visual language: two themes, a new figure in one of them, and saving it."""
 
 import io
 import os
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import matplotlib
 from matplotlib.backend_bases import RendererBase
@@ -14,18 +14,19 @@ from matplotlib.colors import Colormap, LinearSegmentedColormap
 from matplotlib.figure import Figure
 from PIL import Image
 
-from custom_lstm.files import replacing
+from custom_lstm.files import atomic_write
 
 WIDTH, HEIGHT = 12.8, 7.2  # inches: a 16:9 slide
 DPI = 150
 TITLE, TEXT, SMALL = 17.0, 14.0, 12.0  # points
 CROSS = "\N{BALLOT X}"
 MINUS = "\N{MINUS SIGN}"
+Layout: TypeAlias = Literal["constrained"] | None
 
 
 @dataclass(frozen=True)
 class Theme:
-    """The colours of one background, each named for what it means."""
+    """The colours on one background, each named for what it means."""
 
     background: str
     ink: str  # text
@@ -34,8 +35,8 @@ class Theme:
     model: str
     wrong: str
     series: tuple[str, ...]  # several of a kind, none of them "the" model
-    digit: Colormap  # no ink .. full ink
-    gate: Colormap  # shut .. open
+    digit: Colormap  # paper .. ink
+    gate: Colormap  # closed .. open
     state: Colormap  # negative .. zero .. positive
 
     def settings(self) -> dict[Any, Any]:
@@ -112,51 +113,16 @@ def _settings(theme: Theme | None) -> Iterator[None]:
         yield
 
 
-@contextmanager
-def themed(style: str) -> Iterator[Theme]:
-    """Draw in the named theme, whatever the user's own rcParams say.
-
-    Args:
-        style: "light" or "dark".
-
-    Yields:
-        The theme.
-
-    Raises:
-        ValueError: if there is no such style.
-
-    Example:
-        >>> with themed("dark") as theme:
-        ...     theme.ink
-        '#f2f2f2'
-    """
-    if style not in THEMES:
-        raise ValueError(f'style must be "light" or "dark", got {style!r}')
-    with _settings(THEMES[style]):
-        yield THEMES[style]
-
-
-class Picture(Figure):
-    """A figure that keeps its theme, and that a notebook shows with no pyplot.
+class ThemedFigure(Figure):
+    """A figure that keeps its theme, and that a notebook shows without pyplot.
 
     Matplotlib makes an axis's ticks when it first draws them, from the settings of
-    that moment, so a theme must stand while drawing too.
-
-    Args:
-        theme: the theme of everything in it.
-        size: width and height in inches.
-        layout: Matplotlib's layout engine, if any.
+    that moment, so the theme must hold while drawing too.
     """
 
-    def __init__(
-        self,
-        theme: Theme,
-        size: tuple[float, float],
-        layout: Literal["constrained"] | None = None,
-    ) -> None:
+    def __init__(self, theme: Theme, size: tuple[float, float], layout: Layout) -> None:
         self._theme = theme
-        with _settings(theme):
-            super().__init__(size, layout=layout)
+        super().__init__(size, layout=layout)
 
     def draw(self, renderer: RendererBase) -> None:
         """Draw in the figure's own theme."""
@@ -173,8 +139,44 @@ class Picture(Figure):
         return small.getvalue()
 
 
+@contextmanager
+def new_figure(
+    style: str,
+    size: tuple[float, float],
+    title: str | None = None,
+    layout: Layout = "constrained",
+) -> Iterator[tuple[ThemedFigure, Theme]]:
+    """Open a figure in the named theme, whatever the user's own rcParams are.
+
+    Args:
+        style: "light" or "dark".
+        size: width and height in inches.
+        title: a heading over the whole figure.
+        layout: Matplotlib's layout engine.
+
+    Yields:
+        The figure and its theme, which holds until the block ends.
+
+    Raises:
+        ValueError: if there is no such style.
+
+    Example:
+        >>> with new_figure("dark", (4, 3)) as (figure, theme):
+        ...     theme.ink
+        '#f2f2f2'
+    """
+    if style not in THEMES:
+        raise ValueError(f'style must be "light" or "dark", got {style!r}')
+    theme = THEMES[style]
+    with _settings(theme):
+        figure = ThemedFigure(theme, size, layout)
+        if title:
+            figure.suptitle(title)
+        yield figure, theme
+
+
 def save(figure: Figure, path: str | os.PathLike[str]) -> Path:
-    """Write a figure as PNG: afterwards the file is whole, or as it was before.
+    """Write a figure as PNG: afterwards the file is complete, or as it was before.
 
     Args:
         figure: the picture.
@@ -196,6 +198,6 @@ def save(figure: Figure, path: str | os.PathLike[str]) -> Path:
     path = Path(path)
     if path.suffix.lower() != ".png":
         raise ValueError(f"a picture's name must end in .png, got {str(path)!r}")
-    with replacing(path) as part, _settings(None):
+    with atomic_write(path) as part, _settings(None):
         figure.savefig(part, format="png")
     return path

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from custom_lstm.cells.protocol import fits
+from custom_lstm.cells.validation import fits
 from custom_lstm.streaming.carrying import Pass, States
 
 

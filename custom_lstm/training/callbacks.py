@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from custom_lstm.errors import NotFinite
-from custom_lstm.files import replacing, writing
+from custom_lstm.files import atomic_write, writing
 from custom_lstm.training.checkpoints import (
     TrainingState,
     bring_home,
@@ -165,7 +165,7 @@ class Recorder(keras.callbacks.Callback):
             return
         with (
             writing(self.folder.history),
-            replacing(self.folder.history) as temporary,
+            atomic_write(self.folder.history) as temporary,
             temporary.open("w", newline="", encoding="utf-8") as file,
         ):
             writer = csv.DictWriter(file, fieldnames=list(rows[0]))

@@ -19,7 +19,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from custom_lstm.errors import NotFinite, UserError
-from custom_lstm.files import DamagedFile, check_seal, replacing, seal, writing
+from custom_lstm.files import (
+    ChecksumError,
+    add_checksum,
+    atomic_write,
+    verify_checksum,
+    writing,
+)
 from custom_lstm.training.runs import RunFolder
 
 KEPT = 2
@@ -106,7 +112,7 @@ def write_arrays(
     Raises:
         OSError: the disk is full or the folder not writable.
     """
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         with zipfile.ZipFile(temporary, "w") as archive:
             for name, text in texts.items():
                 archive.writestr(zipfile.ZipInfo(name), text)
@@ -114,7 +120,7 @@ def write_arrays(
                 for number, array in enumerate(group):
                     part = zipfile.ZipInfo(f"{name}/{number:04}.npy")
                     archive.writestr(part, _as_npy(array))
-        seal(temporary)
+        add_checksum(temporary)
 
 
 def _check_finite(model, variables, arrays):
@@ -173,8 +179,8 @@ def restore(folder: RunFolder, model: keras.Model) -> TrainingState:
     paths = folder.checkpoints()
     for path in paths:
         try:
-            check_seal(path)
-        except (DamagedFile, OSError) as error:
+            verify_checksum(path)
+        except (ChecksumError, OSError) as error:
             print(f"{error}; trying the one before it", flush=True)
             continue
         return _read(path, model)

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from custom_lstm.errors import UserError
-from custom_lstm.files import check_seal, replacing, seal, writing
+from custom_lstm.files import add_checksum, atomic_write, verify_checksum, writing
 from custom_lstm.training.checkpoints import NO_CHECKPOINT, write_arrays
 from custom_lstm.training.runs import RunFolder
 
@@ -47,9 +47,9 @@ def save_model(path: Path, model: keras.Model) -> None:
     Raises:
         UserError: the disk is full or the folder not writable.
     """
-    with writing(path), replacing(path) as temporary:
+    with writing(path), atomic_write(path) as temporary:
         model.save(temporary)
-        seal(temporary)
+        add_checksum(temporary)
 
 
 def keep_model(
@@ -81,7 +81,7 @@ def _with_best(folder: RunFolder, model: keras.Model) -> keras.Model:
     """Return such a model with the best weights."""
     best = keras.models.model_from_json(model.to_json())
     try:
-        check_seal(folder.best)
+        verify_checksum(folder.best)
         with np.load(folder.best, allow_pickle=False) as arrays:
             best.set_weights([arrays[name] for name in sorted(arrays.files)])
     except NO_CHECKPOINT as error:

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import filelock
 
 from custom_lstm.errors import UsageError, UserError
-from custom_lstm.files import PARTIAL, replacing, writing
+from custom_lstm.files import PARTIAL, atomic_write, writing
 from custom_lstm.training.environment import environment
 
 LARGEST_JSON = 2**26
@@ -220,7 +220,7 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
     Raises:
         UserError: the disk is full or the folder not writable.
     """
-    with writing(path), replacing(path) as temporary:
+    with writing(path), atomic_write(path) as temporary:
         temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 

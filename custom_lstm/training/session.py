@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from custom_lstm import data as datasets
-from custom_lstm.data.images import read_digit_images
+from custom_lstm.data import read_digit_images
 from custom_lstm.errors import UsageError, UserError
 from custom_lstm.loading import load_model
 from custom_lstm.models import summarise

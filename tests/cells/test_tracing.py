@@ -2,10 +2,10 @@
 
 from functools import partial
 
-import cell_oracles as oracle
 import keras
 import numpy as np
 import pytest
+from helpers import cell_oracles as oracle
 from keras import layers, ops
 
 import custom_lstm

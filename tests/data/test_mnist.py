@@ -1,18 +1,44 @@
 import hashlib
 import http.server
 import json
+import logging
 import os
 import socket
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
+import platformdirs
 import pytest
-from folders import SHARDS, synthetic_labels, write_synthetic, write_unreadable
+from helpers.light_import import light_program
+from helpers.tfds_folders import (
+    SHARDS,
+    synthetic_labels,
+    write_synthetic,
+    write_unreadable,
+)
+from platformdirs.macos import MacOS
+from platformdirs.unix import Unix
+from platformdirs.windows import Windows
 
-from custom_lstm.data import DataError, load_pools, mnist, prepared
+from custom_lstm.data import DataError, load_pools, mnist
+from custom_lstm.data.mnist import read_cache, write_cache
+from custom_lstm.files import PARTIAL
+
+SHAPES = [(3, 4), (5,)]
+ARRAYS = [np.arange(12, dtype=np.uint8).reshape(3, 4), np.arange(5, dtype=np.uint8)]
+
+WRITER = light_program("""
+    import itertools
+    import numpy as np
+    from custom_lstm.data.mnist import write_cache
+    values = itertools.cycle(range(int(sys.argv[2]), 256))
+    for value in itertools.islice(values, int(sys.argv[3])):
+        write_cache(Path(sys.argv[1]), [np.full(2_000_000, value, np.uint8)])
+""")
 
 START = """
 import logging, sys
@@ -25,6 +51,12 @@ assert all((x == 20 * y[:, None, None]).all() for x, y in zip(images, labels))
 print([len(x) for x in labels], labels[0][:5], labels[1][-5:], labels[2][:5])
 print("imported", "tensorflow_datasets" in sys.modules)
 """
+
+
+def writing(path, first, times):
+    """Start a process that stores ever new arrays in one place."""
+    command = [sys.executable, "-c", WRITER, path, first, times]
+    return subprocess.Popen([str(part) for part in command])
 
 
 def start(root, cache_dir):
@@ -80,7 +112,7 @@ def test_second_start_needs_no_tensorflow_datasets(root, first_starts):
 
 @pytest.fixture
 def arrays():
-    sizes = prepared.SIZES
+    sizes = mnist.SIZES
     rng = np.random.default_rng(0)
     made = []
     for split, size in sizes.items():
@@ -251,7 +283,7 @@ def test_probes_what_tensorflow_datasets_downloads():
 
     builder = tensorflow_datasets.builder_cls("mnist")
     assert mnist.URL in builder.url_infos
-    assert str(builder.VERSION) == prepared.VERSION
+    assert str(builder.VERSION) == mnist.VERSION
 
 
 @pytest.mark.parametrize(("status", "verdict"), [(200, True), (404, False)])
@@ -294,10 +326,10 @@ def test_stuck_name_resolution_is_not_waited_for(monkeypatch):
 def test_data_folder_is_found_as_tensorflow_datasets_does(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("TFDS_DATA_DIR", raising=False)
-    assert prepared.data_root() == tmp_path / "tensorflow_datasets"
+    assert mnist.data_root() == tmp_path / "tensorflow_datasets"
     monkeypatch.setenv("TFDS_DATA_DIR", "~/elsewhere")
-    assert prepared.data_root() == tmp_path / "elsewhere"
-    assert prepared.data_root("/given") == Path("/given")
+    assert mnist.data_root() == tmp_path / "elsewhere"
+    assert mnist.data_root("/given") == Path("/given")
 
 
 @pytest.mark.parametrize(
@@ -306,6 +338,160 @@ def test_data_folder_is_found_as_tensorflow_datasets_does(monkeypatch, tmp_path)
 def test_data_folder_must_be_a_local_folder(where, message):
     with pytest.raises(DataError, match=message):
         load_pools("auto", data_dir=where)
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "deep" / "cache.u8"
+
+
+def test_fetches_what_was_stored(path):
+    write_cache(path, ARRAYS)
+    for stored, fetched in zip(ARRAYS, read_cache(path, SHAPES), strict=True):
+        np.testing.assert_array_equal(fetched, stored)
+        assert fetched.dtype == np.uint8
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+
+
+def test_absent_file_is_no_damage(path, caplog):
+    assert read_cache(path, SHAPES) is None
+    assert not caplog.records
+
+
+def flip(data):
+    return bytes([data[0] ^ 1]) + data[1:]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda data: b"",
+        lambda data: data[:-1],
+        lambda data: data[: len(data) // 2],
+        lambda data: data + b"\0",
+        flip,
+        lambda data: flip(data[::-1])[::-1],
+        lambda data: bytes(len(data)),
+    ],
+    ids=["empty", "short", "half", "long", "body bit", "digest bit", "zeros"],
+)
+def test_damage_is_noticed_and_said(path, damage, caplog):
+    write_cache(path, ARRAYS)
+    path.write_bytes(damage(path.read_bytes()))
+    assert read_cache(path, SHAPES) is None
+    assert "damaged" in caplog.text
+
+
+def test_other_shapes_are_damage(path):
+    write_cache(path, ARRAYS)
+    assert read_cache(path, [(3, 4), (6,)]) is None
+
+
+def test_unreadable_place_is_said(tmp_path, caplog):
+    assert read_cache(tmp_path, SHAPES) is None
+    assert "Cannot read" in caplog.text
+
+
+def test_unwritable_place_is_said_and_survived(tmp_path, caplog):
+    file = tmp_path / "file"
+    file.write_text("in the way")
+    write_cache(file / "cache.u8", ARRAYS)
+    assert "Cannot keep" in caplog.text
+    assert caplog.records[0].levelno == logging.WARNING
+
+
+def test_failed_write_leaves_nothing(path, monkeypatch, caplog):
+    def full(_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    write_cache(path, ARRAYS)
+    assert "No space left" in caplog.text
+    assert not list(path.parent.iterdir())
+
+
+def test_only_uint8_is_cached(path):
+    with pytest.raises(TypeError, match="uint8"):
+        write_cache(path, [np.arange(3.0)])
+
+
+def test_superseded_and_abandoned_files_are_swept(path):
+    path.parent.mkdir()
+    young, aged, mine = f"{PARTIAL}cache-1.u8", f"{PARTIAL}cache-old-2.u8", "my.u8"
+    for name in ("cache-old.u8", young, aged, mine):
+        (path.parent / name).touch()
+    long_ago = time.time() - 86_400
+    for name in (aged, mine):
+        os.utime(path.parent / name, (long_ago, long_ago))
+    write_cache(path, ARRAYS, replaces="cache*.u8")
+    left = {file.name for file in path.parent.iterdir()}
+    assert left == {path.name, young, mine}
+
+
+def test_survives_a_kill_half_way(path):
+    shape = [(2_000_000,)]
+    write_cache(path, [np.full(*shape, 255, np.uint8)])
+    writer = writing(path, first=0, times=1_000_000)
+    while not list(path.parent.glob(f"{PARTIAL}*")):
+        assert writer.poll() is None
+    writer.kill()
+    assert writer.wait() != 0
+    (found,) = read_cache(path, shape)
+    assert found.min() == found.max()
+
+
+def test_survives_concurrent_starts(path, caplog):
+    shape = [(2_000_000,)]
+    writers = [writing(path, first=100 * k, times=20) for k in range(2)]
+    seen = set()
+    while any(writer.poll() is None for writer in writers):
+        if arrays := read_cache(path, shape):
+            assert arrays[0].min() == arrays[0].max()
+            seen.add(int(arrays[0][0]))
+    assert [writer.returncode for writer in writers] == [0, 0]
+    assert seen
+    assert not caplog.records
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize(
+    ("platform", "environment", "folder"),
+    [
+        (Unix, {"XDG_CACHE_HOME": "/x"}, "/x/custom_lstm"),
+        (Unix, {"HOME": "/home/me"}, "/home/me/.cache/custom_lstm"),
+        (MacOS, {"HOME": "/Users/me"}, "/Users/me/Library/Caches/custom_lstm"),
+        (Windows, {}, "/local/custom_lstm"),
+    ],
+)
+def test_lives_in_the_users_cache(platform, environment, folder, monkeypatch):
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(platformdirs, "PlatformDirs", platform)
+    monkeypatch.setattr(platformdirs.windows, "get_win_folder", lambda name: "/local")
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert mnist.cache_folder() == Path(folder)
+
+
+def test_given_folder_is_used():
+    assert mnist.cache_folder("/given") == Path("/given")
+
+
+def test_stored_files_have_ordinary_permissions(path, tmp_path):
+    (tmp_path / "plain").touch()
+    write_cache(path, ARRAYS)
+    assert path.stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+def test_a_stored_file_and_then_its_folder_are_flushed(path, monkeypatch):
+    flushed, fsync = [], os.fsync
+
+    def recorded(handle):
+        flushed.append(os.fstat(handle).st_ino)
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", recorded)
+    write_cache(path, ARRAYS)
+    assert flushed == [path.stat().st_ino, path.parent.stat().st_ino]
 
 
 real_mnist = pytest.mark.skipif(

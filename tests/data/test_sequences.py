@@ -3,22 +3,27 @@ import itertools
 import keras
 import numpy as np
 import pytest
-from test_totals import plain_totals
+import tensorflow as tf
+from helpers.digit_oracles import plain_totals
 
 from custom_lstm.data import (
     Augment,
     DataError,
     Digits,
+    alternating_signs,
     augment_images,
     epoch_order,
     evaluation_sequences,
-    load_pools,
+    index_batches,
     steps_per_epoch,
+    total_range,
+    totals_by_cumsum,
+    totals_by_scan,
     training_sequences,
 )
-from custom_lstm.data.order import index_batches
 
 SIZE = 50
+WAYS = [totals_by_cumsum, totals_by_scan]
 
 
 def pool_of(size):
@@ -51,6 +56,81 @@ def assert_equal(some, others):
     for one, other in zip(some, others, strict=True):
         for part, other_part in zip(one, other, strict=True):
             np.testing.assert_array_equal(part, other_part)
+
+
+@pytest.mark.parametrize("start", [1, -1])
+@pytest.mark.parametrize("length", [1, 2, 7])
+def test_signs_alternate(length, start):
+    signs = alternating_signs(length, start)
+    assert signs.dtype == "int32"
+    assert signs.numpy().tolist() == [start * (-1) ** k for k in range(length)]
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("start", [1, -1])
+@pytest.mark.parametrize("dtype", ["uint8", "int64"])
+@pytest.mark.parametrize("shape", [(1,), (6,), (3, 5), (2, 3, 4)])
+def test_totals_match_plain_python(way, start, dtype, shape):
+    labels = np.random.default_rng(0).integers(0, 10, shape).astype(dtype)
+    totals = way(labels, start)
+    assert totals.dtype == "int32"
+    flat = labels.reshape(-1, shape[-1]).tolist()
+    expected = [plain_totals(row, start) for row in flat]
+    np.testing.assert_array_equal(totals, np.reshape(expected, shape))
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_totals_of_dynamic_time(way):
+    signature = [tf.TensorSpec((2, None), tf.uint8)]
+    traced = tf.function(way, input_signature=signature)
+    for time in (1, 4):
+        labels = np.random.default_rng(time).integers(0, 10, (2, time), np.uint8)
+        expected = [plain_totals(row, 1) for row in labels.tolist()]
+        np.testing.assert_array_equal(traced(labels), expected)
+
+
+@pytest.mark.parametrize("start", [1, -1])
+@pytest.mark.parametrize("length", [1, 2, 3, 4])
+def test_range_is_the_tightest(length, start):
+    sequences = itertools.product((0, 9), repeat=length)
+    totals = [t for labels in sequences for t in plain_totals(labels, start)]
+    assert total_range(length, start) == (min(totals), max(totals))
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ([1.0, 2.0], "not float32"),
+        (np.array([True]), "not bool"),
+        (5, r"not int32 \(\)"),
+        (np.zeros((3, 0), int), r"time at least 1, not int64 \(3, 0\)"),
+        ([[1], [2, 3]], "labels must be integers"),
+        ("12", "not string"),
+        (object(), "labels must be integers"),
+    ],
+)
+def test_refuses_wrong_labels(way, labels, message):
+    with pytest.raises(DataError, match=message):
+        way(labels)
+
+
+@pytest.mark.parametrize("start", [0, 2, "1", None])
+def test_refuses_wrong_start_sign(start):
+    calls = [lambda way=way: way([1, 2], start) for way in WAYS]
+    calls += [lambda: alternating_signs(3, start), lambda: total_range(3, start)]
+    for call in calls:
+        with pytest.raises(DataError, match="start must be 1 or -1"):
+            call()
+
+
+@pytest.mark.parametrize("function", [alternating_signs, total_range])
+@pytest.mark.parametrize(
+    ("length", "message"), [(0, "at least 1, not 0"), (2.5, "whole"), ("4", "whole")]
+)
+def test_refuses_wrong_length(function, length, message):
+    with pytest.raises(DataError, match=message):
+        function(length)
 
 
 @pytest.mark.parametrize(
@@ -103,16 +183,16 @@ def test_training_follows_the_epochs_orders(pool):
         np.testing.assert_array_equal(order, epoch_order(SIZE, 5, epoch)[:48])
 
 
-def test_each_member_follows_an_order_of_its_own(pool):
-    members = {"batch_size": 6, "members": 3}
-    shown = [numbers(images) for images, _ in batches(pool, epochs=2, **members)]
-    assert len(shown) == 2 * 6  # of 2 sequences for each member, of 50 digits
+def test_each_network_of_an_ensemble_follows_an_order_of_its_own(pool):
+    options = {"batch_size": 6, "ensemble_size": 3}
+    shown = [numbers(images) for images, _ in batches(pool, epochs=2, **options)]
+    assert len(shown) == 2 * 6  # of 2 sequences for each network, of 50 digits
     for epoch, batches_of_epoch in enumerate(np.reshape(shown, (2, 6, 6, 4))):
-        for member in range(3):
-            seen = batches_of_epoch[:, member::3].ravel()
-            order = epoch_order(SIZE, 5, epoch * 3 + member)
+        for k in range(3):
+            seen = batches_of_epoch[:, k::3].ravel()
+            order = epoch_order(SIZE, 5, epoch * 3 + k)
             np.testing.assert_array_equal(seen, order[:48])
-    left = batches(pool, epochs=2, **members, first_epoch=1, first_step=2)
+    left = batches(pool, epochs=2, **options, first_epoch=1, first_step=2)
     np.testing.assert_array_equal([numbers(images) for images, _ in left], shown[8:])
 
 
@@ -124,8 +204,8 @@ def test_seeds_differ(pool):
 
 @pytest.mark.parametrize("augment", [None, Augment()])
 @pytest.mark.parametrize("first", [(0, 0), (0, 3), (1, 0), (1, 2), (0, 4), (2, 0)])
-def test_resumes_where_it_stopped(augment, first):
-    pool = load_pools("digits").validation
+def test_resumes_where_it_stopped(pools, augment, first):
+    pool = pools.validation
     whole = batches(pool, batch_size=12, augment=augment)
     options = {"first_epoch": first[0], "first_step": first[1]}
     resumed = train(pool, batch_size=12, augment=augment, **options)
@@ -138,8 +218,8 @@ def test_resume_does_not_depend_on_the_number_of_epochs(pool):
     assert_equal(batches(pool, epochs=3)[:8], batches(pool, epochs=2))
 
 
-def test_warps_are_new_in_every_batch_and_epoch():
-    pool = load_pools("digits").validation
+def test_warps_are_new_in_every_batch_and_epoch(pools):
+    pool = pools.validation
     one = Digits(pool.images[:1].repeat(8, 0), pool.labels[:1].repeat(8))
     shown = batches(one, length=2, batch_size=2, augment=Augment())
     images = np.concatenate([images.reshape(-1, 784) for images, _ in shown])
@@ -177,8 +257,8 @@ def test_evaluation_shows_every_digit_once_in_order(size, length, batch_size, st
 
 
 @pytest.mark.parametrize("augment", [None, Augment(), Augment(elastic=0.0)])
-def test_shares_of_training_batches_make_them_up(augment):
-    pool = load_pools("digits").validation
+def test_shares_of_training_batches_make_them_up(pools, augment):
+    pool = pools.validation
     whole, *parts = (
         batches(pool, batch_size=6, augment=augment, share=share)
         for share in [(0, 1), (0, 3), (1, 3), (2, 3)]
@@ -189,14 +269,17 @@ def test_shares_of_training_batches_make_them_up(augment):
             np.testing.assert_array_equal(np.concatenate(cut), x)
 
 
-def test_warps_settle_at_the_end_of_the_run():
-    pool = load_pools("digits").validation
+def test_warps_decay_at_the_end_of_the_run(pools):
+    pool = pools.validation
     augment = Augment(elastic=2.0)
     options = {"batch_size": 6, "epochs": 5, "augment": augment}
-    as_ever, settled = batches(pool, **options), batches(pool, **options, settle=0.4)
-    steps, shown = len(settled), [images for images, _ in settled]
+    constant, decayed = (
+        batches(pool, **options),
+        batches(pool, **options, augment_decay=0.4),
+    )
+    steps, shown = len(decayed), [images for images, _ in decayed]
     until = round(0.6 * steps)
-    assert_equal(as_ever[: until + 1], settled[: until + 1])
+    assert_equal(constant[: until + 1], decayed[: until + 1])
     for number, indices in epoch_orders(len(pool), (6, 4), epochs=5):
         strength = min(1, (1 - number / steps) / 0.4)
         flat = pool.images[indices.ravel(), ..., None]
@@ -204,8 +287,8 @@ def test_warps_settle_at_the_end_of_the_run():
         found = shown[number].reshape(expected.shape).astype(int)
         assert np.abs(found - expected.numpy()).max() <= 1
     assert_equal(
-        settled[until + 2 :],
-        batches(pool, **options, settle=0.4, first_epoch=3, first_step=2),
+        decayed[until + 2 :],
+        batches(pool, **options, augment_decay=0.4, first_epoch=3, first_step=2),
     )
 
 
@@ -272,17 +355,23 @@ def test_mask_serves_as_sample_weight(pool):
         ({"seed": "7"}, "seed must be a whole number"),
         ({"start": 0}, "start must be 1 or -1"),
         ({"augment": 2.0}, "augment must be an Augment, not float"),
-        ({"settle": -0.1}, "settle must be a number from 0 to 1, not -0.1"),
-        ({"settle": "all"}, "settle must be a number from 0 to 1, not 'all'"),
+        (
+            {"augment_decay": -0.1},
+            "must be a number from 0 to 1, not -0.1",
+        ),
+        (
+            {"augment_decay": "all"},
+            "augment_decay must be .* 0 to 1, not 'all'",
+        ),
         ({"first_epoch": 3}, "first_epoch must be at most 2"),
         ({"first_step": -1}, "first_step must be at least 0"),
         ({"first_step": 5}, "first_step must be at most 4"),
         ({"share": (0, 2)}, "2 equal shares cannot be made of 3"),
         ({"share": (1, 1)}, "share must be at most 0"),
         ({"share": (0, 0)}, "shares must be at least 1"),
-        ({"members": 2}, "3 rows cannot be shared equally by 2 members"),
-        ({"members": 0}, "members must be at least 1"),
-        ({"members": 2, "batch_size": 26}, "pool for each of 2 members: its 50 digits"),
+        ({"ensemble_size": 2}, "3 rows cannot be shared equally by 2 networks"),
+        ({"ensemble_size": 0}, "ensemble_size must be at least 1"),
+        ({"ensemble_size": 2, "batch_size": 26}, "pool for each of 2 networks: its 50"),
     ],
 )
 def test_training_refuses_wrong_options(pool, changes, message):

@@ -26,7 +26,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis.strategies import SearchStrategy
 
 from custom_lstm.convert import TMVAFormatError, from_tmva
-from custom_lstm.data.images import ImageError, read_digit_images
+from custom_lstm.data import ImageError, read_digit_images
 from custom_lstm.errors import UserError
 from custom_lstm.training.runs import RunFolder
 

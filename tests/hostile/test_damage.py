@@ -4,10 +4,10 @@ import model_files as files
 import numpy as np
 import pytest
 
-from custom_lstm.data import cache
-from custom_lstm.data.pools import DataError
+from custom_lstm.data import DataError
+from custom_lstm.data.mnist import read_cache, write_cache
 from custom_lstm.errors import UserError
-from custom_lstm.files import seal
+from custom_lstm.files import add_checksum
 from custom_lstm.loading import load_model
 from custom_lstm.loading.archives import read_members
 from custom_lstm.tasks.showers import records
@@ -45,12 +45,12 @@ DAMAGES = pytest.mark.parametrize("damages", [truncations, flips])
 def test_a_damaged_cache_is_not_used(tmp_path, damages, caplog):
     path, shapes = tmp_path / "cache.u8", [(30, 28, 28), (30,)]
     rng = np.random.default_rng(2)
-    cache.store(path, [rng.integers(0, 256, shape, np.uint8) for shape in shapes])
+    write_cache(path, [rng.integers(0, 256, shape, np.uint8) for shape in shapes])
     content = path.read_bytes()
-    assert cache.fetch(path, shapes)
+    assert read_cache(path, shapes)
     for damaged in damages(content):
         path.write_bytes(damaged)
-        assert cache.fetch(path, shapes) is None
+        assert read_cache(path, shapes) is None
     assert len(caplog.records) == TIMES
     assert {"damaged" in record.message for record in caplog.records} == {True}
 
@@ -71,7 +71,7 @@ def test_a_damaged_file_of_showers_is_not_used(tmp_path, damages, monkeypatch):
 @DAMAGES
 def test_a_damaged_sealed_model_is_not_used(tmp_path, damages):
     path = files.write(tmp_path / "model.keras", files.good_members(tmp_path))
-    seal(path)
+    add_checksum(path)
     content = path.read_bytes()
     assert load_model(path).count_params() == 8
     for damaged in damages(content):

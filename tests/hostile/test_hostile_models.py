@@ -17,7 +17,7 @@ import pytest
 
 from custom_lstm import LSTM
 from custom_lstm.errors import UserError
-from custom_lstm.files import seal
+from custom_lstm.files import add_checksum
 from custom_lstm.loading import load_model
 from custom_lstm.tasks.counting import model as counting
 from custom_lstm.tasks.counting.options import ADDING, CellName
@@ -119,7 +119,7 @@ def test_layers_that_run_code_are_refused(tmp_path, good, name, reason):
         ("keras.src.utils.file_utils", "get_file"),
         ("kerasx.layers", "Dense"),
         ("custom_lstm.layers.lstm", "LSTM"),
-        ("custom_lstm.files", "seal"),
+        ("custom_lstm.files", "add_checksum"),
         (None, "Dense"),
         (7, "Dense"),
     ],
@@ -351,7 +351,7 @@ def test_models_of_every_task_load(tmp_path):
         if model.compiled:
             model.optimizer.build(model.trainable_variables)
         model.save(path)
-        seal(path)
+        add_checksum(path)
         same(load_model(path), model)
 
 

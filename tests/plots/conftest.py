@@ -1,4 +1,4 @@
-"""What every picture must pass, and data that look like a run's."""
+"""A check that every picture must pass, rendering, and handwritten digits."""
 
 from collections.abc import Callable, Iterator
 
@@ -11,16 +11,17 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 EDGE = 4  # pixels round a picture that must stay free
+PAD = [(2, 2), (2, 2)]  # from 24×24 to 28×28
 
 
 def render(figure: Figure) -> np.ndarray:
-    """The picture's pixels, `(height, width, 3)`, top row first."""
+    """Return the picture's pixels, `(height, width, 3)`, top row first."""
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 
-def assert_whole(figure: Figure) -> None:
+def assert_complete(figure: Figure) -> None:
     """Fail if the picture is empty, has an empty panel, or is cut off anywhere."""
     background = 255 * np.array(matplotlib.colors.to_rgb(figure.get_facecolor()))
     ink = (render(figure) != background.round().astype(np.uint8)).any(-1)
@@ -42,7 +43,7 @@ def assert_whole(figure: Figure) -> None:
 
 
 def _labels_outside_their_axis(figure: Figure) -> set[Text]:
-    """The labels of ticks that Matplotlib keeps but does not draw."""
+    """Return the labels of ticks that Matplotlib keeps but does not draw."""
     outside = set()
     for axes in figure.findobj(Axes):
         for axis in (axes.xaxis, axes.yaxis):
@@ -54,8 +55,8 @@ def _labels_outside_their_axis(figure: Figure) -> set[Text]:
 
 
 @pytest.fixture
-def whole() -> Callable[[Figure], None]:
-    return assert_whole
+def complete() -> Callable[[Figure], None]:
+    return assert_complete
 
 
 @pytest.fixture
@@ -70,11 +71,11 @@ def style(request: pytest.FixtureRequest) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def drawn_digits() -> Callable[..., np.ndarray]:
-    """Real handwritten digits, `shape + (28, 28)`, uint8."""
+    """Return what makes an array of real digits, `shape + (28, 28)`, uint8."""
     from sklearn.datasets import load_digits
 
     small = load_digits().images.astype(np.uint8)
-    large = np.pad(small.repeat(3, 1).repeat(3, 2), ((0, 0), (2, 2), (2, 2))) * 15
+    large = np.pad(np.kron(15 * small, np.ones((1, 3, 3), np.uint8)), [(0, 0), *PAD])
 
     def draw(*shape: int) -> np.ndarray:
         return large[: int(np.prod(shape))].reshape(*shape, 28, 28)

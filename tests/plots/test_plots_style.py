@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from custom_lstm import plots
-from custom_lstm.plots.style import THEMES, Picture, themed
+from custom_lstm.plots.style import THEMES, new_figure
 
 # Machado, Oliveira & Fernandes (2009), severity 1, on linear RGB.
 COLOUR_BLIND = {
@@ -59,14 +59,14 @@ def lab(rgb):
 @pytest.mark.parametrize(
     ("role", "ratio"), [("ink", 12), ("muted", 4.5), ("model", 4.5), ("wrong", 4.5)]
 )
-def test_text_stands_out_from_its_background(style, role, ratio):
+def test_text_contrasts_with_its_background(style, role, ratio):
     theme = THEMES[style]
     levels = sorted(map(luminance, (getattr(theme, role), theme.background)))
     assert (levels[1] + 0.05) / (levels[0] + 0.05) >= ratio
 
 
 @pytest.mark.parametrize("sight", COLOUR_BLIND)
-def test_colour_blind_eyes_tell_model_and_mistake_apart(style, sight):
+def test_colour_blind_readers_tell_model_and_mistake_apart(style, sight):
     theme = THEMES[style]
     seen = [
         lab(np.clip(np.array(COLOUR_BLIND[sight]) @ linear(colour), 0, 1))
@@ -76,7 +76,7 @@ def test_colour_blind_eyes_tell_model_and_mistake_apart(style, sight):
 
 
 @pytest.mark.parametrize("sight", COLOUR_BLIND)
-def test_gate_colours_grow_evenly_from_shut_to_open(style, sight):
+def test_gate_colours_grow_evenly_from_closed_to_open(style, sight):
     values = THEMES[style].gate(np.linspace(0, 1, 9))[:, :3]
     seen = [lab(np.clip(COLOUR_BLIND[sight] @ linear(v), 0, 1))[0] for v in values]
     steps = np.diff(seen) if style == "dark" else -np.diff(seen)
@@ -84,13 +84,13 @@ def test_gate_colours_grow_evenly_from_shut_to_open(style, sight):
 
 
 @pytest.mark.parametrize("sight", COLOUR_BLIND)
-def test_state_colours_part_the_signs(style, sight):
+def test_state_colours_separate_the_signs(style, sight):
     values = THEMES[style].state([0.2, 0.8])[:, :3]
     seen = [lab(np.clip(COLOUR_BLIND[sight] @ linear(v), 0, 1)) for v in values]
     assert np.linalg.norm(seen[0] - seen[1]) > 25
 
 
-def test_state_colours_have_zero_at_the_quiet_middle(style):
+def test_state_colours_have_zero_near_the_background(style):
     theme = THEMES[style]
     away = [
         abs(luminance(v[:3]) - luminance(theme.background))
@@ -104,33 +104,31 @@ def test_unknown_style_is_named():
         plots.curves({"loss": [1.0]}, style="blue")
 
 
-def test_a_users_settings_neither_matter_nor_change(pixels):
+def test_a_users_settings_are_neither_used_nor_changed(pixels):
     plain = pixels(plots.curves({"loss": [3.0, 2.0]}, "a title"))
     with matplotlib.rc_context(
         {"font.size": 40, "axes.facecolor": "red", "xtick.top": True}
     ):
         before = dict(matplotlib.rcParams)
-        theirs = pixels(plots.curves({"loss": [3.0, 2.0]}, "a title"))
+        changed = pixels(plots.curves({"loss": [3.0, 2.0]}, "a title"))
         assert dict(matplotlib.rcParams) == before
-    np.testing.assert_array_equal(plain, theirs)
+    np.testing.assert_array_equal(plain, changed)
 
 
-def test_a_cut_off_picture_is_noticed(whole):
-    with themed("light") as theme:
-        figure = Picture(theme, (4, 3))
+def test_a_cut_off_picture_is_noticed(complete):
+    with new_figure("light", (4, 3), layout=None) as (figure, _):
         figure.subplots().plot([1, 2])
         figure.text(0.9, 0.5, "far too long to fit")
     with pytest.raises(AssertionError, match="edge|cut off"):
-        whole(figure)
+        complete(figure)
 
 
-def test_an_empty_panel_is_noticed(whole):
-    with themed("light") as theme:
-        figure = Picture(theme, (4, 3), layout="constrained")
+def test_an_empty_panel_is_noticed(complete):
+    with new_figure("light", (4, 3)) as (figure, _):
         figure.subplots(1, 2)[0].plot([1, 2])
         figure.axes[1].grid(False)
     with pytest.raises(AssertionError, match="empty"):
-        whole(figure)
+        complete(figure)
 
 
 def test_pictures_leave_no_figure_open():
@@ -155,8 +153,6 @@ def test_importing_the_package_imports_no_plots():
 
 class TestSave:
     def test_writes_a_png_of_the_figures_size(self, tmp_path):
-        from PIL import Image
-
         path = plots.save(plots.curves({"loss": [1.0]}), tmp_path / "curves.png")
         with Image.open(path) as image:
             assert (image.format, image.size) == ("PNG", (1920, 750))

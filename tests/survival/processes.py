@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from custom_lstm import command
-from custom_lstm.files import check_seal
+from custom_lstm.files import verify_checksum
 from custom_lstm.training.runs import RunFolder
 
 SMALL = shlex.split(
@@ -137,7 +137,7 @@ def words_for(runs: Path, words=SMALL, task=()):
 def last_checkpoint(folder: RunFolder) -> bytes:
     """The bytes of the last checkpoint: weights, optimizer, seeds, history."""
     path = folder.checkpoints()[0]
-    check_seal(path)
+    verify_checksum(path)
     return path.read_bytes()
 
 

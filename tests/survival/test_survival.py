@@ -13,7 +13,7 @@ import pytest
 import soak
 import stops
 
-from custom_lstm.files import DamagedFile, check_seal
+from custom_lstm.files import ChecksumError, verify_checksum
 
 TASKS = {
     "count-ones": "--epochs 4 --length 8 --strings 60 --batch-size 20 --units 4",
@@ -120,8 +120,8 @@ def test_every_damage_to_a_checkpoint_is_noticed(tmp_path, alone, damage):
         changed = bytearray(content)
         changed[place] ^= 1 << rng.integers(8)
         path.write_bytes(changed if damage == "flip" else content[:place])
-        with pytest.raises(DamagedFile, match="is damaged"):
-            check_seal(path)
+        with pytest.raises(ChecksumError, match="is damaged"):
+            verify_checksum(path)
 
 
 def test_memory_and_open_files_stay_constant(tmp_path):

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from custom_lstm.data.pools import DataError
-from custom_lstm.files import seal_end
+from custom_lstm.data import DataError
+from custom_lstm.files import append_checksum
 from custom_lstm.tasks.showers import records, streams
 from custom_lstm.tasks.showers.generator import generate
 
@@ -125,7 +125,7 @@ def _rewrite(path, compression="ZLIB", count=20, **features):
     with tf.io.TFRecordWriter(str(path), compression) as file:
         for _ in range(count):
             file.write(example.SerializeToString())
-    seal_end(path)
+    append_checksum(path)
 
 
 DAMAGES = {

@@ -8,7 +8,7 @@ import pytest
 from test_resuming import X, Y, folder, model, train
 
 from custom_lstm.errors import NotFinite, UserError
-from custom_lstm.files import check_seal, seal
+from custom_lstm.files import add_checksum, verify_checksum
 from custom_lstm.loading import load_model
 from custom_lstm.training.checkpoints import (
     TrainingState,
@@ -48,7 +48,7 @@ def test_going_on_from_the_one_before_leaves_two_that_are_whole(folder):
     assert folder.checkpoints()[1] == before
     assert len(folder.checkpoints()) == 2
     for path in folder.checkpoints():
-        check_seal(path)
+        verify_checksum(path)
 
 
 def test_a_validation_that_came_to_infinity_is_saved(folder):
@@ -129,7 +129,7 @@ def _zip(path, method, **members):
     with zipfile.ZipFile(path, "w", method) as archive:
         for name, content in members.items():
             archive.writestr(name, content)
-    seal(path)
+    add_checksum(path)
 
 
 HUGE = b"\x93NUMPY\x01\x00\x76\x00" + (
@@ -166,7 +166,7 @@ def test_a_full_disk_keeps_the_old_checkpoint(folder, monkeypatch):
     def full(path):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("custom_lstm.training.checkpoints.seal", full)
+    monkeypatch.setattr("custom_lstm.training.checkpoints.add_checksum", full)
     trained.optimizer.iterations.assign(99)
     with pytest.raises(UserError, match="cannot write .*: No space left on device"):
         save_checkpoint(folder, trained, TrainingState())

@@ -14,7 +14,7 @@ from custom_lstm.cells import (
     ProjectedLSTMCell,
     ZoneoutLSTMCell,
 )
-from custom_lstm.cells.protocol import names_of_states
+from custom_lstm.cells.validation import names_of_states
 from custom_lstm.heads import Head
 from custom_lstm.layers import GRU, LSTM, RNN, SimpleRNN
 from custom_lstm.tasks.counting.options import Model, Options

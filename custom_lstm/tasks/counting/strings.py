@@ -10,8 +10,8 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from custom_lstm.data.order import index_batches
-from custom_lstm.data.pipelines import prefetched
+from custom_lstm.data import index_batches
+from custom_lstm.data.sequences import prefetched
 
 Codes = NDArray[np.int64]
 Bits = NDArray[np.float32]

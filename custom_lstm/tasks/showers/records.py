@@ -19,9 +19,14 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from custom_lstm.data.cache import cache_folder
-from custom_lstm.data.pools import DataError
-from custom_lstm.files import DamagedFile, check_seal, replacing, seal_end
+from custom_lstm.data import DataError
+from custom_lstm.data.mnist import cache_folder
+from custom_lstm.files import (
+    ChecksumError,
+    append_checksum,
+    atomic_write,
+    verify_checksum,
+)
 from custom_lstm.tasks.showers import detector
 from custom_lstm.tasks.showers.generator import KINDS, Showers, generate
 
@@ -117,11 +122,11 @@ def write(path: Path, showers: Showers) -> None:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path) as part:
+        with atomic_write(path) as part:
             with tf.io.TFRecordWriter(str(part), _ZLIB) as file:
                 for k in range(len(showers)):
                     file.write(_example(showers, k))
-            seal_end(part)
+            append_checksum(part)
     except (OSError, tf.errors.OpError) as error:
         raise DataError(
             f"cannot write {path}: {getattr(error, 'strerror', None) or error}; "
@@ -140,8 +145,8 @@ def check(shard: Shard) -> None:
     if shard.path.exists() and not shard.path.is_file():
         raise _unusable(shard.path, "it is no file but something else")
     try:
-        check_seal(shard.path)
-    except DamagedFile as error:
+        verify_checksum(shard.path)
+    except ChecksumError as error:
         raise _unusable(shard.path, "its checksum is wrong") from error
     except OSError as error:
         raise _unusable(shard.path, error.strerror or str(error)) from error

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 
 from custom_lstm import plots
-from custom_lstm.files import replacing
+from custom_lstm.files import atomic_write
 from custom_lstm.loading import load_model
 from custom_lstm.tasks.showers import detector, scoring
 from custom_lstm.tasks.showers.fitting import Sets
@@ -51,7 +51,10 @@ def finish(options: Options, folder: RunFolder, sets: Sets) -> None:
 
 def _save(folder: RunFolder, parts: dict[str, Values]) -> None:
     """Write results.npz: `truth/energy`, `lstm/energy`, `saliency_lstm/energy`, …"""
-    with replacing(folder.path / "results.npz") as temporary, temporary.open("wb") as f:
+    with (
+        atomic_write(folder.path / "results.npz") as temporary,
+        temporary.open("wb") as f,
+    ):
         arrays = {
             f"{name}/{key}": values
             for name, part in parts.items()

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from custom_lstm.data.pipelines import prefetched
+from custom_lstm.data.sequences import prefetched
 from custom_lstm.tasks.showers.records import Shard, parse
 
 WINDOW = 2000

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from custom_lstm import plots
-from custom_lstm.data.pipelines import prefetched
+from custom_lstm.data.sequences import prefetched
 from custom_lstm.layers import LSTM
 from custom_lstm.options import to_json
 from custom_lstm.streaming import Stream

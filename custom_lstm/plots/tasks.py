@@ -1,0 +1,377 @@
+"""The other tasks: showers and what is looked at in them, ones counted, sequences."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm
+from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
+from numpy.typing import ArrayLike
+
+from custom_lstm.plots.axes import (
+    HALF,
+    Floats,
+    Rule,
+    check_array,
+    draw_against_truth,
+    draw_series,
+    number_steps,
+    percent_tick,
+)
+from custom_lstm.plots.style import CROSS, SMALL, WIDTH, Theme, new_figure
+
+_LABELS = {"energy": "energy", "x": "$x$", "y": "$y$", "z": "$z$", "kind": "kind"}
+"""What a network predicts of a shower, and how a heading writes it."""
+_NOT_NEGATIVE: Rule = (lambda v: v >= 0, "not be negative or NaN")
+_ERRORS = ("lowest_error", "mean_error", "highest_error")
+
+
+def showers(
+    images: ArrayLike,
+    truth: Mapping[str, ArrayLike],
+    predicted: Mapping[str, ArrayLike],
+    kinds: Sequence[str],
+    *,
+    cell: float,
+    pitch: float,
+    title: str | None = None,
+    style: str = "light",
+) -> Figure:
+    """Draw showers from the side and from the front, with truth and predictions.
+
+    The darker, the more energy along the line of sight, on a logarithmic scale of each
+    view's own. A square marks where the shower started, a dot where the network puts
+    that: at the depth z, and where the particle met the front face in x and y.
+
+    Args:
+        images: energy in the cells in GeV, `(showers, x, y, layers)`.
+        truth: `energy` in GeV, `x`, `y`, `z` in cm and `kind`, an index into `kinds`,
+            `(showers,)` each.
+        predicted: the same from a network, but `kind` is the probability of the second.
+        kinds: names of the two kinds.
+        cell: side of a cell in cm.
+        pitch: distance of two layers in cm.
+        title: a heading over the whole picture.
+        style: "light" or "dark".
+
+    Returns:
+        A figure.
+
+    Raises:
+        ValueError: if a value is missing or the shapes do not match.
+
+    Example:
+        >>> images = np.ones((2, 16, 16, 40))
+        >>> values = {name: np.ones(2) for name in ("energy", "x", "y", "z", "kind")}
+        >>> figure = showers(images, values, values, ("a", "b"), cell=3.0, pitch=4.0)
+        >>> figure.axes[0].get_title("left")
+        'b, 1.0 GeV'
+    """
+    cells = check_array("images", images, ("showers", "x", "y", "layers"))
+    true = _check_quantities("truth", truth, len(cells))
+    answers = _check_quantities("predicted", predicted, len(cells))
+    half = cell * np.array(cells.shape[1:3]) / 2
+    depth = pitch * cells.shape[3]
+    across, up = (-half[0], half[0]), (-half[1], half[1])
+    with new_figure(style, (WIDTH, 0.8 + 1.85 * len(cells)), title) as (figure, theme):
+        grid = figure.subplots(
+            len(cells), 2, squeeze=False, sharex="col", width_ratios=[5, 1]
+        )
+        for k, (side, front) in enumerate(grid):
+            one, other = ({name: of[name][k] for name in of} for of in (true, answers))
+            _draw_energy(side, cells[k].sum(1), (0, depth, *across), theme)
+            _draw_energy(front, cells[k].sum(2).T, (*across, *up), theme)
+            _mark_start(side, "z", "x", one, other, theme)
+            _mark_start(front, "x", "y", one, other, theme)
+            _head_shower(side, one, other, kinds, theme)
+            side.set_ylabel("$x$, cm", size=SMALL)
+            front.set_ylabel("$y$, cm", size=SMALL)
+        grid[-1, 0].set_xlabel("$z$, cm", size=SMALL)
+        grid[-1, 1].set_xlabel("$x$, cm", size=SMALL)
+        handles, labels = grid[0, 0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=2)
+    return figure
+
+
+def _check_quantities(
+    name: str, values: Mapping[str, ArrayLike], count: int
+) -> dict[str, Floats]:
+    missing = [quantity for quantity in _LABELS if quantity not in values]
+    if missing:
+        raise ValueError(
+            f"{name} must hold {', '.join(_LABELS)}; {missing[0]} is missing"
+        )
+    return {
+        quantity: check_array(f"{name}[{quantity!r}]", values[quantity], (count,))
+        for quantity in _LABELS
+    }
+
+
+def _draw_energy(
+    axes: Axes, energy: Floats, extent: tuple[float, float, float, float], theme: Theme
+) -> None:
+    """Draw energies, rows upward, over lengths in cm."""
+    most = max(float(energy.max()), 1e-6)
+    axes.imshow(
+        np.where(energy > 0, energy, np.nan),
+        cmap=theme.digit,
+        norm=LogNorm(most / 3000, most),
+        origin="lower",
+        extent=extent,
+        aspect="auto",
+        interpolation="nearest",
+    )
+    axes.grid(False)
+
+
+def _mark_start(
+    axes: Axes,
+    across: str,
+    up: str,
+    true: Mapping[str, float],
+    predicted: Mapping[str, float],
+    theme: Theme,
+) -> None:
+    """Mark where the shower started, and where the network puts that."""
+    axes.plot(
+        true[across],
+        true[up],
+        "s",
+        ms=13,
+        mfc="none",
+        mec=theme.muted,
+        mew=2.5,
+        path_effects=[withStroke(linewidth=5.5, foreground=theme.background)],
+        clip_on=False,
+        label="true",
+    )
+    axes.plot(
+        predicted[across],
+        predicted[up],
+        "o",
+        ms=8,
+        color=theme.model,
+        clip_on=False,
+        label="predicted",
+    )
+
+
+def _head_shower(
+    side: Axes,
+    true: Mapping[str, float],
+    predicted: Mapping[str, float],
+    kinds: Sequence[str],
+    theme: Theme,
+) -> None:
+    """Write over a shower what it is, and what the network predicts."""
+    kind, guess = int(true["kind"]), int(predicted["kind"] > 0.5)
+    wrong = guess != kind
+    side.set_title(f"{kinds[kind]}, {true['energy']:.1f} GeV")
+    side.set_title(
+        f"{CROSS + ' ' if wrong else ''}predicted: {kinds[guess]}, "
+        f"{predicted['energy']:.1f} GeV",
+        loc="right",
+        color=theme.wrong if wrong else theme.model,
+    )
+
+
+def saliency(
+    slices: Mapping[str, ArrayLike],
+    kinds: Sequence[str],
+    title: str | None = None,
+    *,
+    style: str = "light",
+) -> Figure:
+    """Draw how much each answer of a network depends on each slice.
+
+    Every line gives the share of the whole that a slice has; so does the grey area
+    behind it, for the energy that showers of this kind leave there.
+
+    Args:
+        slices: `deposit`, and any of `energy`, `x`, `y`, `z` and `kind`: for each kind
+            of shower and each slice, `(kinds, slices)`, none negative.
+        kinds: names of the kinds.
+        title: a heading over the whole picture.
+        style: "light" or "dark".
+
+    Returns:
+        A figure: a row for each answer, a column for each kind.
+
+    Raises:
+        ValueError: if `deposit` or all answers are missing, a shape is another, or a
+            value is negative.
+
+    Example:
+        >>> flat = np.ones((2, 40))
+        >>> figure = saliency({"deposit": flat, "energy": flat}, ("a", "b"))
+        >>> [axes.get_title("left") for axes in figure.axes]
+        ['energy, a', 'energy, b']
+    """
+    shares = _shares(slices, len(kinds))
+    deposit = shares.pop("deposit")
+    steps = np.arange(deposit.shape[1] + 1) + 0.5
+    with new_figure(style, (WIDTH, 1 + 1.75 * len(shares)), title) as (figure, theme):
+        grid = figure.subplots(
+            len(shares), len(kinds), squeeze=False, sharex=True, sharey="row"
+        )
+        for row, (name, values) in zip(grid, shares.items(), strict=True):
+            for axes, grey, share, kind in zip(
+                row, deposit, values, kinds, strict=True
+            ):
+                look = {"color": theme.grid, "label": "energy deposited"}
+                axes.stairs(grey, steps, fill=True, **look)
+                draw_series(axes, share, "saliency", theme.model, "-", "o")
+                axes.set_title(f"{_LABELS[name]}, {kind}")
+                axes.yaxis.set_major_formatter(FuncFormatter(percent_tick))
+                axes.yaxis.set_major_locator(MaxNLocator(3))
+            row[0].set_ylim(bottom=0)  # last: a limit that is set holds for its row
+        for axes in grid[-1]:
+            axes.set_xlabel("slice")
+        handles, labels = grid[0, 0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=2)
+    return figure
+
+
+def _shares(slices: Mapping[str, ArrayLike], kinds: int) -> dict[str, Floats]:
+    """Return each as a share of its sum, `deposit` among them."""
+    names = [name for name in _LABELS if name in slices]
+    if "deposit" not in slices or not names:
+        raise ValueError(
+            f"slices must hold deposit and any of {', '.join(_LABELS)}; got "
+            f"{', '.join(map(repr, slices)) or 'nothing'}"
+        )
+    shares = {}
+    for name in [*names, "deposit"]:
+        shape = (kinds, "slices")
+        values = check_array(f"slices[{name!r}]", slices[name], shape, _NOT_NEGATIVE)
+        shares[name] = values / np.maximum(values.sum(1, keepdims=True), 1e-30)
+    return shares
+
+
+def counts(
+    per_count: Mapping[str, ArrayLike],
+    title: str | None = None,
+    *,
+    style: str = "light",
+) -> Figure:
+    """Draw, for each number of ones, the errors of the answers and the wrong strings.
+
+    The left panel shows answer − ones, from the lowest to the highest of all strings
+    with that many ones, and the half from which on an answer is rounded to another
+    count. The right one shows how many strings there are, and how many were wrong.
+
+    Args:
+        per_count: `strings`, `wrong`, `lowest_error`, `mean_error` and `highest_error`,
+            each `(counts,)`, the first being that of strings without ones. NaN or None
+            where there are no strings.
+        title: a heading over the whole picture.
+        style: "light" or "dark".
+
+    Returns:
+        A figure.
+
+    Raises:
+        ValueError: if one is missing or the lengths differ.
+
+    Example:
+        >>> errors = {f"{name}_error": [0.0, 0.1] for name in ("lowest", "highest")}
+        >>> errors["mean_error"] = [0.0, 0.1]
+        >>> len(counts({"strings": [1, 4], "wrong": [0, 1], **errors}).axes)
+        2
+    """
+    columns = _check_columns(per_count)
+    with new_figure(style, (WIDTH, 5.6), title) as (figure, theme):
+        panels = figure.subplots(1, 2)
+        _draw_errors(panels[0], columns, theme)
+        _draw_strings(panels[1], columns, theme)
+        for axes in panels:
+            axes.set_xlabel("ones in the string")
+            axes.set_xlim(-0.8, len(columns["strings"]) - 0.2)
+            axes.xaxis.set_major_locator(
+                MaxNLocator("auto", steps=(1, 2, 5, 10), integer=True)
+            )
+        legends = [axes.get_legend_handles_labels() for axes in panels]
+        handles = [handle for drawn, _ in legends for handle in drawn]
+        labels = [label for _, names in legends for label in names]
+        figure.legend(handles, labels, ncols=5, loc="outside lower center")
+    return figure
+
+
+def _check_columns(per_count: Mapping[str, ArrayLike]) -> dict[str, Floats]:
+    lacking = {"strings", "wrong", *_ERRORS} - set(per_count)
+    if lacking:
+        raise ValueError(f"per_count must hold {', '.join(sorted(lacking))} too")
+    classes = len(check_array("strings", per_count["strings"], ("counts",)))
+    return {
+        name: check_array(name, np.array(per_count[name], np.float64), (classes,))
+        for name in ("strings", "wrong", *_ERRORS)
+    }
+
+
+def _draw_errors(axes: Axes, columns: Mapping[str, Floats], theme: Theme) -> None:
+    low, mean, high = (columns[name] for name in _ERRORS)
+    ones = np.arange(len(mean))
+    axes.vlines(ones, low, high, color=theme.model, lw=4, label="lowest to highest")
+    axes.plot(ones, mean, "o", color=theme.model, ms=7, label="mean")
+    edges = (-HALF, HALF)
+    axes.hlines(edges, -1, len(mean), theme.muted, ls="--", lw=2, label="wrong beyond")
+    reach = max(0.6, 1.1 * np.nanmax(np.abs([low, high]), initial=0))
+    axes.set_ylim(-reach, reach)
+    axes.set_title("answer − ones")
+
+
+def _draw_strings(axes: Axes, columns: Mapping[str, Floats], theme: Theme) -> None:
+    total, wrong = columns["strings"], columns["wrong"]
+    ones = np.arange(len(total))
+    axes.bar(ones, total, color=theme.muted, label="strings")
+    some = np.where(wrong > 0, wrong, np.nan)
+    axes.bar(ones, some, 0.5, color=theme.wrong, label=f"{CROSS} wrong")
+    axes.set_yscale("log")
+    axes.yaxis.set_minor_formatter(NullFormatter())
+    axes.set_ylim(0.5, 3 * max(2, total.max()))
+    axes.set_title(f"{wrong.sum():,.0f} of {total.sum():,.0f} counted wrong")
+
+
+def followed(
+    targets: ArrayLike,
+    answers: ArrayLike,
+    title: str | None = None,
+    *,
+    style: str = "light",
+) -> Figure:
+    """Draw sequences, one panel each: true and predicted values, step by step.
+
+    Args:
+        targets: `(sequences, time)`, at most six sequences.
+        answers: the same shape.
+        title: a heading over the whole picture.
+        style: "light" or "dark".
+
+    Returns:
+        A figure.
+
+    Raises:
+        ValueError: if the shapes differ, or there are too many sequences.
+
+    Example:
+        >>> len(followed([[1, 3, 5]], [[1.1, 2.9, 5.2]]).axes)
+        1
+    """
+    true = check_array("targets", targets, ("sequences", "time"))
+    predicted = check_array("answers", answers, true.shape)
+    if len(true) > 6:
+        raise ValueError(f"at most 6 sequences can be drawn, got {len(true)}")
+    rows, columns = -(-len(true) // 3), min(len(true), 3)
+    with new_figure(style, (WIDTH, 1.4 + 3.2 * rows), title) as (figure, theme):
+        panels = figure.subplots(rows, columns, sharey=True, squeeze=False).flat
+        for axes in panels[len(true) :]:
+            axes.remove()
+        for axes, target, answer in zip(panels, true, predicted, strict=False):
+            draw_against_truth(axes, target, answer, theme)
+            number_steps(axes, len(target))
+            axes.set_xlabel("step")
+            axes.set_title(f"largest error {np.abs(answer - target).max():.3f}")
+        figure.axes[0].legend(loc="best")
+    return figure

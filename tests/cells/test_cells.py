@@ -1,0 +1,361 @@
+"""Every cell of the package: against NumPy in float64, and in all that runs cells.
+
+A new cell is tested by one row of `CELLS`.
+"""
+
+import inspect
+import json
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import keras
+import numpy as np
+import pytest
+from helpers import cell_oracles as oracle
+from keras import layers, ops
+
+import custom_lstm
+from custom_lstm import (
+    CoupledLSTMCell,
+    GRUCell,
+    LayerNormLSTMCell,
+    LSTMCell,
+    PeepholeLSTMCell,
+    ProjectedLSTMCell,
+    SimpleRNNCell,
+    ZoneoutLSTMCell,
+    cells,
+)
+from custom_lstm.cells.gru import gru_step
+from custom_lstm.cells.lstm import lstm_step
+
+
+class Case(NamedTuple):
+    make: Callable
+    """From units, and arguments that every cell takes, to a cell."""
+    step: Callable
+    """The same step in NumPy."""
+    others: dict = {}
+    """Arguments other than the defaults, for `get_config`."""
+
+
+CELLS = {
+    "lstm": Case(LSTMCell, oracle.lstm_step, {"output_activation": "linear"}),
+    "lstm, no bias": Case(partial(LSTMCell, use_bias=False), oracle.lstm_step),
+    "lstm, two activations": Case(
+        partial(LSTMCell, activation="sigmoid", output_activation="linear"),
+        partial(oracle.lstm_step, inner=oracle.sigmoid, outer=lambda x: x),
+    ),
+    "gru": Case(GRUCell, oracle.gru_step, {"reset_after": False}),
+    "gru, reset before": Case(
+        partial(GRUCell, reset_after=False),
+        partial(oracle.gru_step, reset_after=False),
+    ),
+    "simple": Case(SimpleRNNCell, oracle.simple_step),
+    "peephole": Case(
+        PeepholeLSTMCell,
+        oracle.peephole_step,
+        {"peephole_initializer": "ones", "peephole_regularizer": "l2"},
+    ),
+    "layer norm": Case(
+        LayerNormLSTMCell,
+        oracle.layer_norm_step,
+        {"gain_initializer": "zeros", "epsilon": 0.5},
+    ),
+    "layer norm, no bias": Case(
+        partial(LayerNormLSTMCell, use_bias=False, epsilon=0.1),
+        partial(oracle.layer_norm_step, epsilon=0.1),
+    ),
+    "projected": Case(
+        partial(ProjectedLSTMCell, projection_units=3),
+        oracle.projected_step,
+        {"projection_units": 2, "projection_constraint": "non_neg"},
+    ),
+    "zoneout": Case(
+        partial(ZoneoutLSTMCell, zoneout_cell=0.3, zoneout_hidden=0.2),
+        partial(oracle.zoneout_step, d_c=0.3, d_h=0.2),
+        {"zoneout_cell": 0.1, "zoneout_hidden": 0.0},
+    ),
+    "coupled": Case(CoupledLSTMCell, oracle.coupled_step, {"unit_forget_bias": False}),
+}
+UNITS, FEATURES = 5, 4
+X = np.random.default_rng(1).normal(size=(3, 6, FEATURES)).astype("float32")
+MASKS = {
+    "none": None,
+    "right": np.arange(6) < np.array([[6], [4], [1]]),
+    "interior": np.random.default_rng(2).random((3, 6)) < 0.5,
+}
+# On JAX and PyTorch, keras.ops.matmul computes in float32 whatever it is given.
+TOLERANCES = {"float32": {"rtol": 1.3e-6, "atol": 1e-6}, "float64": {"rtol": 1e-12}}
+DTYPES = list(TOLERANCES)[: 2 if keras.backend.backend() == "tensorflow" else 1]
+every_cell = pytest.mark.parametrize("kind", CELLS)
+
+
+def make(kind, **options):
+    return CELLS[kind].make(UNITS, **options)
+
+
+def sizes(cell):
+    return keras.tree.flatten(cell.state_size)
+
+
+def numpy(tensors):
+    return keras.tree.map_structure(ops.convert_to_numpy, tensors)
+
+
+def assert_close(ours, theirs, rtol=1e-5, atol=1e-5):
+    keras.tree.map_structure(
+        partial(np.testing.assert_allclose, rtol=rtol, atol=atol), ours, theirs
+    )
+
+
+def test_every_exported_cell_is_in_the_table():
+    exported = {cells.get(name) for name in cells.names()}
+    assert {type(make(kind)) for kind in CELLS} == exported
+    assert len(exported) == len(cells.names())
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@every_cell
+def test_step_matches_numpy(kind, dtype, rng, set_random_weights):
+    cell = make(kind, dtype=dtype)
+    cell.build((None, FEATURES))
+    weights = set_random_weights(cell)
+    widths = [FEATURES, *sizes(cell)]
+    x, *states = [rng.normal(size=(4, width)).astype(dtype) for width in widths]
+    output, new_states = numpy(cell(x, states))
+    states = [np.float64(state) for state in states]
+    _, expected = CELLS[kind].step(np.float64(x), states, weights)
+    np.testing.assert_array_equal(output, new_states[0])
+    for ours, theirs in zip(new_states, expected, strict=True):
+        np.testing.assert_allclose(ours, theirs, **TOLERANCES[dtype])
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+@pytest.mark.parametrize("mask", MASKS)
+@pytest.mark.parametrize("layer_class", [custom_lstm.RNN, layers.RNN])
+@every_cell
+def test_every_state_and_gate_of_a_sequence_matches_numpy(
+    kind, layer_class, mask, backwards, set_random_weights
+):
+    layer = layer_class(make(kind), go_backwards=backwards)
+    layer.build(X.shape)
+    step = partial(CELLS[kind].step, weights=set_random_weights(layer))
+    states = [np.zeros((3, width)) for width in sizes(layer.cell)]
+    expected = oracle.run(step, X, states, MASKS[mask], backwards)
+    assert_close(custom_lstm.trace(layer, X, MASKS[mask]), expected)
+
+
+@pytest.mark.parametrize("mask", ["none", "interior"])
+@every_cell
+def test_every_loop_computes_the_same(kind, mask, set_random_weights):
+    mask = MASKS[mask]
+    cell = make(kind)
+    reference = layers.RNN(cell, return_sequences=True, return_state=True)
+    reference.build(X.shape)
+    weights = set_random_weights(reference)
+    expected = numpy(reference(X, mask=mask))
+    for layer_class in (layers.RNN, custom_lstm.RNN):
+        for unroll in (False, True):
+            layer = layer_class.from_config(
+                {**reference.get_config(), "unroll": unroll}
+            )
+            layer.build(X.shape)
+            layer.set_weights(weights)
+            assert_close(numpy(layer(X, mask=mask)), expected)
+    both = layers.Bidirectional(custom_lstm.RNN(cell))
+    both.build(X.shape)
+    both.forward_layer.set_weights(weights)
+    assert_close(numpy(both(X, mask=mask))[:, : cell.output_size], expected[1])
+
+
+@every_cell
+def test_stacked_cells_compute_what_stacked_layers_do(kind):
+    stack = [make(kind, name=f"cell_{k}") for k in range(2)]
+    stacked = custom_lstm.RNN(layers.StackedRNNCells(stack))
+    expected = numpy(stacked(X))
+    first = custom_lstm.RNN(stack[0], return_sequences=True)
+    assert_close(numpy(custom_lstm.RNN(stack[1])(first(X))), expected)
+
+
+@every_cell
+def test_config_gives_the_same_cell_again(kind):
+    others = CELLS[kind].others
+    cell = make(kind, activation="relu", dropout=0.1, seed=3, **others)
+    config = json.loads(json.dumps(cell.get_config()))
+    arguments = {
+        name
+        for owner in type(cell).__mro__
+        if owner.__module__.startswith("custom_lstm.cells.")
+        for name in inspect.signature(owner.__init__).parameters
+    }
+    assert arguments - {"self", "kwargs", "options"} <= config.keys()
+    assert type(cell).from_config(config).get_config() == cell.get_config()
+
+
+@every_cell
+def test_a_saved_model_computes_the_same(kind, tmp_path):
+    model = keras.Sequential(
+        [keras.Input((None, FEATURES)), custom_lstm.RNN(make(kind)), layers.Dense(1)]
+    )
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert_close(numpy(loaded(X)), numpy(model(X)), rtol=0, atol=0)
+
+
+@every_cell
+@pytest.mark.parametrize("layer_class", [custom_lstm.RNN, layers.RNN])
+def test_training_moves_every_weight(kind, layer_class):
+    cell = make(kind, dropout=0.2, recurrent_dropout=0.2, seed=1)
+    model = keras.Sequential([layer_class(cell), layers.Dense(1)])
+    model.compile(keras.optimizers.SGD(1.0), "mse")
+    model.build(X.shape)
+    before = [weight.copy() for weight in model.get_weights()]
+    model.fit(X, np.ones((3, 1), "float32"), epochs=2, verbose=0)
+    for weight, old, new in zip(
+        model.weights, before, model.get_weights(), strict=True
+    ):
+        assert np.isfinite(new).all() and (old != new).any(), weight.path
+
+
+@every_cell
+def test_bfloat16_is_near_float32(kind, set_random_weights):
+    layer = custom_lstm.RNN(make(kind))
+    layer.build(X.shape)
+    weights = set_random_weights(layer)
+    cell = make(kind, dtype="mixed_bfloat16")
+    mixed = custom_lstm.RNN(cell, return_state=True, dtype="mixed_bfloat16")
+    mixed.build(X.shape)
+    mixed.set_weights(weights)
+    output, *states = mixed(X)
+    for tensor in (output, *states):
+        assert keras.backend.standardize_dtype(tensor.dtype) == "bfloat16"
+    ours = numpy(ops.cast(output, "float32"))
+    np.testing.assert_allclose(ours, numpy(layer(X)), atol=2e-2)
+    assert np.isfinite(numpy(ops.cast(mixed(X, training=True)[0], "float32"))).all()
+
+
+@every_cell
+@pytest.mark.parametrize("scale", [1e4, 1e30])
+def test_large_inputs_give_finite_outputs(kind, scale):
+    assert np.isfinite(numpy(custom_lstm.RNN(make(kind))(scale * X))).all()
+
+
+@every_cell
+def test_what_does_not_fit_is_named_with_its_shape(kind):
+    cell = make(kind)
+    cell.build((None, FEATURES))
+    states = cell.get_initial_state(3)
+    owner, count = type(cell).__name__, len(states)
+    with pytest.raises(ValueError, match=rf"{owner}.*4 features.*\(3, 2\)"):
+        cell(X[:, 0, :2], states)
+    with pytest.raises(ValueError, match=rf"{owner}.*{count} tensor.*Received 3: \(3,"):
+        cell(X[:, 0], [*states, *states, *states][:3])
+    with pytest.raises(ValueError, match=rf"{owner}.*\(3, {UNITS}\).*\(3, 7\)"):
+        cell(X[:, 0], [*states[:-1], np.ones((3, 7))])
+
+
+def test_lstm_step_holds_the_equations_without_a_cell(rng):
+    xW, hU = rng.normal(size=(2, 3, 8)).astype("float32")
+    c = rng.normal(size=(3, 2)).astype("float32")
+    h, c_new, gates = lstm_step(*map(ops.convert_to_tensor, (xW, hU, c)))
+    eye = [np.eye(8), np.eye(8)]
+    expected, (h_expected, c_expected) = oracle.lstm_step(
+        xW.astype("float64"), [hU.astype("float64"), c], eye
+    )
+    np.testing.assert_allclose(numpy(h), h_expected, rtol=1e-5)
+    np.testing.assert_allclose(numpy(c_new), c_expected, rtol=1e-5)
+    assert list(gates._fields) == list(expected)
+
+
+def test_gru_keeps_its_state_where_the_update_gate_is_open():
+    xW = np.concatenate([np.full((1, 2), 50.0), np.zeros((1, 4))], axis=1)
+    h = np.array([[0.3, -0.7]])
+    new, _ = gru_step(
+        *map(ops.convert_to_tensor, (xW, np.zeros((1, 4)), h)), lambda r: 0 * r
+    )
+    np.testing.assert_allclose(numpy(new), h, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "options"),
+    [
+        (LSTMCell, layers.LSTMCell, {}),
+        (LSTMCell, layers.LSTMCell, {"unit_forget_bias": False}),
+        (LSTMCell, layers.LSTMCell, {"bias_initializer": "random_normal"}),
+        (LSTMCell, layers.LSTMCell, {"use_bias": False}),
+        (GRUCell, layers.GRUCell, {}),
+        (GRUCell, layers.GRUCell, {"reset_after": False}),
+        (GRUCell, layers.GRUCell, {"bias_initializer": "random_normal"}),
+        (SimpleRNNCell, layers.SimpleRNNCell, {}),
+    ],
+)
+def test_equal_seeds_give_the_initial_weights_of_keras(ours, theirs, options):
+    pair = []
+    for cell_class in (ours, theirs):
+        keras.utils.set_random_seed(1)
+        cell = cell_class(4, **options)
+        cell.build((None, 3))
+        pair.append(cell)
+    assert [w.name for w in pair[0].weights] == [w.name for w in pair[1].weights]
+    for mine, other in zip(*(cell.get_weights() for cell in pair), strict=True):
+        np.testing.assert_array_equal(mine, other)
+
+
+@pytest.mark.parametrize("cell_class", [GRUCell, SimpleRNNCell])
+def test_a_bare_state_is_taken_and_given_back_bare(cell_class, rng):
+    cell = cell_class(4)
+    x, h = rng.normal(size=(2, 3)), rng.normal(size=(2, 4))
+    _, bare = cell(x, ops.convert_to_tensor(h, "float32"))
+    _, (listed,) = cell(x, [h])
+    np.testing.assert_array_equal(numpy(bare), numpy(listed))
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("lstm", LSTMCell),
+        ("LSTMCell", LSTMCell),
+        ("custom_lstm>LSTMCell", LSTMCell),
+        ("simple", SimpleRNNCell),
+        ("simple_rnn", SimpleRNNCell),
+        ("layer_norm", LayerNormLSTMCell),
+        ("LayerNormLSTMCell", LayerNormLSTMCell),
+        ("layer-norm-lstm", LayerNormLSTMCell),
+        *((name, cells.get(name)) for name in cells.names()),
+    ],
+)
+def test_a_cell_is_found_by_its_name(name, expected):
+    assert cells.get(name) is expected
+
+
+def test_the_names_of_cells_are_those_of_count_ones():
+    of_count_ones = "lstm gru simple peephole layer_norm projected coupled zoneout"
+    assert set(cells.names()) >= set(of_count_ones.split())
+
+
+def test_a_cell_registered_elsewhere_is_found_by_its_registered_name():
+    @keras.saving.register_keras_serializable(package="test_cells")
+    class Own(LSTMCell):
+        pass
+
+    assert cells.get("test_cells>Own") is Own
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("peehole", "no cell 'peehole'. Did you mean 'peephole'?"),
+        ("LSTMCells", "Did you mean 'lstm'?"),
+        ("nas", "no cell 'nas'.*coupled, gru, lstm"),
+        ("Chrono", "no cell 'Chrono'"),
+        ("AbstractRNNCell", "no cell 'AbstractRNNCell'"),
+        ("custom_lstm>Chrono", "no cell"),
+        ("", "no cell ''"),
+        (None, "no cell None"),
+    ],
+)
+def test_an_unknown_cell_is_refused_by_naming_the_nearest(name, message):
+    with pytest.raises(ValueError, match=message.replace("?", r"\?")):
+        cells.get(name)
