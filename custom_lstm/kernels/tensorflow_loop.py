@@ -311,16 +311,21 @@ class _Forward:
         names = [*kept, *made, *held]
         arrays = [self._array(v) for v in names]
 
-        def body(t, states, arrays):
+        def one_step(states, each):
             values = setup | dict(zip(graph.states, states, strict=True))
-            values.update((v, array.read(t)) for v, array in given.items())
+            values.update(zip(given, each, strict=True))
             run_nodes(plan.forward, values, loop.batch)
-            new = [
-                _of_shape(values[v], state.shape)
-                for v, state in zip(graph.new_states, states, strict=True)
-            ]
-            pairs = zip(names, arrays, strict=True)
-            return new, [array.write(t, values[v]) for v, array in pairs]
+            return [values[v] for v in (*graph.new_states, *names)]
+
+        step = _as_function(one_step, unroll=loop.unroll)
+        count = len(states)
+
+        def body(t, states, arrays):
+            made = step(states, [array.read(t) for array in given.values()])
+            pairs = zip(made[:count], states, strict=True)
+            new = [_of_shape(after, before.shape) for after, before in pairs]
+            pairs = zip(made[count:], arrays, strict=True)
+            return new, [array.write(t, value) for value, array in pairs]
 
         states, arrays = loop(body, list(states), arrays)
         self._arrays = dict(zip(names, arrays, strict=True))
@@ -359,16 +364,25 @@ class _Forward:
         }
         arrays = [self._array(v) for v in plan.written]
 
-        def body(t, d_states, arrays):
+        def one_step(d_states, each):
             values = setup | dict(zip(graph.state_cotangents, d_states, strict=True))
-            values.update((v, array.read(t)) for v, array in given.items())
+            values.update(zip(given, each, strict=True))
             run_nodes(plan.backward, values, loop.batch)
             new = [
-                tf.zeros_like(old) if v is None else _of_shape(values[v], old.shape)
+                tf.zeros_like(old) if v is None else values[v]
                 for v, old in zip(graph.d_states, d_states, strict=True)
             ]
-            pairs = zip(plan.written, arrays, strict=True)
-            return new, [array.write(t, values[v]) for v, array in pairs]
+            return new + [values[v] for v in plan.written]
+
+        step = _as_function(one_step, unroll=loop.unroll)
+        count = len(graph.states)
+
+        def body(t, d_states, arrays):
+            made = step(d_states, [array.read(t) for array in given.values()])
+            pairs = zip(made[:count], d_states, strict=True)
+            new = [_of_shape(after, before.shape) for after, before in pairs]
+            pairs = zip(made[count:], arrays, strict=True)
+            return new, [array.write(t, value) for value, array in pairs]
 
         d_states, arrays = loop(body, list(above[ends:]), arrays, backwards=True)
         for value, array in zip(plan.written, arrays, strict=True):
@@ -383,6 +397,21 @@ class _Forward:
         d_states = [state if state.dtype.is_floating else None for state in d_states]
         d_weights = [None if v is None else rows[v] for v in graph.d_weights]
         return d_inputs, d_states, d_constants, d_weights
+
+
+def _as_function(step, unroll):
+    """Return a step that is traced once, however often it is written out."""
+    if not unroll:
+        return step
+    traced = []
+
+    def call(states, each):
+        if not traced:
+            function = tf.function(step, autograph=False)
+            traced.append(function.get_concrete_function(list(states), each))
+        return traced[0](*states, *each)
+
+    return call
 
 
 def _groups(values, sizes):
