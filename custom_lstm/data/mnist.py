@@ -11,6 +11,7 @@ so concurrent starts and a kill during the write do no harm.
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import http.client
 import json
@@ -329,16 +330,14 @@ def _decode(root: Path) -> list[np.ndarray]:
         tfds.download.DownloadError,
         tfds.download.download_manager.NonMatchingChecksumError,
     )
-
-    def load():
-        return tfds.load(
-            f"mnist:{VERSION}",
-            split=list(SIZES),
-            data_dir=os.fspath(root),
-            batch_size=-1,
-            read_config=tfds.ReadConfig(interleave_cycle_length=1),
-        )
-
+    load = functools.partial(
+        tfds.load,
+        f"mnist:{VERSION}",
+        split=list(SIZES),
+        data_dir=os.fspath(root),
+        batch_size=-1,
+        read_config=tfds.ReadConfig(interleave_cycle_length=1),
+    )
     prepared = prepared_folder(root)
     existed = prepared.exists()
     if existed:
