@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from custom_lstm.cells.lstm import LSTMGates, lstm_step, lstm_step_backward
-from custom_lstm.kernels.tensorflow_loop import Loop
+from custom_lstm.kernels.tensorflow_turns import Loop
 
 
 def lstm_sequence(

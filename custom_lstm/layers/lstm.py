@@ -138,7 +138,7 @@ class LSTM(GatedRNN):
         if self.go_backwards:
             sequences = ops.flip(sequences, 1)
             mask = None if mask is None else ops.flip(mask, 1)
-        dropped = cell.input_masks(training)
+        dropped = cell.input_masks(sequences, training)
         if dropped is not None:
             sequences = sequences * ops.expand_dims(dropped[0], 1)
         bias = cell.bias if cell.use_bias else ops.zeros((4 * cell.units,))

@@ -1,12 +1,21 @@
 """A cell over whole sequences."""
 
 import contextlib
+import functools
 from typing import Any
 
 import keras
 from keras import ops
 
-from custom_lstm.cells.base import AbstractRNNCell
+from custom_lstm.cells.base import (
+    AbstractRNNCell,
+    in_sequence,
+    project_sequence,
+    splits,
+    step_projected,
+)
+from custom_lstm.kernels import loop
+from custom_lstm.typing import Nest, States, Tensor
 from custom_lstm.cells.validation import (
     check_flag,
     check_sequences,
@@ -181,17 +190,23 @@ class RNN(keras.layers.RNN):
                 self.state_size,
                 sequences.shape[0],
             )
+        batch = ops.shape(sequences)[0]
         with contextlib.ExitStack() as stack:
             for cell in contract_cells(self.cell):
-                stack.enter_context(cell.sequence(ops.shape(sequences)[0], training))
+                drawn = cell.begin_sequence(batch, training)
+                stack.enter_context(in_sequence(cell, drawn))
             return super().call(
                 sequences, initial_state=initial_state, mask=mask, training=training
             )
 
     def inner_loop(
-        self, sequences: Any, initial_state: Any, mask: Any, training: Any = False
-    ) -> Any:
-        """The loop: Keras's, over inputs that are projected already if they can be.
+        self,
+        sequences: Tensor,
+        initial_state: States,
+        mask: Nest,
+        training: bool | None = False,
+    ) -> tuple[Tensor, Tensor, States]:
+        """Run all steps, over inputs that are already projected if they can be.
 
         Args:
             sequences: `(batch, time, features)`.
@@ -203,16 +218,46 @@ class RNN(keras.layers.RNN):
             Last output, outputs of all steps, last states.
         """
         cell = self.cell
-        hoisted = (
-            isinstance(cell, AbstractRNNCell)
-            and cell.splits
-            and cell.compute_dtype == self.compute_dtype
+        mask = keras.tree.flatten(mask)[0]
+        if mask is not None:
+            mask = ops.cast(mask, "bool")
+            mask = mask if len(mask.shape) == 2 else ops.squeeze(mask, -1)
+        hoisted = splits(cell) and cell.compute_dtype == self.compute_dtype
+        if hoisted:
+            sequences = project_sequence(cell, sequences, training)
+        if self.go_backwards:
+            sequences = ops.flip(sequences, 1)
+            mask = None if mask is None else ops.flip(mask, 1)
+        cells = contract_cells(cell)
+        drawn = {str(k): c.drawn for k, c in enumerate(cells) if c.drawn is not None}
+        result = loop.run(
+            loop.Steps(
+                functools.partial(_step, cell, cells, hoisted, training),
+                sequences,
+                initial_state,
+                drawn,
+                cell.variables,
+                mask=mask,
+                zero_masked=self.zero_output_for_mask,
+                unroll=self.unroll,
+                training=bool(training),
+            )
         )
-        if not hoisted:
-            return super().inner_loop(sequences, initial_state, mask, training)
-        projected = cell.project_sequence(sequences, training)
-        with cell.projected():
-            return super().inner_loop(projected, initial_state, mask, training)
+        if result.loss is not None:
+            self.add_loss(result.loss)
+        return result.last, result.outputs, result.states
+
+
+def _step(cell, cells, hoisted, training, inputs, states, drawn):
+    """Run one step of a cell, for which each of `cells` in it finds what it drew."""
+    with contextlib.ExitStack() as stack:
+        for k, one in enumerate(cells):
+            stack.enter_context(in_sequence(one, drawn.get(str(k))))
+        if hoisted:
+            return step_projected(cell, inputs, states, training)
+        takes_training = getattr(cell, "_call_has_training_arg", False)
+        output, new = cell(inputs, states, **({"training": training} if takes_training else {}))
+        return output, new if keras.tree.is_nested(new) else [new]
 
 
 def _check_cell(cell: Any) -> None:
