@@ -6,7 +6,7 @@ images (batch, time, 28, 28, 1)
   → Dense                         the same head at every step
 
 Several such networks, members, may each learn from a share of every batch and answer
-by a vote; see `custom_lstm.layers.members`.
+by a vote; see `custom_lstm.layers.ensemble`.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,8 +17,8 @@ import keras
 from custom_lstm.cells.lstm import LSTMCell
 from custom_lstm.heads import Head
 from custom_lstm.layers.batch_normalization import BatchNormalization
+from custom_lstm.layers.ensemble import EnsembleMean, EnsembleSplit
 from custom_lstm.layers.lstm import LSTM
-from custom_lstm.layers.members import MemberShare, MemberVote
 from custom_lstm.layers.time_distributed import TimeDistributed
 from custom_lstm.layers.view_average import ViewAverage
 
@@ -208,7 +208,7 @@ def build_model(
     answers = []
     for member in range(members):
         nth = f"_{member + 1}" if member else ""
-        share = MemberShare(member, members, name=f"share{nth}")
+        share = EnsembleSplit(member, members, name=f"share{nth}")
         encoder = build_encoder(image_shape=image_shape, **encoder_options)
         reader = ViewAverage(encoder, **VIEWS[views]) if views > 1 else encoder
         encode = TimeDistributed(reader, name=f"encode{nth}")
@@ -217,7 +217,7 @@ def build_model(
         )
         features = encode(share(images) if members > 1 else images)
         answers.append(head.layer(name=f"{head.kind}{nth}")(core(features)))
-    vote = MemberVote(logits=head.kind == "totals", name="vote")
+    vote = EnsembleMean(logits=head.kind == "totals", name="vote")
     together = vote(answers) if members > 1 else answers[0]
     return keras.Model(images, together, name="digit_totals")
 

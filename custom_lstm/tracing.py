@@ -11,24 +11,26 @@ from keras import ops
 from custom_lstm.cells.base import AbstractRNNCell
 from custom_lstm.cells.validation import names_of_states
 from custom_lstm.layers.rnn import contract_cells
+from custom_lstm.typing import Nest, States, Tensor
 
 Trace = dict[str, np.ndarray]
 
 
 def trace(
     model: keras.layers.Layer,
-    inputs: Any,
-    mask: Any = None,
+    inputs: Nest,
+    mask: Tensor | None = None,
     *,
     layer: str | keras.layers.Layer | None = None,
-    initial_state: Any = None,
+    initial_state: Nest = None,
 ) -> Trace | dict[str, Trace]:
-    """States and gates of a recurrent layer at every step, without rewriting a model.
+    """Return the states and gates of a recurrent layer at every step.
 
     Works for `custom_lstm.RNN`, `LSTM`, `GRU`, `SimpleRNN`, for `keras.layers.RNN`
     around any `AbstractRNNCell`, and for every layer and model that holds such
-    layers, at any depth. The model runs once, eagerly, not in training, and is left
-    as it was; a stateful layer begins where it stands and does not move on.
+    layers, at any depth. The model need not be rewritten: it runs once, eagerly, not
+    in training, and is left as it was. A stateful layer begins from its present states
+    and keeps them.
 
     Entry t belongs to `inputs[:, t]`, also with `go_backwards`, where the last entry
     is the first to be made. At a step that the mask leaves out, the states are those
@@ -54,14 +56,13 @@ def trace(
         ValueError: if there is no such layer, or none of that name.
 
     Example:
-
-    >>> from custom_lstm import LSTM
-    >>> model = keras.Sequential([LSTM(4), keras.layers.Dense(1)])
-    >>> states = trace(model, np.ones((2, 5, 3)))
-    >>> states["forget"].shape
-    (2, 5, 4)
-    >>> sorted(states)
-    ['c', 'candidate', 'forget', 'h', 'input', 'output']
+        >>> from custom_lstm import LSTM
+        >>> model = keras.Sequential([LSTM(4), keras.layers.Dense(1)])
+        >>> states = trace(model, np.ones((2, 5, 3)))
+        >>> states["forget"].shape
+        (2, 5, 4)
+        >>> sorted(states)
+        ['c', 'candidate', 'forget', 'h', 'input', 'output']
     """
     found = [found for found in layers_in(model) if _traceable(found)]
     calls: list[tuple[str, Trace]] = []
@@ -90,17 +91,16 @@ def trace(
 def layers_in(
     model: keras.layers.Layer, leave_out: tuple[type, ...] = ()
 ) -> Iterator[keras.layers.Layer]:
-    """All layers in a layer or model, itself included, once each, however deep.
+    """Yield all layers in a layer or model, itself included, once each, at any depth.
 
     Args:
         model: where to look.
         leave_out: classes of layers that are passed over, with all that is in them.
 
     Example:
-
-    >>> cell = keras.layers.LSTMCell(2)
-    >>> [type(layer).__name__ for layer in layers_in(keras.layers.RNN(cell))]
-    ['RNN', 'LSTMCell']
+        >>> cell = keras.layers.LSTMCell(2)
+        >>> [type(layer).__name__ for layer in layers_in(keras.layers.RNN(cell))]
+        ['RNN', 'LSTMCell']
     """
     seen: set[int] = set()
 
@@ -134,14 +134,14 @@ def _by_name(calls: list[tuple[str, Trace]]) -> dict[str, Trace]:
 
 
 @contextlib.contextmanager
-def _recording(layer: keras.layers.RNN, calls: list[tuple[str, Trace]]) -> Any:
-    """While it lasts, every loop of `layer` adds its name and trace to `calls`."""
+def _recording(
+    layer: keras.layers.RNN, calls: list[tuple[str, Trace]]
+) -> Iterator[None]:
+    """Within this context, every loop of `layer` adds its name and trace to `calls`."""
     loop = layer.inner_loop
-    stood = [ops.copy(state) for state in keras.tree.flatten(layer.states or [])]
+    before = [ops.copy(state) for state in keras.tree.flatten(layer.states or [])]
 
-    def inner_loop(
-        sequences: Any, initial_state: Any, mask: Any, training: Any = False
-    ) -> Any:
+    def inner_loop(sequences, initial_state, mask, training=False):
         calls.append((layer.name, _run(layer, sequences, initial_state, mask)))
         return loop(sequences, initial_state, mask, training=training)
 
@@ -150,14 +150,14 @@ def _recording(layer: keras.layers.RNN, calls: list[tuple[str, Trace]]) -> Any:
         yield
     finally:
         del layer.inner_loop
-        if not stood:
+        if not before:
             layer.reset_state()
-        for state, value in zip(keras.tree.flatten(layer.states), stood, strict=False):
+        for state, value in zip(keras.tree.flatten(layer.states), before, strict=False):
             state.assign(value)
 
 
-def _run(layer: keras.layers.RNN, sequences: Any, states: Any, mask: Any) -> Trace:
-    """The loop of `layer`, step by step, recorded."""
+def _run(layer: keras.layers.RNN, sequences: Tensor, states: Nest, mask: Nest) -> Trace:
+    """Run the loop of `layer` step by step and record it."""
     time = sequences.shape[1]
     mask = keras.tree.flatten(mask)[0]
     if mask is not None:
@@ -183,21 +183,21 @@ def _run(layer: keras.layers.RNN, sequences: Any, states: Any, mask: Any) -> Tra
 
 
 @contextlib.contextmanager
-def _observing(cell: Any, gates: Trace) -> Iterator[None]:
-    """While it lasts, what `cell`, or the cells in it, observe goes to `gates`."""
+def _observing(cell: keras.layers.Layer, gates: Trace) -> Iterator[None]:
+    """Within this context, what `cell`, or the cells in it, observe goes to `gates`."""
     with contextlib.ExitStack() as stack:
         for prefix, inner in _prefixed(cell):
             if isinstance(inner, AbstractRNNCell):
 
-                def observer(values: dict[str, Any], prefix: str = prefix) -> None:
+                def observer(values: dict[str, Tensor], prefix: str = prefix) -> None:
                     gates.update({prefix + k: _array(v) for k, v in values.items()})
 
                 stack.enter_context(inner.observed(observer))
         yield
 
 
-def _named(cell: Any, states: list[Any]) -> Trace:
-    """The states by name."""
+def _named(cell: keras.layers.Layer, states: States) -> Trace:
+    """Return the states by name."""
     stacked = isinstance(cell, keras.layers.StackedRNNCells)
     return {
         prefix + name: _array(state)
@@ -210,12 +210,12 @@ def _named(cell: Any, states: list[Any]) -> Trace:
     }
 
 
-def _prefixed(cell: Any) -> list[tuple[str, Any]]:
+def _prefixed(cell: keras.layers.Layer) -> list[tuple[str, keras.layers.Layer]]:
     if isinstance(cell, keras.layers.StackedRNNCells):
         return [(f"{index}/", inner) for index, inner in enumerate(cell.cells)]
     return [("", cell)]
 
 
-def _array(tensor: Any) -> np.ndarray:
+def _array(tensor: Tensor) -> np.ndarray:
     array = ops.convert_to_numpy(tensor)
     return array.astype("float32") if array.itemsize < 4 else array

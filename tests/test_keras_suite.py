@@ -1,4 +1,4 @@
-"""Keras's own tests pass with our classes; see keras_suite.py."""
+"""Keras's own tests pass with our classes; see benchmarks/reliability."""
 
 import keras_suite
 import pytest

@@ -255,21 +255,7 @@ def floor(config: Config) -> Callable[[], object]:
 
     @tf.function
     def run():
-        done = []
-        for x, W, y, padding, inner in work:
-            done.append(tf.nn.conv2d(x, W, 1, padding))
-            raw = {"strides": [1, 1, 1, 1], "padding": padding}
-            done.append(
-                tf.raw_ops.Conv2DBackpropFilter(
-                    input=x, filter_sizes=W.shape, out_backprop=y, **raw
-                )
-            )
-            if inner:
-                done.append(
-                    tf.raw_ops.Conv2DBackpropInput(
-                        input_sizes=x.shape, filter=W, out_backprop=y, **raw
-                    )
-                )
+        done = [result for layer in work for result in _convolutions(*layer)]
         for x, W, y in matrices:
             done += [
                 tf.matmul(x, W),
@@ -279,6 +265,20 @@ def floor(config: Config) -> Callable[[], object]:
         return [tf.reduce_max(result) for result in done]
 
     return lambda: [float(value) for value in run()]
+
+
+def _convolutions(x, W, y, padding: str, inner: bool) -> list:
+    """Return a layer's convolutions: forward, weights' gradient, inputs' if inner."""
+    raw = {"strides": [1, 1, 1, 1], "padding": padding, "out_backprop": y}
+    done = [
+        tf.nn.conv2d(x, W, 1, padding),
+        tf.raw_ops.Conv2DBackpropFilter(input=x, filter_sizes=W.shape, **raw),
+    ]
+    if inner:
+        done.append(
+            tf.raw_ops.Conv2DBackpropInput(input_sizes=x.shape, filter=W, **raw)
+        )
+    return done
 
 
 def measure_determinism(digits: str, runs: int) -> dict:

@@ -177,7 +177,9 @@ class GatedCell(AbstractRNNCell, _KerasDropoutCell):
         Returns:
             `(batch, gates·units)`.
         """
-        return gatewise_matmul(h, self.recurrent_kernel, self.recurrent_masks(h, training))
+        return gatewise_matmul(
+            h, self.recurrent_kernel, self.recurrent_masks(h, training)
+        )
 
     def check_features(self, shape: Shape) -> None:
         """Raise a ValueError unless inputs have the features the cell knows."""

@@ -1,4 +1,4 @@
-"""What the fresh process does to load a model; run as a script, with a folder.
+"""Load a model in a fresh process; run as a script, with a folder.
 
 The folder holds `model.keras`, the inputs `x.npy`, and `classes.json`: which modules
 to import, and which classes in them the model needs. The outputs go to `y.npy`, and
@@ -15,7 +15,7 @@ import numpy as np
 
 
 def main(folder: Path) -> None:
-    """Loads, runs and writes."""
+    """Load, run and write."""
     entries = json.loads((folder / "classes.json").read_text("utf-8"))
     modules = [importlib.import_module(entry["module"]) for entry in entries]
     objects = {

@@ -1,42 +1,179 @@
-"""`check_cell`, and its checks one by one."""
+"""`check_cell`, its checks one by one, and what they report."""
+
+from __future__ import annotations
 
 import dataclasses
 import difflib
 import inspect
 import re
+import textwrap
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import keras
 
-from custom_lstm.checking import (
-    arguments,
-    learning,
-    references,
-    saving,
-    sequences,
-    shapes,
+from custom_lstm.checking import checks as contract
+from custom_lstm.checking import numerics
+from custom_lstm.checking.harness import (
+    CellUnderTest,
+    ContractViolation,
+    dtype_policy,
+    seeded,
 )
-from custom_lstm.checking.backends import precision, seeded
-from custom_lstm.checking.report import (
-    FAILED,
-    KNOWN,
-    PASSED,
-    Breach,
-    CellCheckError,
-    CellReport,
-    Finding,
-)
-from custom_lstm.checking.subject import Subject
 
-_MODULES = (arguments, shapes, sequences, learning, saving, references)
-_FUNCTIONS: dict[str, Callable[..., str]] = {
-    function.__name__: function for module in _MODULES for function in module.CHECKS
-}
+PASSED, FAILED, KNOWN = "passed", "FAILED", "known"
+
+_WIDTH = 88
+_NAMES = 19
+_INDENT = " " * 10
 _LONGEST = 400
 """Characters of an error that are shown."""
-_OF_REFERENCE = tuple(function.__name__ for function in references.CHECKS)
+_COMPARISONS: tuple[Callable[..., str], ...] = (
+    numerics.reference_weights,
+    numerics.reference_outputs,
+    numerics.reference_gradients,
+)
+_CHECKS: tuple[Callable[..., str], ...] = (
+    contract.config,
+    contract.one_step,
+    contract.initial_state,
+    contract.states,
+    contract.output_size,
+    contract.batch_size,
+    contract.state_order,
+    contract.states_used,
+    contract.repeatable,
+    contract.batch_independence,
+    contract.loops,
+    contract.hoisted,
+    contract.masks,
+    contract.go_backwards,
+    contract.stateful,
+    contract.dynamic_shapes,
+    numerics.weights_used,
+    numerics.dropout,
+    numerics.gradients,
+    numerics.mixed_precision,
+    numerics.training,
+    contract.saving,
+    *_COMPARISONS,
+)
+_FUNCTIONS = {function.__name__: function for function in _CHECKS}
+_OF_REFERENCE = tuple(function.__name__ for function in _COMPARISONS)
+
+
+def cell_checks(
+    *,
+    reference: Any = None,
+    checks: Iterable[str] | None = None,
+    features: int | None = None,
+    seed: int = 0,
+) -> list[CellCheck]:
+    """Return the checks of `check_cell` one by one, for one test each:
+
+        @pytest.mark.parametrize("check", cell_checks(), ids=str)
+        def test_keeps_the_contract(check):
+            check(MyCell(8))
+
+    Args:
+        reference: a cell or layer known to be right. Without one, the checks that
+            compare with it are left out.
+        checks: names of the checks, if not all are wanted.
+        features: width of the inputs.
+        seed: of weights and data.
+
+    Returns:
+        Functions of a cell, its class, or a function that makes one. Each has a
+        `name` and a `clause`.
+
+    Raises:
+        ValueError: if there is no check of a name.
+
+    Example:
+        >>> for check in cell_checks(checks=["states", "masks"]):
+        ...     print(f"{check.name}: {check.clause}")
+        states: As many new states as `state_size` says, and as wide.
+        masks: A masked step leaves the states as they are.
+    """
+    names = [n for n in _FUNCTIONS if reference is not None or n not in _OF_REFERENCE]
+    if checks is not None:
+        if not isinstance(checks, Iterable):
+            raise ValueError(
+                f"check_cell: `checks` must be names of checks. Received: {checks!r}"
+            )
+        wanted = [checks] if isinstance(checks, str) else list(checks)
+        _require_names(wanted, names)
+        names = [name for name in names if name in wanted]
+    return [CellCheck(name, reference, features, seed) for name in names]
+
+
+def check_cell(
+    cell_or_class: Any,
+    *,
+    reference: Any = None,
+    checks: Iterable[str] | None = None,
+    known_failures: Mapping[str, str] | None = None,
+    features: int | None = None,
+    seed: int = 0,
+    verbose: bool = True,
+) -> CellReport:
+    """Prove that a recurrent cell keeps the contract of cells, or show where not.
+
+    One check for each clause, from the shapes of states to a model that is saved and
+    loaded in a fresh process; `cell_checks` lists them. The cell may be any that runs
+    in `keras.layers.RNN`, on any backend. All checks work on copies of it.
+
+    Args:
+        cell_or_class: a cell; or its class, made with a width if that is the one
+            argument it needs; or a function without arguments that makes a new cell.
+            A cell that is built is checked with the weights it has.
+        reference: a Keras cell, or layer around one, or its class, known to be right:
+            with equal weights, outputs, states and gradients must be equal, and so
+            must initial values that are not left to chance.
+        checks: names of the checks to run. By default all.
+        known_failures: names of checks that may fail, with the reason: the gradients
+            of a straight-through estimator, for one.
+        features: width of the inputs. By default what a built cell was built for,
+            or 3.
+        seed: of weights and data.
+        verbose: whether to print the report.
+
+    Returns:
+        The report. `print` shows it; `report["masks"]` is one check's result.
+
+    Raises:
+        CellCheckError: an `AssertionError` that lists what failed, with the report as
+            its attribute `report`.
+        TypeError: if no cell comes from `cell_or_class`.
+        ValueError: if there is no check of a name.
+
+    Example:
+        >>> report = check_cell(keras.layers.GRUCell(4), checks=["one_step", "states"])
+        check_cell: GRUCell, 3 features, state_size=4, Keras ... on ...
+        <BLANKLINE>
+          passed  one_step             A step returns a pair: an output, and the new ...
+                                       output (3, 4), states (3, 4)
+          passed  states               As many new states as `state_size` says, and ...
+                                       (3, 4)
+        <BLANKLINE>
+        2 checks: 2 passed, 0 failed. ... s.
+    """
+    start = time.perf_counter()
+    known = dict(known_failures or {})
+    _require_names(known, list(_FUNCTIONS))
+    selected = cell_checks(
+        reference=reference, checks=checks, features=features, seed=seed
+    )
+    subject = CellUnderTest(cell_or_class, features, seed)
+    against = _read(reference, subject)
+    results = tuple(_excuse(c.examine(subject, against), known) for c in selected)
+    report = CellReport(_describe(subject), results, time.perf_counter() - start)
+    if verbose:
+        print(report)
+    if not report:
+        raise CellCheckError(report) from report.failures[0].error
+    return report
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,163 +198,163 @@ class CellCheck:
         return (inspect.getdoc(_FUNCTIONS[self.name]) or self.name).splitlines()[0]
 
     def __str__(self) -> str:
-        """Its name, for `ids=str`."""
+        """Return its name, for `ids=str`."""
         return self.name
 
-    def __call__(self, cell_or_class: Any) -> Finding:
-        """Runs the check on a cell, a class, or a function that makes a cell."""
-        subject = Subject(cell_or_class, self.features, self.seed)
+    def __call__(self, cell_or_class: Any) -> CheckResult:
+        """Run the check on a cell, a class, or a function that makes a cell."""
+        subject = CellUnderTest(cell_or_class, self.features, self.seed)
         reference = _read(self.reference, subject)
-        finding = self.examine(subject, reference)
-        report = CellReport(_describe(subject), (finding,))
+        result = self.examine(subject, reference)
+        report = CellReport(_describe(subject), (result,))
         if not report:
-            raise CellCheckError(report) from finding.error
-        return finding
+            raise CellCheckError(report) from result.error
+        return result
 
-    def examine(self, subject: Subject, reference: Subject | None) -> Finding:
-        """What the check finds; whatever the cell raises is a finding."""
+    def examine(
+        self, subject: CellUnderTest, reference: CellUnderTest | None
+    ) -> CheckResult:
+        """Return what the check finds; whatever the cell raises is a failure."""
         sources = [subject, reference] if self.name in _OF_REFERENCE else [subject]
+        about = self.name, self.clause
         try:
-            with seeded(self.seed), precision("float32"):
+            with seeded(self.seed), dtype_policy("float32"):
                 seen = _FUNCTIONS[self.name](*sources)
-        except Breach as breach:
-            return Finding(
-                self.name, self.clause, FAILED, breach.seen, breach.expected, breach
-            )
-        except Exception as error:  # noqa: BLE001 - what a cell raises is the finding
-            seen = _in_words(error)
-            return Finding(self.name, self.clause, FAILED, seen, "no error", error)
-        return Finding(self.name, self.clause, PASSED, seen)
+        except ContractViolation as error:
+            return CheckResult(*about, FAILED, error.seen, error.expected, error)
+        except Exception as error:  # noqa: BLE001 - what a cell raises is the result
+            return CheckResult(*about, FAILED, _in_words(error), "no error", error)
+        return CheckResult(*about, PASSED, seen)
 
 
-def cell_checks(
-    *,
-    reference: Any = None,
-    checks: Iterable[str] | None = None,
-    features: int | None = None,
-    seed: int = 0,
-) -> list[CellCheck]:
-    """The checks of `check_cell` one by one, for one test each:
-
-        @pytest.mark.parametrize("check", cell_checks(), ids=str)
-        def test_keeps_the_contract(check):
-            check(MyCell(8))
+@dataclasses.dataclass(frozen=True)
+class CheckResult:
+    """What one check found.
 
     Args:
-        reference: a cell or layer known to be right. Without one, the checks that
-            compare with it are left out.
-        checks: names of the checks, if not all are wanted.
-        features: width of the inputs.
-        seed: of weights and data.
-
-    Returns:
-        Functions of a cell, its class, or a function that makes one. Each has a
-        `name` and a `clause`.
-
-    Raises:
-        ValueError: if there is no check of a name.
-
-    Example:
-
-    >>> for check in cell_checks(checks=["states", "masks"]):
-    ...     print(f"{check.name}: {check.clause}")
-    states: As many new states as `state_size` says, and as wide.
-    masks: A masked step leaves the states as they are.
+        name: of the check.
+        clause: what it checks, in one line.
+        verdict: `"passed"`, `"FAILED"`, or `"known"`: failed, as announced.
+        seen: what was seen, with numbers and shapes.
+        expected: what was expected, if that failed.
+        error: what was raised.
     """
-    names = [n for n in _FUNCTIONS if reference is not None or n not in _OF_REFERENCE]
-    if checks is not None:
-        if not isinstance(checks, Iterable):
-            raise ValueError(
-                f"check_cell: `checks` must be names of checks. Received: {checks!r}"
-            )
-        wanted = [checks] if isinstance(checks, str) else list(checks)
-        _require_names(wanted, names)
-        names = [name for name in names if name in wanted]
-    return [CellCheck(name, reference, features, seed) for name in names]
+
+    name: str
+    clause: str
+    verdict: str
+    seen: str
+    expected: str = ""
+    error: Exception | None = dataclasses.field(default=None, repr=False, compare=False)
+
+    def __str__(self) -> str:
+        """Return two or three lines."""
+        head = f"  {self.verdict:6}  {self.name:{_NAMES}}  {self.clause}"
+        if self.verdict == PASSED:
+            return "\n".join([head, *_paragraph("", self.seen)])
+        expected = _paragraph("expected: ", self.expected)
+        return "\n".join([head, *expected, *_paragraph("seen:     ", self.seen)])
 
 
-def check_cell(
-    cell_or_class: Any,
-    *,
-    reference: Any = None,
-    checks: Iterable[str] | None = None,
-    known_failures: Mapping[str, str] | None = None,
-    features: int | None = None,
-    seed: int = 0,
-    verbose: bool = True,
-) -> CellReport:
-    """Proves that a recurrent cell keeps the contract of cells, or shows where not.
-
-    One check for each clause, from the shapes of states to a model that is saved and
-    loaded in a fresh process; `cell_checks` lists them. The cell may be any that runs
-    in `keras.layers.RNN`, on any backend. All checks work on copies of it.
+@dataclasses.dataclass(frozen=True)
+class CellReport:
+    """What `check_cell` found. It prints as a table; true if nothing failed.
 
     Args:
-        cell_or_class: a cell; or its class, made with a width if that is the one
-            argument it needs; or a function without arguments that makes a new cell.
-            A cell that is built is checked with the weights it has.
-        reference: a Keras cell, or layer around one, or its class, known to be right:
-            with equal weights, outputs, states and gradients must be equal, and so
-            must initial values that are not left to chance.
-        checks: names of the checks to run. By default all.
-        known_failures: names of checks that may fail, with the reason: the gradients
-            of a straight-through estimator, for one.
-        features: width of the inputs. By default what a built cell was built for,
-            or 3.
-        seed: of weights and data.
-        verbose: whether to print the report.
-
-    Returns:
-        The report. `print` shows it; `report["masks"]` is one check's finding.
-
-    Raises:
-        CellCheckError: an `AssertionError` that lists what failed, with the report as
-            its attribute `report`.
-        TypeError: if no cell comes from `cell_or_class`.
-        ValueError: if there is no check of a name.
+        subject: the cell, in words.
+        results: one for each check, in the order in which they ran.
+        seconds: how long they took together.
 
     Example:
-
-    >>> report = check_cell(keras.layers.GRUCell(4), checks=["states", "output_size"])
-    check_cell: GRUCell, 3 features, state_size=4, Keras ... on ...
-    <BLANKLINE>
-      passed  states               As many new states as `state_size` says, and as wide.
-                                   (3, 4)
-      passed  output_size          The output is as wide as `output_size` says.
-                                   (3, 4)
-    <BLANKLINE>
-    2 checks: 2 passed, 0 failed. ... s.
+        >>> good = CheckResult("states", "States keep their shapes.", PASSED, "(3, 4)")
+        >>> bad = CheckResult("masks", "Masks hold the state.", FAILED, "0.3", "0.0")
+        >>> print(CellReport("MyCell", (good, bad)))
+        check_cell: MyCell
+        <BLANKLINE>
+          passed  states               States keep their shapes.
+                                       (3, 4)
+          FAILED  masks                Masks hold the state.
+                  expected: 0.0
+                  seen:     0.3
+        <BLANKLINE>
+        2 checks: 1 passed, 1 failed (masks).
     """
-    start = time.perf_counter()
-    known = dict(known_failures or {})
-    _require_names(known, list(_FUNCTIONS))
-    selected = cell_checks(
-        reference=reference, checks=checks, features=features, seed=seed
-    )
-    subject = Subject(cell_or_class, features, seed)
-    against = _read(reference, subject)
-    findings = tuple(_excuse(c.examine(subject, against), known) for c in selected)
-    report = CellReport(_describe(subject), findings, time.perf_counter() - start)
-    if verbose:
-        print(report)
-    if not report:
-        raise CellCheckError(report) from report.failures[0].error
-    return report
+
+    subject: str
+    results: tuple[CheckResult, ...]
+    seconds: float | None = None
+
+    @property
+    def findings(self) -> tuple[CheckResult, ...]:
+        """`results`, by its former name."""
+        return self.results
+
+    @property
+    def failures(self) -> tuple[CheckResult, ...]:
+        """The results of checks that failed, known failures left out."""
+        return tuple(result for result in self.results if result.verdict == FAILED)
+
+    def __bool__(self) -> bool:
+        """Return whether nothing failed."""
+        return not self.failures
+
+    def __getitem__(self, name: str) -> CheckResult:
+        """Return the result of the check of this name."""
+        return {result.name: result for result in self.results}[name]
+
+    def __str__(self) -> str:
+        """Return the whole report."""
+        rows = "\n".join(map(str, _without_repeats(self.results)))
+        return f"check_cell: {self.subject}\n\n{rows}\n\n{self.summary()}"
+
+    def __repr__(self) -> str:
+        """Return one line, as a notebook shows it below the printed report."""
+        return f"<CellReport of {self.subject}. {self.summary()}>"
+
+    def summary(self) -> str:
+        """Return how many checks passed and which failed, in one line."""
+        verdicts = [result.verdict for result in self.results]
+        names = textwrap.shorten(
+            ", ".join(result.name for result in self.failures),
+            width=_WIDTH // 2,
+            placeholder=" …",
+        )
+        parts = [
+            f"{verdicts.count(PASSED)} passed",
+            f"{verdicts.count(KNOWN)} failed as known" * (KNOWN in verdicts),
+            f"{len(self.failures)} failed" + f" ({names})" * bool(names),
+        ]
+        took = "" if self.seconds is None else f" {self.seconds:.1f} s."
+        total = f"{len(verdicts)} check{'s' * (len(verdicts) != 1)}"
+        return f"{total}: {', '.join(filter(None, parts))}.{took}"
 
 
-def _read(reference: Any, subject: Subject) -> Subject | None:
-    return None if reference is None else references.read_reference(reference, subject)
+class CellCheckError(AssertionError):
+    """A cell breaks the contract.
+
+    Args:
+        report: what was found; kept as the attribute `report`.
+    """
+
+    def __init__(self, report: CellReport):
+        self.report = report
+        rows = "\n".join(map(str, _without_repeats(report.failures)))
+        super().__init__(f"{report.subject}: {report.summary()}\n\n{rows}")
 
 
-def _excuse(finding: Finding, known: Mapping[str, str]) -> Finding:
-    """A failure that was said beforehand is known, and carries its reason."""
-    if finding.verdict != FAILED or finding.name not in known:
-        return finding
-    seen = f"{finding.seen}\nKnown: {known[finding.name]}"
-    return dataclasses.replace(finding, verdict=KNOWN, seen=seen)
+def _read(reference: Any, subject: CellUnderTest) -> CellUnderTest | None:
+    return None if reference is None else numerics.read_reference(reference, subject)
 
 
-def _describe(subject: Subject) -> str:
+def _excuse(result: CheckResult, known: Mapping[str, str]) -> CheckResult:
+    """Mark a failure that was announced as known, and add its reason."""
+    if result.verdict != FAILED or result.name not in known:
+        return result
+    seen = f"{result.seen}\nKnown: {known[result.name]}"
+    return dataclasses.replace(result, verdict=KNOWN, seen=seen)
+
+
+def _describe(subject: CellUnderTest) -> str:
     sizes = subject.widths if len(subject.widths) > 1 else subject.widths[0]
     return (
         f"{subject.cell_class.__name__}, {subject.features} features, "
@@ -226,7 +363,7 @@ def _describe(subject: Subject) -> str:
 
 
 def _in_words(error: Exception) -> str:
-    """What was going on, and an error's class and text without Keras's trimmings."""
+    """Return an error's notes, class and text, without what Keras adds to it."""
     text = re.sub(r"\x1b\[\d*m|\{\{.*?\}\}", "", str(error))
     text = text.partition("Arguments received by")[0]
     text = " ".join(text.rpartition("Error encountered: ")[2].split())
@@ -248,3 +385,29 @@ def _require_names(wanted: Iterable[str], names: list[str]) -> None:
             f"check_cell: there is no check {name!r}. {hint}There are: "
             f"{', '.join(names)}"
         )
+
+
+def _paragraph(label: str, text: str) -> Iterator[str]:
+    indent = _INDENT if label else _INDENT + " " * (_NAMES + 2)
+    for number, line in enumerate(text.splitlines()):
+        lead = label if number == 0 else " " * len(label)
+        yield textwrap.fill(
+            line,
+            _WIDTH,
+            initial_indent=indent + lead,
+            subsequent_indent=indent + " " * len(label),
+            break_long_words=False,
+        )
+
+
+def _without_repeats(results: tuple[CheckResult, ...]) -> Iterator[CheckResult]:
+    """Say a thing once: a failure seen before is referred to by its check's name."""
+    first: dict[str, str] = {}
+    for result in results:
+        if result.verdict == PASSED or result.seen not in first:
+            yield result
+        else:
+            same = f"the same as in `{first[result.seen]}`"
+            yield dataclasses.replace(result, seen=same, expected="")
+        if result.verdict != PASSED:
+            first.setdefault(result.seen, result.name)

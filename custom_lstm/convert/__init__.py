@@ -36,13 +36,12 @@ there. Neither torch nor flax is imported; their tensors are accepted as they ar
 Results are new arrays, of the dtype that came; of text, float64.
 
 Example:
-
->>> import numpy as np
->>> weights = [np.ones((3, 8)), np.ones((2, 8)), np.zeros(8)]
->>> [name for name in to_torch([weights])]
-['weight_ih_l0', 'weight_hh_l0', 'bias_ih_l0', 'bias_hh_l0']
->>> [array.shape for array in from_flax(to_flax(weights))]
-[(3, 8), (2, 8), (8,)]
+    >>> import numpy as np
+    >>> weights = [np.ones((3, 8)), np.ones((2, 8)), np.zeros(8)]
+    >>> [name for name in to_torch([weights])]
+    ['weight_ih_l0', 'weight_hh_l0', 'bias_ih_l0', 'bias_hh_l0']
+    >>> [array.shape for array in from_flax(to_flax(weights))]
+    [(3, 8), (2, 8), (8,)]
 """
 
 from custom_lstm.convert.flax import from_flax, to_flax

@@ -32,24 +32,23 @@ class CellWeights(NamedTuple):
         return self.recurrent_kernel.shape[1] // self.units
 
     def as_list(self) -> Weights:
-        """The form that `set_weights` takes."""
+        """Return the form that `set_weights` takes."""
         return [array for array in self if array is not None]
 
 
 def as_array(value: Any) -> np.ndarray:
-    """A NumPy array of what may be a tensor of torch, JAX or TensorFlow."""
+    """Return a NumPy array of what may be a tensor of torch, JAX or TensorFlow."""
     if hasattr(value, "detach"):
         value = value.detach().cpu().numpy()
     return np.asarray(value)
 
 
 def reorder(array: np.ndarray, order: Sequence[int], axis: int = -1) -> np.ndarray:
-    """A copy whose k-th of `len(order)` equal blocks along `axis` is `order[k]`'s.
+    """Return a copy whose k-th equal block along `axis` is block `order[k]`.
 
     Example:
-
-    >>> reorder(np.arange(6), (1, 0, 2))
-    array([2, 3, 0, 1, 4, 5])
+        >>> reorder(np.arange(6), (1, 0, 2))
+        array([2, 3, 0, 1, 4, 5])
     """
     blocks = np.split(array, len(order), axis=axis)
     return np.concatenate([blocks[k] for k in order], axis=axis)
@@ -58,7 +57,7 @@ def reorder(array: np.ndarray, order: Sequence[int], axis: int = -1) -> np.ndarr
 def check_names(
     what: str, expected: Collection[str], received: Collection[str]
 ) -> None:
-    """Raises a `ValueError` that lists what is missing or too much, if anything is."""
+    """Raise a `ValueError` that lists what is missing or unexpected, if anything is."""
     missing = [name for name in expected if name not in received]
     unexpected = [name for name in received if name not in expected]
     if missing or unexpected:
@@ -76,7 +75,7 @@ def _listed(names: Collection[str]) -> str:
 def check_shapes(
     what: str, arrays: Mapping[str, np.ndarray], shapes: Mapping[str, tuple[int, ...]]
 ) -> None:
-    """Raises a `ValueError` that names the first array that has not its shape."""
+    """Raise a `ValueError` that names the first array of another shape."""
     for name, shape in shapes.items():
         if arrays[name].shape != shape:
             raise ValueError(
@@ -86,7 +85,7 @@ def check_shapes(
 
 
 def read_layer(what: str, weights: Any) -> list[CellWeights]:
-    """The directions of a Keras layer, one or two, from its `get_weights()`.
+    """Return the directions of a Keras layer, one or two, from its `get_weights()`.
 
     Args:
         what: the layer, for errors.
@@ -97,10 +96,9 @@ def read_layer(what: str, weights: Any) -> list[CellWeights]:
         ValueError: if they are not those of an LSTM, GRU or SimpleRNN.
 
     Example:
-
-    >>> kernel, recurrent_kernel = np.ones((3, 8)), np.ones((2, 8))
-    >>> [cell.gates for cell in read_layer("layer", [kernel, recurrent_kernel])]
-    [4]
+        >>> kernel, recurrent_kernel = np.ones((3, 8)), np.ones((2, 8))
+        >>> [cell.gates for cell in read_layer("layer", [kernel, recurrent_kernel])]
+        [4]
     """
     if not isinstance(weights, list | tuple) or len(weights) not in (2, 3, 4, 6):
         count = len(weights) if isinstance(weights, list | tuple) else type(weights)
@@ -141,7 +139,7 @@ def _read_cell(
 
 
 def read_lstm(what: str, weights: Any) -> CellWeights:
-    """The arrays of one direction of an LSTM, with zeros for a bias that it lacks.
+    """Return the arrays of one direction of an LSTM, with zeros for a missing bias.
 
     Raises:
         ValueError: if it is something else.

@@ -24,7 +24,7 @@ _NAMES = {
 
 
 def from_flax(params: Mapping[str, Any]) -> Weights:
-    """Keras weights of an LSTM from the parameters of a flax `OptimizedLSTMCell`.
+    """Return Keras weights of an LSTM from those of a flax `OptimizedLSTMCell`.
 
     Flax carries its states as `(c, h)`, Keras as `[h, c]`.
 
@@ -41,13 +41,12 @@ def from_flax(params: Mapping[str, Any]) -> Weights:
         ValueError: names what is missing, unexpected or of the wrong shape.
 
     Example:
-
-    >>> params = {
-    ...     "dense_i": {"kernel": np.ones((3, 8))},
-    ...     "dense_h": {"kernel": np.ones((2, 8)), "bias": np.zeros(8)},
-    ... }
-    >>> [array.shape for array in from_flax(params)]
-    [(3, 8), (2, 8), (8,)]
+        >>> params = {
+        ...     "dense_i": {"kernel": np.ones((3, 8))},
+        ...     "dense_h": {"kernel": np.ones((2, 8)), "bias": np.zeros(8)},
+        ... }
+        >>> [array.shape for array in from_flax(params)]
+        [(3, 8), (2, 8), (8,)]
     """
     arrays = _flattened(params)
     names = _NAMES["nnx" if "dense_h/kernel" in arrays else "linen"]
@@ -68,7 +67,7 @@ def from_flax(params: Mapping[str, Any]) -> Weights:
 
 
 def to_flax(weights: Weights, api: str = "linen") -> dict[str, dict[str, np.ndarray]]:
-    """Parameters for a flax `OptimizedLSTMCell` from the weights of a Keras LSTM.
+    """Return parameters for a flax `OptimizedLSTMCell` from a Keras LSTM's weights.
 
     Args:
         weights: `[kernel, recurrent_kernel, bias]`, from `get_weights()`; a missing
@@ -82,10 +81,9 @@ def to_flax(weights: Weights, api: str = "linen") -> dict[str, dict[str, np.ndar
         ValueError: if these are not the weights of one LSTM in one direction.
 
     Example:
-
-    >>> params = to_flax([np.ones((3, 8)), np.ones((2, 8)), np.zeros(8)])
-    >>> sorted(params), params["if"]["kernel"].shape, params["hf"]["bias"].shape
-    (['hf', 'hg', 'hi', 'ho', 'if', 'ig', 'ii', 'io'], (3, 2), (2,))
+        >>> params = to_flax([np.ones((3, 8)), np.ones((2, 8)), np.zeros(8)])
+        >>> sorted(params), params["if"]["kernel"].shape, params["hf"]["bias"].shape
+        (['hf', 'hg', 'hi', 'ho', 'if', 'ig', 'ii', 'io'], (3, 2), (2,))
     """
     if api not in _NAMES:
         raise ValueError(f"`api` must be one of {tuple(_NAMES)}. Received: {api!r}")
@@ -104,7 +102,7 @@ def to_flax(weights: Weights, api: str = "linen") -> dict[str, dict[str, np.ndar
 
 
 def _flattened(params: Any, prefix: str = "") -> dict[str, np.ndarray]:
-    """Arrays by path: `{"a": {"b": x}}` to `{"a/b": x}`."""
+    """Return arrays by path: `{"a": {"b": x}}` to `{"a/b": x}`."""
     if not isinstance(params, Mapping):
         return {prefix.rstrip("/"): as_array(params)}
     return {

@@ -24,7 +24,7 @@ _NAME = re.compile(rf"({'|'.join(_KINDS)})_l(\d+)(_reverse)?")
 
 
 def from_torch(state_dict: Mapping[str, Any], prefix: str = "") -> list[Weights]:
-    """Keras weights from those of a `torch.nn.LSTM`, `GRU` or `RNN`.
+    """Return Keras weights from those of a `torch.nn.LSTM`, `GRU` or `RNN`.
 
     Which of them it is, how many layers, directions and biases it has, is read from
     the names and shapes. Torch has two biases and adds them; where Keras has one
@@ -44,10 +44,10 @@ def from_torch(state_dict: Mapping[str, Any], prefix: str = "") -> list[Weights]
         ValueError: names what is missing, unexpected or of the wrong shape.
 
     Example:
-
-    >>> state_dict = {"weight_ih_l0": np.ones((8, 3)), "weight_hh_l0": np.ones((8, 2))}
-    >>> [[array.shape for array in weights] for weights in from_torch(state_dict)]
-    [[(3, 8), (2, 8)]]
+        >>> shapes = {"weight_ih_l0": (8, 3), "weight_hh_l0": (8, 2)}
+        >>> state_dict = {name: np.ones(shape) for name, shape in shapes.items()}
+        >>> [[array.shape for array in weights] for weights in from_torch(state_dict)]
+        [[(3, 8), (2, 8)]]
     """
     what = f"`state_dict` under {prefix!r}" if prefix else "`state_dict`"
     arrays = {
@@ -69,7 +69,7 @@ def from_torch(state_dict: Mapping[str, Any], prefix: str = "") -> list[Weights]
 
 
 def to_torch(layers: Sequence[Weights], prefix: str = "") -> dict[str, np.ndarray]:
-    """Weights for a `torch.nn.LSTM`, `GRU` or `RNN` from those of Keras layers.
+    """Return weights for a `torch.nn.LSTM`, `GRU` or `RNN` from Keras layers'.
 
     Of two biases that Keras has as one, the first gets all and the second zeros. Load
     them with `module.load_state_dict({k: torch.tensor(v) for k, v in ...})`.
@@ -88,11 +88,10 @@ def to_torch(layers: Sequence[Weights], prefix: str = "") -> dict[str, np.ndarra
             the next expects. A GRU must have been made with `reset_after=True`.
 
     Example:
-
-    >>> weights = [np.ones((3, 8)), np.ones((2, 8)), np.ones(8)]
-    >>> {name: array.shape for name, array in to_torch([weights], "core.").items()}
-    {'core.weight_ih_l0': (8, 3), 'core.weight_hh_l0': (8, 2),
-     'core.bias_ih_l0': (8,), 'core.bias_hh_l0': (8,)}
+        >>> weights = [np.ones((3, 8)), np.ones((2, 8)), np.ones(8)]
+        >>> {name: array.shape for name, array in to_torch([weights], "core.").items()}
+        {'core.weight_ih_l0': (8, 3), 'core.weight_hh_l0': (8, 2),
+         'core.bias_ih_l0': (8,), 'core.bias_hh_l0': (8,)}
     """
     if not isinstance(layers, list | tuple) or not layers:
         raise ValueError(
@@ -111,13 +110,13 @@ def to_torch(layers: Sequence[Weights], prefix: str = "") -> dict[str, np.ndarra
 
 
 def _suffixes(layers: int, bidirectional: bool) -> list[list[str]]:
-    """How names end, by layer and direction."""
+    """Return how names end, by layer and direction."""
     directions = ("", "_reverse") if bidirectional else ("",)
     return [[f"_l{layer}{way}" for way in directions] for layer in range(layers)]
 
 
 def _from_torch(what: str, arrays: Mapping[str, np.ndarray], suffix: str) -> Weights:
-    """Keras's arrays of one direction of one layer."""
+    """Return Keras's arrays of one direction of one layer."""
     W, U, *biases = [
         arrays[kind + suffix] for kind in _KINDS if kind + suffix in arrays
     ]
@@ -142,7 +141,7 @@ def _from_torch(what: str, arrays: Mapping[str, np.ndarray], suffix: str) -> Wei
 
 
 def _to_torch(cell: CellWeights) -> Weights:
-    """Torch's arrays of one direction of one layer."""
+    """Return torch's arrays of one direction of one layer."""
     arrays = [cell.kernel.T, cell.recurrent_kernel.T]
     if cell.bias is not None:
         bias = cell.bias
@@ -151,7 +150,7 @@ def _to_torch(cell: CellWeights) -> Weights:
 
 
 def _check_stack(stack: list[list[CellWeights]]) -> None:
-    """Raises unless one torch module can hold these layers."""
+    """Raise unless one torch module can hold these layers."""
     first = stack[0][0]
     for index, directions in enumerate(stack):
         features = len(stack[0]) * first.units if index else first.features
@@ -173,6 +172,6 @@ def _check_stack(stack: list[list[CellWeights]]) -> None:
 
 
 def _form(cell: CellWeights, features: int) -> str:
-    """A cell in torch's words."""
+    """Return a cell in torch's words."""
     module = {4: "LSTM", 3: "GRU", 1: "RNN"}[cell.gates]
     return f"{module}({features}, {cell.units}, bias={cell.bias is not None})"

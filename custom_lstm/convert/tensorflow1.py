@@ -18,14 +18,14 @@ _ORDER = (0, 2, 1, 3)
 
 
 def from_tf1(variables: Mapping[str, Any], forget_bias: float = 1.0) -> Weights:
-    """Keras weights of an LSTM from those of a `tf.nn.rnn_cell.BasicLSTMCell`.
+    """Return Keras weights of an LSTM from those of a `tf.nn.rnn_cell.BasicLSTMCell`.
 
     That cell computes
 
         i, j, f, o = split([x; h]·kernel + bias)
         c' = σ(f + forget_bias)∘c + σ(i)∘tanh(j)        h' = σ(o)∘tanh(c')
 
-    so that its kernel has the rows of x above those of h, its gates stand in another
+    so that its kernel has the rows of x above those of h, its gates are in another
     order, and `forget_bias` is no variable; Keras has it in the bias.
 
     Args:
@@ -39,10 +39,9 @@ def from_tf1(variables: Mapping[str, Any], forget_bias: float = 1.0) -> Weights:
         ValueError: names what is missing, unexpected or of the wrong shape.
 
     Example:
-
-    >>> kernel, _, bias = from_tf1({"kernel": np.ones((5, 8)), "bias": np.zeros(8)})
-    >>> kernel.shape, bias
-    ((3, 8), array([0., 0., 1., 1., 0., 0., 0., 0.]))
+        >>> kernel, _, bias = from_tf1({"kernel": np.ones((5, 8)), "bias": np.zeros(8)})
+        >>> kernel.shape, bias
+        ((3, 8), array([0., 0., 1., 1., 0., 0., 0., 0.]))
     """
     check_names("`variables`", ("kernel", "bias"), variables)
     kernel, bias = (as_array(variables[name]) for name in ("kernel", "bias"))
@@ -62,7 +61,7 @@ def from_tf1(variables: Mapping[str, Any], forget_bias: float = 1.0) -> Weights:
 
 
 def to_tf1(weights: Weights, forget_bias: float = 1.0) -> dict[str, np.ndarray]:
-    """Weights for a `tf.nn.rnn_cell.BasicLSTMCell` from those of a Keras LSTM.
+    """Return weights for a `tf.nn.rnn_cell.BasicLSTMCell` from a Keras LSTM's.
 
     The forget gate's bias loses `forget_bias`, which the cell adds again; in that, and
     that alone, floating-point numbers may round: the way back gives the same numbers
@@ -82,10 +81,9 @@ def to_tf1(weights: Weights, forget_bias: float = 1.0) -> dict[str, np.ndarray]:
         ValueError: if these are not the weights of one LSTM in one direction.
 
     Example:
-
-    >>> weights = [np.ones((3, 8)), np.ones((2, 8)), np.ones(8)]
-    >>> to_tf1(weights)["bias"]
-    array([1., 1., 1., 1., 0., 0., 1., 1.])
+        >>> weights = [np.ones((3, 8)), np.ones((2, 8)), np.ones(8)]
+        >>> to_tf1(weights)["bias"]
+        array([1., 1., 1., 1., 0., 0., 1., 1.])
     """
     cell = read_lstm("`weights`", weights)
     bias = np.array(cell.bias)

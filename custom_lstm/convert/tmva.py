@@ -38,28 +38,193 @@ All of this was checked against the format as described here, not against a runn
 ROOT.
 """
 
+import operator
 import os
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
-from custom_lstm.convert.tmva_layer import TMVALayer, from_element, to_element
-from custom_lstm.convert.tmva_xml import FORMS, document, parse
+import numpy as np
+from defusedxml import DefusedXmlException
+from defusedxml.ElementTree import ParseError, XMLParser
+
+from custom_lstm.convert.arrays import (
+    CellWeights,
+    Weights,
+    check_names,
+    read_layer,
+    reorder,
+)
 from custom_lstm.files import atomic_write
 
 LARGEST_FILE = 2**28
 """Bytes of XML that are read at most, unless more are allowed: 256 MiB."""
+LARGEST = 10**9 - 1
+"""The largest number that an attribute may be."""
+_TAGS = {1: "RNNLayer", 3: "GRULayer", 4: "LSTMLayer"}
+_WHOLE = re.compile(r"[0-9]{1,9}")
+_DECIMALS = re.compile(r"[-+.0-9eE \t\r\n]*")
+
+
+class Form(NamedTuple):
+    """How TMVA writes one kind of layer.
+
+    Attributes:
+        gates: names of the three children of each gate, in the order of the file.
+        order: where Keras's gates are among TMVA's.
+        sizes: names of the attributes that are at least 1.
+        flags: names of those that are 0 or 1.
+    """
+
+    gates: tuple[tuple[str, str, str], ...]
+    order: tuple[int, ...]
+    sizes: tuple[str, ...]
+    flags: tuple[str, ...]
+
+    @property
+    def children(self) -> list[str]:
+        """Names of all children, in the order of the file."""
+        return [name for gate in self.gates for name in gate]
+
+    @property
+    def weights(self) -> list[str]:
+        """Names of the children with W's and U's, in the order of the file."""
+        return [name for gate in self.gates for name in gate[:2]]
+
+    @property
+    def biases(self) -> list[str]:
+        """Names of the children with biases."""
+        return [gate[2] for gate in self.gates]
+
+
+FORMS = {
+    "RNNLayer": Form(
+        gates=(("InputWeights", "StateWeights", "Biases"),),
+        order=(0,),
+        sizes=("StateSize", "InputSize", "TimeSteps"),
+        flags=("RememberState", "ReturnSequence"),
+    ),
+    "LSTMLayer": Form(
+        gates=(
+            ("InputWeights", "InputStateWeights", "InputBiases"),
+            ("ForgetWeights", "ForgetStateWeights", "ForgetBiases"),
+            ("CandidateWeights", "CandidateStateWeights", "CandidateBiases"),
+            ("OuputWeights", "OutputStateWeights", "OutputBiases"),
+        ),
+        order=(0, 1, 2, 3),
+        sizes=("StateSize", "CellSize", "InputSize", "TimeSteps"),
+        flags=("RememberState", "ReturnSequence"),
+    ),
+    "GRULayer": Form(
+        gates=(
+            ("ResetWeights", "ResetStateWeights", "ResetBiases"),
+            ("UpdateWeights", "UpdateStateWeights", "UpdateBiases"),
+            ("CandidateWeights", "CandidateStateWeights", "CandidateBiases"),
+        ),
+        order=(1, 0, 2),
+        sizes=("StateSize", "InputSize", "TimeSteps"),
+        flags=("RememberState", "ReturnSequence", "ResetGateAfter"),
+    ),
+}
+"""By name of the element."""
 
 
 class TMVAFormatError(ValueError):
     """What is no TMVA weight file, or none that can be read; says where and why.
 
     Example:
-
-    >>> from_tmva(b"<Weights>")
-    Traceback (most recent call last):
-    ...
-    custom_lstm.convert.tmva.TMVAFormatError: the XML: malformed XML: ...
+        >>> from_tmva(b"<Weights>")
+        Traceback (most recent call last):
+        ...
+        custom_lstm.convert.tmva.TMVAFormatError: the XML: malformed XML: ...
     """
+
+
+@dataclass(frozen=True, eq=False)
+class TMVALayer:
+    """A recurrent layer as TMVA stores it, with its weights as Keras has them.
+
+    Args:
+        weights: `get_weights()` of one LSTM, GRU or SimpleRNN, in one direction.
+        time_steps: length of the sequences that TMVA gives it.
+        remember_state: whether it begins where the last batch ended; Keras's
+            `stateful`.
+        return_sequence: whether it outputs every step; Keras's `return_sequences`.
+        reset_after: a GRU's; other layers have no use for it.
+
+    Raises:
+        ValueError: if these are not the weights of such a layer.
+
+    Example:
+        >>> layer = TMVALayer([np.ones((3, 8)), np.ones((2, 8)), np.zeros(8)])
+        >>> layer.tag, layer.features, layer.units
+        ('LSTMLayer', 3, 2)
+    """
+
+    weights: Weights
+    time_steps: int = 1
+    remember_state: bool = False
+    return_sequence: bool = False
+    reset_after: bool = True
+
+    def __post_init__(self):
+        """Refuse what is no such layer."""
+        cells = read_layer("`weights`", self.weights)
+        if len(cells) > 1:
+            raise ValueError(
+                "`weights` must be those of one direction, TMVA has no bidirectional "
+                f"layer. Received: {len(self.weights)} arrays"
+            )
+        [cell] = cells
+        if cell.features < 1:
+            raise ValueError(
+                "`kernel` must have shape (features, ...), with features at least 1. "
+                f"Received shape: {cell.kernel.shape}"
+            )
+        if cell.gates == 3 and cell.bias is not None:
+            width = 3 * cell.units
+            expected = (2, width) if self.reset_after else (width,)
+            if cell.bias.shape != expected:
+                raise ValueError(
+                    f"`bias` of a GRU with reset_after={self.reset_after} must have "
+                    f"shape {expected}. Received shape: {cell.bias.shape}"
+                )
+        self._check_options()
+
+    def _check_options(self) -> None:
+        """Refuse what the attributes of a file cannot hold."""
+        steps = self.time_steps
+        whole = hasattr(steps, "__index__") and not isinstance(steps, bool | np.ndarray)
+        if not whole or not 1 <= operator.index(steps) <= LARGEST:
+            raise ValueError(
+                f"`time_steps` must be a whole number, at least 1 and at most {LARGEST}"
+                f". Received: {steps!r}"
+            )
+        for name in ("remember_state", "return_sequence", "reset_after"):
+            value = getattr(self, name)
+            if not isinstance(value, bool | np.bool_) and value not in (0, 1):
+                raise ValueError(f"`{name}` must be True or False. Received: {value!r}")
+
+    @property
+    def tag(self) -> str:
+        """The element that it is: RNNLayer, LSTMLayer or GRULayer."""
+        return _TAGS[self._cell.gates]
+
+    @property
+    def units(self) -> int:
+        """Width of h: StateSize."""
+        return self._cell.units
+
+    @property
+    def features(self) -> int:
+        """Width of the inputs: InputSize."""
+        return self._cell.features
+
+    @property
+    def _cell(self) -> CellWeights:
+        return read_layer("`weights`", self.weights)[0]
 
 
 def from_tmva(
@@ -67,7 +232,7 @@ def from_tmva(
     interleaved: bool | None = None,
     max_bytes: int = LARGEST_FILE,
 ) -> list[TMVALayer]:
-    """The recurrent layers of a TMVA weight file, with weights for Keras.
+    """Return the recurrent layers of a TMVA weight file, with weights for Keras.
 
     The document may be a whole weight file, with other layers and anything around
     them; what is no recurrent layer is passed over. A GRU of TMVA has one bias: with
@@ -88,20 +253,27 @@ def from_tmva(
         OSError: if the file cannot be read.
 
     Example:
-
-    >>> import numpy as np
-    >>> weights = [np.ones((3, 8)), np.zeros((2, 8)), np.zeros(8)]
-    >>> [layer] = from_tmva(to_tmva([TMVALayer(weights, time_steps=5)]))
-    >>> layer.tag, layer.time_steps, [array.shape for array in layer.weights]
-    ('LSTMLayer', 5, [(3, 8), (2, 8), (8,)])
+        >>> weights = [np.ones((3, 8)), np.zeros((2, 8)), np.zeros(8)]
+        >>> [layer] = from_tmva(to_tmva([TMVALayer(weights, time_steps=5)]))
+        >>> layer.tag, layer.time_steps, [array.shape for array in layer.weights]
+        ('LSTMLayer', 5, [(3, 8), (2, 8), (8,)])
     """
-    name, xml = _read(source, max_bytes)
+    if isinstance(source, bytes):
+        name, xml = "the XML", source
+    else:
+        name = os.fspath(source)
+        with Path(source).open("rb") as file:
+            xml = file.read(max_bytes + 1)
+    if len(xml) > max_bytes:
+        raise TMVAFormatError(
+            f"{name}: larger than {max_bytes} bytes; a larger `max_bytes` allows it"
+        )
     try:
-        elements = parse(xml)
+        elements = _parse(xml)
         if not elements:
             raise ValueError(f"there is none of {', '.join(FORMS)} in it")
         return [
-            from_element(f"{element.tag} {number}", element, interleaved)
+            _from_element(f"{element.tag} {number}", element, interleaved)
             for number, element in enumerate(elements, start=1)
         ]
     except ValueError as error:
@@ -109,10 +281,11 @@ def from_tmva(
 
 
 def to_tmva(layers: Sequence[TMVALayer], interleaved: bool = False) -> bytes:
-    """An XML document with the layers as TMVA writes them, under one `<Weights>`.
+    """Return an XML document with the layers as TMVA writes them.
 
-    A weight file of TMVA has more in it (variables, options, dense layers), which only
-    TMVA knows: the elements are made to take the place of those in such a file.
+    The layers are in one `<Weights>`. A weight file of TMVA has more in it (variables,
+    options, dense layers), which only TMVA knows: the elements are made to take the
+    place of those in such a file.
 
     Numbers have as many digits as bring back the same: 17 of float64, 9 of float32
     and less. What TMVA cannot hold: of a GRU's two biases it has the sum; that can be
@@ -130,18 +303,16 @@ def to_tmva(layers: Sequence[TMVALayer], interleaved: bool = False) -> bytes:
             held.
 
     Example:
-
-    >>> import numpy as np
-    >>> weights = [np.full((1, 1), 0.1), np.ones((1, 1)), np.zeros(1)]
-    >>> print(to_tmva([TMVALayer(weights)]).decode())
-    <?xml version="1.0"?>
-    <Weights NetDepth="1">
-    <RNNLayer StateSize="1" InputSize="1" TimeSteps="1" RememberState="0" ...>
-    <InputWeights Rows="1" Columns="1">1.0000000000000001e-01</InputWeights>
-    <StateWeights Rows="1" Columns="1">1.0000000000000000e+00</StateWeights>
-    <Biases Rows="1" Columns="1">0.0000000000000000e+00</Biases>
-    </RNNLayer>
-    </Weights>
+        >>> weights = [np.full((1, 1), 0.1), np.ones((1, 1)), np.zeros(1)]
+        >>> print(to_tmva([TMVALayer(weights)]).decode())
+        <?xml version="1.0"?>
+        <Weights NetDepth="1">
+        <RNNLayer StateSize="1" InputSize="1" TimeSteps="1" RememberState="0" ...>
+        <InputWeights Rows="1" Columns="1">1.0000000000000001e-01</InputWeights>
+        <StateWeights Rows="1" Columns="1">1.0000000000000000e+00</StateWeights>
+        <Biases Rows="1" Columns="1">0.0000000000000000e+00</Biases>
+        </RNNLayer>
+        </Weights>
     """
     several = list(layers) if isinstance(layers, Sequence) else []
     if not several or not all(isinstance(layer, TMVALayer) for layer in several):
@@ -149,12 +320,11 @@ def to_tmva(layers: Sequence[TMVALayer], interleaved: bool = False) -> bytes:
         raise ValueError(
             f"`layers` must be a list of at least one TMVALayer. Received: {kinds}"
         )
-    return document(
-        [
-            to_element(f"`layers[{number}]`", layer, interleaved)
-            for number, layer in enumerate(layers)
-        ]
-    )
+    elements = [
+        _to_element(f"`layers[{k}]`", layer, interleaved)
+        for k, layer in enumerate(layers)
+    ]
+    return _document(elements)
 
 
 def save_tmva(
@@ -167,29 +337,264 @@ def save_tmva(
         OSError: the folder is missing, full or not writable.
 
     Example:
-
-    >>> import tempfile
-    >>> import numpy as np
-    >>> path = Path(tempfile.mkdtemp()) / "weights.xml"
-    >>> save_tmva(path, [TMVALayer([np.ones((3, 8)), np.ones((2, 8))])])
-    >>> from_tmva(path)[0].tag
-    'LSTMLayer'
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "weights.xml"
+        >>> save_tmva(path, [TMVALayer([np.ones((3, 8)), np.ones((2, 8))])])
+        >>> from_tmva(path)[0].tag
+        'LSTMLayer'
     """
     xml = to_tmva(layers, interleaved)
     with atomic_write(path) as temporary:
         temporary.write_bytes(xml)
 
 
-def _read(source: str | os.PathLike | bytes, max_bytes: int) -> tuple[str, bytes]:
-    """What to call it in errors, and its bytes."""
-    if isinstance(source, bytes):
-        name, xml = "the XML", source
+class Element(NamedTuple):
+    """A layer as it is in the file: its tag, attributes, and children by name."""
+
+    tag: str
+    attributes: dict[str, int]
+    matrices: dict[str, np.ndarray]
+
+
+def _from_element(where: str, element: Element, interleaved: bool | None) -> TMVALayer:
+    tag, attributes, matrices = element
+    form = FORMS[tag]
+    if interleaved is None:
+        interleaved = _alternates(where, element)
+    _check_sizes(where, element, interleaved)
+    W, U = _split(form.weights, interleaved)
+    kernel, recurrent_kernel, bias = (
+        np.concatenate([matrices[names[k]].T for k in form.order], axis=1)
+        for names in (W, U, form.biases)
+    )
+    reset_after = bool(attributes.get("ResetGateAfter", True))
+    if tag == "GRULayer" and reset_after:
+        bias = np.concatenate([bias, np.zeros_like(bias)])
     else:
-        name = os.fspath(source)
-        with Path(source).open("rb") as file:
-            xml = file.read(max_bytes + 1)
-    if len(xml) > max_bytes:
-        raise TMVAFormatError(
-            f"{name}: larger than {max_bytes} bytes; a larger `max_bytes` allows it"
+        [bias] = bias
+    return TMVALayer(
+        [kernel, recurrent_kernel, bias],
+        time_steps=attributes["TimeSteps"],
+        remember_state=bool(attributes["RememberState"]),
+        return_sequence=bool(attributes["ReturnSequence"]),
+        reset_after=reset_after,
+    )
+
+
+def _check_sizes(where: str, element: Element, interleaved: bool) -> None:
+    """Raise unless W are (u, F), U are (u, u), b are (u, 1), in their places."""
+    tag, attributes, matrices = element
+    units, features = attributes["StateSize"], attributes["InputSize"]
+    if attributes.get("CellSize", units) != units:
+        raise ValueError(
+            f"{where}: CellSize must be StateSize={units}. "
+            f"Received: {attributes['CellSize']}"
         )
-    return name, xml
+    W, U = _split(FORMS[tag].weights, interleaved)
+    order = "interleaved" if interleaved else "every W before any U"
+    columns = dict.fromkeys(W, features) | dict.fromkeys(U, units)
+    for name, width in (columns | dict.fromkeys(FORMS[tag].biases, 1)).items():
+        received = matrices[name].shape
+        if received != (units, width):
+            raise ValueError(
+                f"{where}: <{name}> must have Rows={units} and Columns={width} "
+                f"with StateSize={units}, InputSize={features} and {order}. "
+                f"Received: Rows={received[0]} and Columns={received[1]}"
+            )
+
+
+def _to_element(where: str, layer: TMVALayer, interleaved: bool) -> Element:
+    cell, form = layer._cell, FORMS[layer.tag]
+    W, U = _split(form.weights, interleaved)
+    arrays = (cell.kernel, cell.recurrent_kernel, _one_bias(where, cell)[None])
+    matrices: dict[str, np.ndarray] = {}
+    for names, array in zip((W, U, form.biases), arrays, strict=True):
+        array = array.astype(np.result_type(array, np.float32))
+        blocks = np.split(reorder(array, form.order), len(form.order), axis=1)
+        matrices |= {name: b.T for name, b in zip(names, blocks, strict=True)}
+    attributes = {
+        "StateSize": cell.units,
+        "CellSize": cell.units,
+        "InputSize": cell.features,
+        "TimeSteps": operator.index(layer.time_steps),
+        "RememberState": int(layer.remember_state),
+        "ReturnSequence": int(layer.return_sequence),
+        "ResetGateAfter": int(layer.reset_after),
+    }
+    return Element(
+        layer.tag,
+        {name: attributes[name] for name in (*form.sizes, *form.flags)},
+        {name: matrices[name] for name in form.children},
+    )
+
+
+def _one_bias(where: str, cell: CellWeights) -> np.ndarray:
+    """Return one bias for each gate, `(gates·units,)`."""
+    if cell.bias is None:
+        return np.zeros_like(cell.kernel, shape=cell.kernel.shape[1])
+    if cell.bias.ndim == 1:
+        return cell.bias
+    if cell.bias[1, -cell.units :].any():
+        raise ValueError(
+            f"{where}: TMVA's GRU has no bias within the reset; the last `units` "
+            f"numbers of `bias[1]` must be 0. Received: {cell.bias[1, -cell.units :]}"
+        )
+    return cell.bias[0] + cell.bias[1]
+
+
+def _alternates(where: str, element: Element) -> bool:
+    """Return whether W and U alternate, as far as the second matrix tells."""
+    names = FORMS[element.tag].weights
+    units, features = (element.attributes[n] for n in ("StateSize", "InputSize"))
+    if len(names) == 2:
+        return False
+    if units == features:
+        raise ValueError(
+            f"{where}: with StateSize=InputSize={units} nothing tells the order of "
+            "the matrices; say `interleaved=True` (older files) or `interleaved=False`"
+        )
+    return element.matrices[names[1]].shape[1] == units
+
+
+def _split(names: list[str], interleaved: bool) -> tuple[list[str], list[str]]:
+    if interleaved:
+        return names[::2], names[1::2]
+    return names[: len(names) // 2], names[len(names) // 2 :]
+
+
+def _parse(xml: bytes) -> list[Element]:
+    """Return the recurrent layers of a document, in its order.
+
+    Nothing is kept of what else is in it, so that memory is bounded by the numbers in
+    the layers. Declarations of types and entities are refused.
+    """
+    target = _Layers()
+    parser = XMLParser(target=target, forbid_dtd=True)
+    try:
+        parser.feed(xml)
+        parser.close()
+    except (ParseError, LookupError) as error:  # LookupError: an unknown encoding
+        raise ValueError(f"malformed XML: {error}") from error
+    except DefusedXmlException as error:
+        raise ValueError(f"XML that declares types or entities: {error}") from error
+    return target.found
+
+
+def _document(elements: Sequence[Element]) -> bytes:
+    """Return the elements as XML, under one `<Weights>`: `_parse` gives them back."""
+    lines = ['<?xml version="1.0"?>', f'<Weights NetDepth="{len(elements)}">']
+    for number, (tag, attributes, matrices) in enumerate(elements, start=1):
+        lines.append(f"<{tag}{_written(attributes)}>")
+        for name, matrix in matrices.items():
+            where = f"<{name}> of {tag} {number}"
+            rows, columns = matrix.shape
+            size = _written({"Rows": rows, "Columns": columns})
+            lines.append(f"<{name}{size}>{' '.join(_words(where, matrix))}</{name}>")
+        lines.append(f"</{tag}>")
+    return "\n".join([*lines, "</Weights>", ""]).encode("ascii")
+
+
+def _written(attributes: Mapping[str, int]) -> str:
+    return "".join(f' {name}="{number}"' for name, number in attributes.items())
+
+
+def _words(where: str, matrix: np.ndarray) -> Iterator[str]:
+    if not np.isfinite(matrix).all():
+        raise ValueError(f"{where} must hold finite numbers")
+    return map(("%.16e" if matrix.itemsize > 4 else "%.8e").__mod__, matrix.flat)
+
+
+class _Layers:
+    """Collects layers from what the parser reports."""
+
+    def __init__(self) -> None:
+        self.found: list[Element] = []
+        self._layer: Element | None = None
+        self._shape: tuple[int, int] | None = None
+        self._text: list[str] = []
+
+    @property
+    def _where(self) -> str:
+        assert self._layer is not None
+        return f"{self._layer.tag} {len(self.found) + 1}"
+
+    def start(self, tag: str, attributes: Mapping[str, str]) -> None:
+        """Take the beginning of an element."""
+        if self._layer is None:
+            if tag in FORMS:
+                self._layer = Element(tag, {}, {})
+                self._layer.attributes.update(_attributes(self._where, tag, attributes))
+            return
+        if self._shape is not None or tag not in FORMS[self._layer.tag].children:
+            raise ValueError(f"{self._where} must not hold <{tag[:40]}> there")
+        if tag in self._layer.matrices:
+            raise ValueError(f"{self._where} holds <{tag}> twice")
+        where = f"<{tag}> of {self._where}"
+        check_names(f"{where}: attributes", ("Rows", "Columns"), attributes)
+        rows, columns = (_whole(where, n, attributes[n]) for n in ("Rows", "Columns"))
+        self._shape = rows, columns
+
+    def data(self, text: str) -> None:
+        """Take text, or a part of it."""
+        if self._shape is not None:
+            self._text.append(text)
+        elif self._layer is not None and text.strip():
+            raise ValueError(f"{self._where} holds text: {text.strip()[:40]!r}")
+
+    def end(self, tag: str) -> None:
+        """Take the end of an element."""
+        if self._layer is None:
+            return
+        if self._shape is not None:
+            where = f"<{tag}> of {self._where}"
+            numbers = _numbers(where, "".join(self._text), self._shape)
+            self._layer.matrices[tag] = numbers
+            self._text.clear()
+            self._shape = None
+        else:
+            children = FORMS[self._layer.tag].children
+            check_names(self._where, children, self._layer.matrices)
+            self.found.append(self._layer)
+            self._layer = None
+
+
+def _attributes(where: str, tag: str, attributes: Mapping[str, str]) -> dict[str, int]:
+    form = FORMS[tag]
+    given = {"ReturnSequence": "1", **attributes}
+    check_names(f"{where}: attributes", [*form.sizes, *form.flags], given)
+    numbers = {name: _whole(where, name, text) for name, text in given.items()}
+    for name, number in numbers.items():
+        if name in form.flags and number > 1:
+            raise ValueError(f"{where}: {name} must be 0 or 1. Received: {number}")
+        if name in form.sizes and number < 1:
+            raise ValueError(f"{where}: {name} must be at least 1. Received: 0")
+    return numbers
+
+
+def _whole(where: str, name: str, text: str) -> int:
+    if not _WHOLE.fullmatch(text):
+        raise ValueError(
+            f"{where}: {name} must be a whole number below 10⁹. Received: {text[:40]!r}"
+        )
+    return int(text)
+
+
+def _numbers(where: str, text: str, shape: tuple[int, int]) -> np.ndarray:
+    words = text.split()
+    rows, columns = shape
+    if len(words) != rows * columns:
+        raise ValueError(
+            f"{where}: Rows={rows} and Columns={columns} make {rows * columns} "
+            f"numbers. Received: {len(words)}"
+        )
+    if not _DECIMALS.fullmatch(text):
+        word = next(word for word in words if not _DECIMALS.fullmatch(word))
+        raise ValueError(f"{where}: not a decimal number: {word[:40]!r}")
+    try:
+        matrix = np.fromiter(map(float, words), np.float64, len(words))
+    except ValueError as error:
+        raise ValueError(f"{where}: not a decimal number: {error}") from error
+    if not np.isfinite(matrix).all():
+        word = words[int(np.argmin(np.isfinite(matrix)))]
+        raise ValueError(f"{where}: beyond float64: {word[:40]!r}")
+    return matrix.reshape(shape)

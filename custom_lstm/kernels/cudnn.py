@@ -7,19 +7,18 @@ Source: S. Chetlur et al., "cuDNN: Efficient Primitives for Deep Learning", 2014
 https://arxiv.org/abs/1410.0759.
 """
 
-from typing import Any
-
 import keras
 from keras import ops
+
+from custom_lstm.typing import Tensor
 
 
 def has_gpu() -> bool:
     """Return whether TensorFlow or JAX, whichever is the backend, sees a GPU.
 
     Example:
-
-    >>> has_gpu() in (True, False)
-    True
+        >>> has_gpu() in (True, False)
+        True
     """
     backend = keras.backend.backend()
     if backend == "tensorflow":
@@ -33,53 +32,51 @@ def has_gpu() -> bool:
     return False
 
 
-def packed(W: Any, U: Any, b: Any) -> Any:
-    """All weights as the one vector that cuDNN reads.
+def packed(W: Tensor, U: Tensor, b: Tensor) -> Tensor:
+    """Return all weights as the one vector that cuDNN reads.
 
     Wᵀ and Uᵀ row by row, so gate by gate in the order i, f, g, o; then a bias of the
     inputs, b, and one of the states, which is 0.
 
     Args:
-        W, U, b: see `custom_lstm.kernels.lstm.Kernel`.
+        W, U, b: see `custom_lstm.kernels.registry.Kernel`.
 
     Returns:
         `(4·units·(features + units + 2),)`.
 
     Example:
-
-    >>> W, U, b = ops.ones((3, 8)), ops.ones((2, 8)), ops.ones(8)
-    >>> tuple(packed(W, U, b).shape)
-    (56,)
+        >>> W, U, b = ops.ones((3, 8)), ops.ones((2, 8)), ops.ones(8)
+        >>> tuple(packed(W, U, b).shape)
+        (56,)
     """
     rows = [ops.reshape(ops.transpose(matrix), (-1,)) for matrix in (W, U)]
     return ops.concatenate([*rows, b, ops.zeros_like(b)])
 
 
 def lstm_sequence(
-    x: Any, h: Any, c: Any, W: Any, U: Any, b: Any, mask: None = None
-) -> tuple[Any, Any, Any]:
-    """All steps of a sequence in one operation.
+    x: Tensor, h: Tensor, c: Tensor, W: Tensor, U: Tensor, b: Tensor, mask: None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Run all steps of a sequence in one operation.
 
     Args:
-        x, h, c, W, U, b: see `custom_lstm.kernels.lstm.Kernel`.
+        x, h, c, W, U, b: see `custom_lstm.kernels.registry.Kernel`.
         mask: None; masks are not known here.
 
     Returns:
         h after every step, and the last h and c.
 
     Example:
-
-    >>> x, zero = ops.ones((2, 5, 3)), ops.zeros((2, 4))
-    >>> W, U, b = ops.ones((3, 16)), ops.ones((4, 16)), ops.zeros(16)
-    >>> if keras.backend.backend() != "torch" and has_gpu():
-    ...     hs, h, c = lstm_sequence(x, zero, zero, W, U, b)
-    ...     assert hs.shape == (2, 5, 4) and ops.all(hs[:, -1] == h)
+        >>> x, zero = ops.ones((2, 5, 3)), ops.zeros((2, 4))
+        >>> W, U, b = ops.ones((3, 16)), ops.ones((4, 16)), ops.zeros(16)
+        >>> if keras.backend.backend() != "torch" and has_gpu():
+        ...     hs, h, c = lstm_sequence(x, zero, zero, W, U, b)
+        ...     assert hs.shape == (2, 5, 4) and ops.all(hs[:, -1] == h)
     """
     on = {"tensorflow": _tensorflow, "jax": _jax}[keras.backend.backend()]
     return on(x, h, c, packed(W, U, b))
 
 
-def _tensorflow(x: Any, h: Any, c: Any, weights: Any) -> tuple[Any, Any, Any]:
+def _tensorflow(x, h, c, weights):
     import tensorflow as tf
 
     batch, time, _ = tf.unstack(tf.shape(x))
@@ -96,7 +93,7 @@ def _tensorflow(x: Any, h: Any, c: Any, weights: Any) -> tuple[Any, Any, Any]:
     return hs, h[:, 0], c[:, 0]
 
 
-def _jax(x: Any, h: Any, c: Any, weights: Any) -> tuple[Any, Any, Any]:
+def _jax(x, h, c, weights):
     import jax.numpy as jnp
     from jax.experimental import rnn
 

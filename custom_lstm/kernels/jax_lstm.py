@@ -6,7 +6,6 @@ that pays. Second derivatives are JAX's, of the backward pass.
 """
 
 import functools
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,32 +15,31 @@ from custom_lstm.cells.lstm import LSTMGates, lstm_step, lstm_step_backward
 
 
 def lstm_sequence(
-    x: Any,
-    h: Any,
-    c: Any,
-    W: Any,
-    U: Any,
-    b: Any,
-    mask: Any = None,
+    x: jax.Array,
+    h: jax.Array,
+    c: jax.Array,
+    W: jax.Array,
+    U: jax.Array,
+    b: jax.Array,
+    mask: jax.Array | None = None,
     *,
     hoist: bool = True,
-) -> tuple[Any, Any, Any]:
-    """All steps of a sequence in one `lax.scan`, and one more for the gradients.
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Run all steps of a sequence in one `lax.scan`, and one more for the gradients.
 
     Args:
-        x, h, c, W, U, b, mask: see `custom_lstm.kernels.lstm.Kernel`.
-        hoist: take x·W of all steps beforehand, not of each beside its h·U.
+        x, h, c, W, U, b, mask: see `custom_lstm.kernels.registry.Kernel`.
+        hoist: whether to take x·W of all steps beforehand, not step by step.
 
     Returns:
         h after every step, and the last h and c.
 
     Example:
-
-    >>> x, zero = jnp.ones((2, 5, 3)), jnp.zeros((2, 4))
-    >>> W, U, b = jnp.ones((3, 16)), jnp.ones((4, 16)), jnp.zeros(16)
-    >>> if keras.backend.backend() == "jax":
-    ...     hs, h, c = lstm_sequence(x, zero, zero, W, U, b)
-    ...     assert hs.shape == (2, 5, 4) and (hs[:, -1] == h).all()
+        >>> x, zero = jnp.ones((2, 5, 3)), jnp.zeros((2, 4))
+        >>> W, U, b = jnp.ones((3, 16)), jnp.ones((4, 16)), jnp.zeros(16)
+        >>> if keras.backend.backend() == "jax":
+        ...     hs, h, c = lstm_sequence(x, zero, zero, W, U, b)
+        ...     assert hs.shape == (2, 5, 4) and (hs[:, -1] == h).all()
     """
     x = jnp.swapaxes(x, 0, 1)
     keep = None if mask is None else jnp.swapaxes(mask, 0, 1)[..., None]
@@ -50,16 +48,12 @@ def lstm_sequence(
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(7,))
-def _recurrence(
-    x: Any, h: Any, c: Any, W: Any, U: Any, b: Any, keep: Any, hoist: bool
-) -> tuple[Any, Any, Any]:
+def _recurrence(x, h, c, W, U, b, keep, hoist):
     """`lstm_sequence`, time-major."""
     return _forward(x, h, c, W, U, b, keep, hoist)[0]
 
 
-def _forward(
-    x: Any, h: Any, c: Any, W: Any, U: Any, b: Any, keep: Any, hoist: bool
-) -> Any:
+def _forward(x, h, c, W, U, b, keep, hoist):
     def step(states, inputs):
         h, c = states
         x, keep = inputs
@@ -78,7 +72,7 @@ def _forward(
     return (hs, last_h, last_c), saved
 
 
-def _backward(hoist: bool, saved: Any, above: Any) -> Any:
+def _backward(hoist, saved, above):
     x, hs_before, cs_before, cs, gates, W, U, keep = saved
     dhs, dh, dc = above
 

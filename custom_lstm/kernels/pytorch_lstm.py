@@ -1,18 +1,22 @@
 """A whole LSTM sequence on PyTorch: the library's own fused operation."""
 
-from typing import Any
-
 import torch
 
 
 def lstm_sequence(
-    x: Any, h: Any, c: Any, W: Any, U: Any, b: Any, mask: None = None
-) -> tuple[Any, Any, Any]:
-    """All steps of a sequence by `torch.lstm`: oneDNN on a CPU, cuDNN on a GPU.
+    x: torch.Tensor,
+    h: torch.Tensor,
+    c: torch.Tensor,
+    W: torch.Tensor,
+    U: torch.Tensor,
+    b: torch.Tensor,
+    mask: None = None,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Run all steps of a sequence by `torch.lstm`: oneDNN on a CPU, cuDNN on a GPU.
 
     Args:
-        x, h, c, W, U, b: see `custom_lstm.kernels.lstm.Kernel`. The order of the gates
-            is PyTorch's; of its two biases the other is zero.
+        x, h, c, W, U, b: see `custom_lstm.kernels.registry.Kernel`. The order of the
+            gates is PyTorch's; of its two biases the other is zero.
         mask: None; masks are not known here.
 
     Returns:
@@ -21,18 +25,16 @@ def lstm_sequence(
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.LSTM.html.
 
     Example:
-
-    >>> x, zero = torch.ones(2, 5, 3), torch.zeros(2, 4)
-    >>> W, U, b = torch.ones(3, 16), torch.ones(4, 16), torch.zeros(16)
-    >>> hs, h, c = lstm_sequence(x, zero, zero, W, U, b)
-    >>> tuple(hs.shape), torch.equal(hs[:, -1], h)
-    ((2, 5, 4), True)
+        >>> x, zero = torch.ones(2, 5, 3), torch.zeros(2, 4)
+        >>> W, U, b = torch.ones(3, 16), torch.ones(4, 16), torch.zeros(16)
+        >>> hs, h, c = lstm_sequence(x, zero, zero, W, U, b)
+        >>> tuple(hs.shape), torch.equal(hs[:, -1], h)
+        ((2, 5, 4), True)
     """
-    weights = [W.t().contiguous(), U.t().contiguous(), b, torch.zeros_like(b)]
     hs, h, c = torch.lstm(
         x,
         (h[None].contiguous(), c[None].contiguous()),
-        weights,
+        [W.t().contiguous(), U.t().contiguous(), b, torch.zeros_like(b)],
         True,  # has biases
         1,  # layer
         0.0,  # dropout

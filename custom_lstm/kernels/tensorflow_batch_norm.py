@@ -1,13 +1,11 @@
 """Batch normalisation in training as TensorFlow's one fused operation."""
 
-from typing import Any
-
 import tensorflow as tf
 
 
 def fused_batch_norm(
-    x: Any, gamma: Any, beta: Any, epsilon: float
-) -> tuple[Any, Any, Any]:
+    x: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor, epsilon: float
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """Normalise by the batch's own moments, forward and backward in one pass each.
 
         y = γ·(x − μ)/√(σ² + ε) + β        μ, σ² over every axis but the last
@@ -24,11 +22,10 @@ def fused_batch_norm(
     Source: Ioffe and Szegedy, 2015, https://arxiv.org/abs/1502.03167.
 
     Example:
-
-    >>> x = tf.constant([[1.0], [3.0]])
-    >>> y, mean, variance = fused_batch_norm(x, tf.ones(1), tf.zeros(1), 0.0011)
-    >>> [float(v[0]) for v in (mean, variance)]
-    [2.0, 1.0]
+        >>> x = tf.constant([[1.0], [3.0]])
+        >>> y, mean, variance = fused_batch_norm(x, tf.ones(1), tf.zeros(1), 0.0011)
+        >>> [float(v[0]) for v in (mean, variance)]
+        [2.0, 1.0]
     """
     shape = tf.shape(x)
     channels = x.shape[-1]

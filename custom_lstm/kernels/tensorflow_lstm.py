@@ -7,46 +7,50 @@ False, h, c, δh and δc pass through the step unchanged. Second derivatives are
 autodiff.
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import tensorflow as tf
 
 from custom_lstm.cells.lstm import LSTMGates, lstm_step, lstm_step_backward
-from custom_lstm.kernels.tensorflow_turns import Loop
+from custom_lstm.typing import Tensor
+
+STEPS_A_TURN = 4
+"""Steps in one turn of a loop: to begin a turn takes about as long as a small step."""
 
 
 def lstm_sequence(
-    x: Any,
-    h: Any,
-    c: Any,
-    W: Any,
-    U: Any,
-    b: Any,
-    mask: Any = None,
+    x: Tensor,
+    h: Tensor,
+    c: Tensor,
+    W: Tensor,
+    U: Tensor,
+    b: Tensor,
+    mask: Tensor | None = None,
     *,
     unroll: bool = False,
     shards: int = 1,
     xla: bool = False,
-) -> tuple[Any, Any, Any]:
-    """All steps of a sequence, with the backward pass above in place of autodiff.
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Run all steps of a sequence, with the backward pass above instead of autodiff.
 
     Args:
-        x, h, c, W, U, b, mask: see `custom_lstm.kernels.lstm.Kernel`; any float type.
-        unroll: write the steps out; needs a known `time`. Or one loop, the graph of
-            which has the same size for every `time`.
+        x, h, c, W, U, b, mask: see `custom_lstm.kernels.registry.Kernel`; of any float
+            type.
+        unroll: whether to unroll the loop, which needs a known `time`. The graph of a
+            loop has the same size for every `time`.
         shards: parts of the batch that step side by side, a core each.
-        xla: compile both passes for these very shapes.
+        xla: whether XLA compiles both passes for these shapes.
 
     Returns:
         h after every step, and the last h and c.
 
     Example:
-
-    >>> x, zero = tf.ones((2, 5, 3)), tf.zeros((2, 4))
-    >>> W, U, b = tf.ones((3, 16)), tf.ones((4, 16)), tf.zeros(16)
-    >>> hs, h, c = lstm_sequence(x, zero, zero, W, U, b)
-    >>> hs.shape, bool(tf.reduce_all(hs[:, -1] == h))
-    (TensorShape([2, 5, 4]), True)
+        >>> x, zero = tf.ones((2, 5, 3)), tf.zeros((2, 4))
+        >>> W, U, b = tf.ones((3, 16)), tf.ones((4, 16)), tf.zeros(16)
+        >>> hs, h, c = lstm_sequence(x, zero, zero, W, U, b)
+        >>> hs.shape, bool(tf.reduce_all(hs[:, -1] == h))
+        (TensorShape([2, 5, 4]), True)
     """
     forward, backward = _COMPILED if xla else (_forward_pass, _backward_pass)
 
@@ -70,14 +74,14 @@ def lstm_sequence(
 class _Part(NamedTuple):
     """What the backward pass needs of a part of the batch."""
 
-    hs: Any  # as `Loop.save` keeps it, with one entry more: before the first step
+    hs: Any  # as `_Loop.save` keeps it, with one entry more: before the first step
     cs: Any  # the same
-    gates: Any  # each as `Loop.save` keeps it
+    gates: Any  # each as `_Loop.save` keeps it
     keep: Any  # as the loop's layout has it, or None
 
 
 def _forward_pass(x, h, c, W, U, b, mask, unroll, shards):
-    loop = Loop(x, unroll)
+    loop = _Loop(x, unroll)
     late, across = _turn_late(loop, W), loop.batch_axis
     rows = tf.reshape(x if late else loop.turn(x), (-1, x.shape[-1]))
     xW = loop.from_rows(tf.nn.bias_add(tf.matmul(rows, W), b), late)
@@ -114,7 +118,7 @@ def _forward_part(loop, xW, h, c, keep, U):
 
 def _backward_pass(saved, W, U, dhs, dh, dc, unroll):
     rows, parts = saved
-    loop, shards = Loop(dhs, unroll), len(parts)
+    loop, shards = _Loop(dhs, unroll), len(parts)
     late, across = _turn_late(loop, W), loop.batch_axis
     dhs = _cut(loop.turn(dhs), shards, across)
     cuts = zip(parts, dhs, _cut(dh, shards), _cut(dc, shards), strict=True)
@@ -163,12 +167,12 @@ _COMPILED = tuple(
 )
 
 
-def _turn_late(loop: Loop, W: Any) -> bool:
+def _turn_late(loop: "_Loop", W: Tensor) -> bool:
     """Whether to turn x·W into the loop's layout, not x: the narrower one."""
     return loop.unroll or W.shape[0] > W.shape[1]
 
 
-def _cut(tensor: Any, shards: int, axis: int = 0) -> list[Any]:
+def _cut(tensor: Tensor | None, shards: int, axis: int = 0) -> list[Any]:
     """Near-equal parts of a tensor along the batch; None is cut into Nones."""
     if shards == 1 or tensor is None:
         return [tensor] * shards
@@ -177,10 +181,10 @@ def _cut(tensor: Any, shards: int, axis: int = 0) -> list[Any]:
     return tf.split(tensor, sizes, axis, num=shards)
 
 
-def _unseen(tensor: Any) -> Any:
-    """Keep from tapes what they are given the gradient of.
+def _unseen(tensor: Tensor) -> Tensor:
+    """Hide from tapes a tensor whose gradient `lstm_sequence` gives them itself.
 
-    In a graph, forward mode would take what is stopped for constant: it must raise.
+    In a graph, forward mode would take it for constant: it must raise.
     """
     if tf.inside_function():
         tensor = tf.raw_ops.PreventGradient(
@@ -203,3 +207,98 @@ def _second(inputs, above, v, mask, unroll, shards):
     first = tf.gradients(outputs, inputs, list(above), **zero)
     form = tf.add_n([tf.reduce_sum(a * b) for a, b in zip(first, v, strict=True)])
     return tf.gradients(form, [*inputs, *above], **zero)
+
+
+class _Loop:
+    """The steps of sequences like one, unrolled or as a loop over TensorArrays.
+
+    The layout of whole sequences is `(batch, time, ...)` where it unrolls, and
+    `(time, batch, ...)`, as TensorArrays have them, where it loops. Entries step by
+    step are a list or a tensor: `[1:]` leaves out the first of either.
+    """
+
+    def __init__(self, like: Tensor, unroll: bool):
+        self.dtype, self.unroll = like.dtype, unroll
+        known = like.shape[1]
+        self.time = tf.shape(like)[1] if known is None else known
+        self.batch_axis = 0 if unroll else 1
+
+    def __call__(
+        self, body: Callable[..., Any], *values: Any, backwards: bool = False
+    ) -> Any:
+        """Run `values = body(t, *values)` for every t."""
+        if self.unroll:
+            for t in reversed(range(self.time)) if backwards else range(self.time):
+                values = body(t, *values)
+            return values
+        t, stride = (self.time - 1, -1) if backwards else (0, 1)
+        for steps in (STEPS_A_TURN, 1):  # what is left over goes step by step
+            t, *values = self._turns(body, steps, stride, t, *values)
+        return values
+
+    def _turns(self, body, steps: int, stride: int, t: Any, *values: Any) -> Any:
+        """A loop each turn of which takes several steps, while there are that many."""
+
+        def enough(t, *_):
+            last = t + (steps - 1) * stride
+            return last < self.time if stride > 0 else last >= 0
+
+        def turn(t, *values):
+            for _ in range(steps):
+                values, t = body(t, *values), t + stride
+            return t, *values
+
+        most = self.time // steps
+        return tf.while_loop(enough, turn, (t, *values), maximum_iterations=most)
+
+    def turn(self, tensor: Tensor) -> Tensor:
+        """Turn `(batch, time, width)` into the loop's layout, or back."""
+        return tensor if self.unroll else tf.transpose(tensor, (1, 0, 2))
+
+    def from_rows(self, rows: Tensor, batch_major: bool) -> Tensor:
+        """Reshape rows to `(batch, time, width)` or `(time, batch, width)`."""
+        first, second = (-1, self.time) if batch_major else (self.time, -1)
+        return tf.reshape(rows, (first, second, rows.shape[-1]))
+
+    def array(self, more: int = 0) -> Any:
+        """Return an empty array with an entry a step, and `more`."""
+        if self.unroll:
+            return _Entries([None] * (self.time + more))
+        return tf.TensorArray(self.dtype, self.time + more, clear_after_read=False)
+
+    def read(self, tensor: Tensor | None) -> Any:
+        """Return a whole sequence as such an array; None stays None."""
+        if tensor is None:
+            return None
+        entries = tf.unstack(tensor, self.time, axis=1) if self.unroll else tensor
+        return self.load(entries)
+
+    def save(self, array: Any) -> Any:
+        """Return an array's entries as tensors, which can leave their function."""
+        return array.entries if self.unroll else array.stack()
+
+    def load(self, entries: Any, more: int = 0) -> Any:
+        """Return the array that `save` was given, with an entry a step, and `more`."""
+        if self.unroll:
+            return _Entries(entries)
+        size = self.time + more
+        array = tf.TensorArray(entries.dtype, size, clear_after_read=False)
+        return array.unstack(entries)
+
+    def stacked(self, entries: Any) -> Tensor:
+        """Return the whole sequence of what `save` returned, or of a part of it."""
+        return tf.stack(entries, axis=1) if self.unroll else entries
+
+
+class _Entries:
+    """A TensorArray's methods over a plain list."""
+
+    def __init__(self, entries: list[Tensor]):
+        self.entries = entries
+
+    def read(self, t: int) -> Tensor:
+        return self.entries[t]
+
+    def write(self, t: int, value: Tensor) -> "_Entries":
+        self.entries[t] = value
+        return self

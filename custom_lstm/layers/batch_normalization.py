@@ -1,9 +1,9 @@
 """Batch normalisation, the same as Keras's and faster in training."""
 
-from typing import Any
-
 import keras
 from keras import ops
+
+from custom_lstm.typing import Tensor
 
 _FUSED = ("float32", "bfloat16", "float16")
 
@@ -17,24 +17,49 @@ class BatchNormalization(keras.layers.BatchNormalization):
     third of the time on a CPU. Arguments, weights and outputs are Keras's.
 
     Args:
-        *args, **kwargs: those of `keras.layers.BatchNormalization`.
+        axis: the axis of the channels, each of which has moments of its own.
+        momentum: how much of the moving moments a training step keeps.
+        epsilon: added to the variance.
+        center: whether to add `beta`.
+        scale: whether to multiply by `gamma`.
+        beta_initializer: of `beta (channels,)`.
+        gamma_initializer: of `gamma (channels,)`.
+        moving_mean_initializer: of the moving mean.
+        moving_variance_initializer: of the moving variance.
+        beta_regularizer: penalty on `beta`.
+        gamma_regularizer: penalty on `gamma`.
+        beta_constraint: projection of `beta` after each update.
+        gamma_constraint: projection of `gamma` after each update.
+        renorm: whether to correct the batch's moments by the moving ones (batch
+            renormalisation).
+        renorm_clipping: dict of the bounds `rmax`, `rmin`, `dmax` of that correction.
+        renorm_momentum: as `momentum`, of the moments for renormalisation.
+        synchronized: whether the moments are those of all devices of a
+            `tf.distribute` strategy.
+        **kwargs: `name`, `dtype`, `trainable`.
+
+    Call arguments:
+        inputs: `(batch, …, channels)`.
+        training: whether to use, and learn from, the moments of `inputs`.
+        mask: `(batch, …)`; where False, an entry does not count.
 
     Attributes:
-        kernel_used: `"fused"` or `"keras"`, whichever the last call used.
+        kernel_used: `"fused"` or `"keras"`, whichever was chosen last, or None. An
+            eager call chooses each time; a compiled one while it is traced:
+            `kernel_for` returns which.
 
     Source: Ioffe and Szegedy, 2015, https://arxiv.org/abs/1502.03167.
 
     Example:
-
-    >>> layer = BatchNormalization()
-    >>> y = layer(ops.array([[1.0], [3.0]]), training=True)
-    >>> [round(float(v), 2) for v in ops.ravel(y)]
-    [-1.0, 1.0]
+        >>> layer = BatchNormalization()
+        >>> y = layer(ops.array([[1.0], [3.0]]), training=True)
+        >>> [round(float(v), 2) for v in ops.ravel(y)]
+        [-1.0, 1.0]
     """
 
     kernel_used: str | None = None
 
-    def why_not_fused(self, inputs: Any, mask: Any = None) -> str | None:
+    def why_not_fused(self, inputs: Tensor, mask: Tensor | None = None) -> str | None:
         """Return why a training call cannot use the fused kernel; None if it can."""
         if keras.backend.backend() != "tensorflow":
             return f"the backend is {keras.backend.backend()}, not tensorflow"
@@ -50,17 +75,26 @@ class BatchNormalization(keras.layers.BatchNormalization):
             return "the inputs are float64"
         return None
 
-    def call(self, inputs: Any, training: Any = None, mask: Any = None) -> Any:
-        """Normalise; in training by the moments of `inputs`, else by those kept.
+    def kernel_for(
+        self, inputs: Tensor, training: bool | None = None, mask: Tensor | None = None
+    ) -> str:
+        """Return which kernel runs a call with these arguments, `"fused"` or `"keras"`.
 
-        Args:
-            inputs: `(batch, …, channels)`.
-            training: whether to use, and learn from, the moments of `inputs`.
-            mask: `(batch, …)`; where False, an entry does not count.
+        Of `inputs` only shape and dtype count, so that a `keras.KerasTensor` will do.
+
+        Example:
+            >>> BatchNormalization().kernel_for(keras.KerasTensor((None, 3)))
+            'keras'
         """
-        fused = training and self.trainable and not self.why_not_fused(inputs, mask)
-        self.kernel_used = "fused" if fused else "keras"
-        if not fused:
+        trains = training and self.trainable
+        return "fused" if trains and not self.why_not_fused(inputs, mask) else "keras"
+
+    def call(
+        self, inputs: Tensor, training: bool | None = None, mask: Tensor | None = None
+    ) -> Tensor:
+        """Normalise; in training by the moments of `inputs`, else by those kept."""
+        self.kernel_used = kernel = self.kernel_for(inputs, training, mask)
+        if kernel == "keras":
             return super().call(inputs, training=training, mask=mask)
         from custom_lstm.kernels.tensorflow_batch_norm import fused_batch_norm
 

@@ -2,7 +2,9 @@
 
 import contextlib
 import functools
-from typing import Any
+import inspect
+from collections.abc import Sequence
+from typing import Any, Self
 
 import keras
 from keras import ops
@@ -14,16 +16,19 @@ from custom_lstm.cells.base import (
     splits,
     step_projected,
 )
-from custom_lstm.kernels import loop
-from custom_lstm.typing import Nest, States, Tensor
+from custom_lstm.cells.gated import GatedCell
 from custom_lstm.cells.validation import (
+    check_choice,
     check_flag,
     check_sequences,
     check_states,
     check_tensor,
     names_of_states,
+    own_arguments,
     read_argument,
 )
+from custom_lstm.kernels import loop
+from custom_lstm.typing import Config, Nest, Shape, States, Tensor
 
 
 @keras.saving.register_keras_serializable(package="custom_lstm")
@@ -44,13 +49,13 @@ class RNN(keras.layers.RNN):
             last.
         return_state: whether to return the last states too.
         go_backwards: whether to begin at the last step. Outputs then come in the
-            order in which they were made.
-        stateful: whether each batch goes on from the last states of the one before.
-        unroll: whether to write the loop out; quicker for short sequences.
+            order in which they were computed.
+        stateful: whether each batch continues from the last states of the one before.
+        unroll: whether to unroll the loop; quicker for short sequences.
         zero_output_for_mask: whether outputs at masked steps are 0, and not those of
             the step before.
         learn_initial_state: whether to learn the initial state, one for all
-            sequences, from zero, or from what the cell's `get_initial_state` says.
+            sequences, from zero, or from what the cell's `get_initial_state` returns.
         **kwargs: `activity_regularizer`, `name`, `dtype`, `trainable`.
 
     Call arguments:
@@ -69,18 +74,17 @@ class RNN(keras.layers.RNN):
         ValueError: if arguments, inputs, states or mask do not fit.
 
     Example:
-
-    >>> from custom_lstm import LSTMCell
-    >>> layer = RNN(LSTMCell(4), return_sequences=True, learn_initial_state=True)
-    >>> tuple(layer(ops.ones((2, 5, 3))).shape)
-    (2, 5, 4)
-    >>> [weight.name for weight in layer.weights]
-    ['initial_h', 'initial_c', 'kernel', 'recurrent_kernel', 'bias']
+        >>> from custom_lstm import LSTMCell
+        >>> layer = RNN(LSTMCell(4), return_sequences=True, learn_initial_state=True)
+        >>> tuple(layer(ops.ones((2, 5, 3))).shape)
+        (2, 5, 4)
+        >>> [weight.name for weight in layer.weights]
+        ['initial_h', 'initial_c', 'kernel', 'recurrent_kernel', 'bias']
     """
 
     def __init__(
         self,
-        cell: Any,
+        cell: keras.layers.Layer | Sequence[keras.layers.Layer],
         return_sequences: bool = False,
         return_state: bool = False,
         go_backwards: bool = False,
@@ -90,49 +94,40 @@ class RNN(keras.layers.RNN):
         learn_initial_state: bool = False,
         **kwargs: Any,
     ):
+        flags = own_arguments(locals())
         owner = type(self).__name__
-        _check_cell(cell)
-        flags = {
-            "return_sequences": return_sequences,
-            "return_state": return_state,
-            "go_backwards": go_backwards,
-            "stateful": stateful,
-            "unroll": unroll,
-            "zero_output_for_mask": zero_output_for_mask,
-        }
+        _check_cell(flags.pop("cell"))
         flags = {name: check_flag(owner, name, flag) for name, flag in flags.items()}
-        learns = check_flag(owner, "learn_initial_state", learn_initial_state)
+        learns = flags.pop("learn_initial_state")
         if stateful and learns:
             raise ValueError(
                 f"{owner}: `stateful` and `learn_initial_state` exclude each other: "
-                "either a batch goes on from the last one's states, or from those "
-                "learned."
+                "a batch begins either from the states of the one before, or from "
+                "those learned."
             )
         name = "activity_regularizer"
         if name in kwargs:
             kwargs[name] = read_argument(owner, name, kwargs[name])
         super().__init__(cell, **flags, **kwargs)
         self.learn_initial_state = learns
-        self.learned_state: list[Any] = []
+        self.learned_state: list[keras.Variable] = []
         self.supports_masking = True
 
     @property
     def _who(self) -> str:
         return f"{type(self).__name__} {self.name!r}"
 
-    def get_config(self) -> dict[str, Any]:
-        """Every constructor argument."""
-        config = {
+    def get_config(self) -> Config:
+        """Return every constructor argument."""
+        activity = keras.regularizers.serialize(self.activity_regularizer)
+        return {
             **super().get_config(),
             "learn_initial_state": self.learn_initial_state,
+            "activity_regularizer": activity,
         }
-        config["activity_regularizer"] = keras.regularizers.serialize(
-            self.activity_regularizer
-        )
-        return config
 
-    def build(self, sequences_shape: Any, initial_state_shape: Any = None) -> None:
-        """Builds the cell, and the initial state if it is learned."""
+    def build(self, sequences_shape: Shape, initial_state_shape: Nest = None) -> None:
+        """Build the cell, and the initial state if it is learned."""
         check_sequences(self._who, sequences_shape)
         super().build(sequences_shape, initial_state_shape)
         if self.learn_initial_state:
@@ -145,8 +140,8 @@ class RNN(keras.layers.RNN):
                 for name, width in zip(names, widths, strict=True)
             ]
 
-    def get_initial_state(self, batch_size: Any) -> list[Any]:
-        """The states before the first step: the cell's, plus those learned.
+    def get_initial_state(self, batch_size: int | Tensor) -> States:
+        """Return the states before the first step: the cell's, plus those learned.
 
         Args:
             batch_size: number of sequences.
@@ -165,8 +160,8 @@ class RNN(keras.layers.RNN):
         ]
         return keras.tree.pack_sequence_as(states, flat)
 
-    def compute_mask(self, sequences: Any, mask: Any = None) -> Any:
-        """The mask goes on to the outputs, if there is one for each step."""
+    def compute_mask(self, sequences: Nest, mask: Nest = None) -> Nest:
+        """Return the mask for the outputs, if there is one output for each step."""
         mask = keras.tree.flatten(mask)[0] if self.return_sequences else None
         if self.return_state:
             return [mask, *(None for _ in self.state_size)]
@@ -174,12 +169,12 @@ class RNN(keras.layers.RNN):
 
     def call(
         self,
-        sequences: Any,
-        initial_state: Any = None,
-        mask: Any = None,
-        training: Any = False,
-    ) -> Any:
-        """Runs the cell over all steps."""
+        sequences: Tensor,
+        initial_state: Nest = None,
+        mask: Nest = None,
+        training: bool | None = False,
+    ) -> Nest:
+        """Run the cell over all steps."""
         check_tensor(self._who, "inputs", sequences)
         check_sequences(self._who, sequences.shape, mask)
         if initial_state is not None:
@@ -256,12 +251,14 @@ def _step(cell, cells, hoisted, training, inputs, states, drawn):
         if hoisted:
             return step_projected(cell, inputs, states, training)
         takes_training = getattr(cell, "_call_has_training_arg", False)
-        output, new = cell(inputs, states, **({"training": training} if takes_training else {}))
+        output, new = cell(
+            inputs, states, **({"training": training} if takes_training else {})
+        )
         return output, new if keras.tree.is_nested(new) else [new]
 
 
 def _check_cell(cell: Any) -> None:
-    """Raises if `cell`, or one of several, is a class or layer, or if there is none."""
+    """Raise if `cell`, or one of several, is a class or layer, or if there is none."""
     cells = cell.cells if isinstance(cell, keras.layers.StackedRNNCells) else cell
     several = isinstance(cells, list | tuple)
     if several and not cells:
@@ -279,18 +276,92 @@ def _check_cell(cell: Any) -> None:
             )
 
 
-def contract_cells(cell: Any) -> list[AbstractRNNCell]:
-    """The cells in `cell`, itself or stacked, that keep the contract of this package.
+def contract_cells(cell: keras.layers.Layer) -> list[AbstractRNNCell]:
+    """Return the cells in `cell`, itself or stacked, that are `AbstractRNNCell`s.
 
     Example:
-
-    >>> from custom_lstm import LSTMCell
-    >>> stack = keras.layers.StackedRNNCells([LSTMCell(2), keras.layers.GRUCell(2)])
-    >>> [type(cell).__name__ for cell in contract_cells(stack)]
-    ['LSTMCell']
+        >>> from custom_lstm import LSTMCell
+        >>> stack = keras.layers.StackedRNNCells([LSTMCell(2), keras.layers.GRUCell(2)])
+        >>> [type(cell).__name__ for cell in contract_cells(stack)]
+        ['LSTMCell']
     """
     if isinstance(cell, AbstractRNNCell):
         return [cell]
     if isinstance(cell, keras.layers.StackedRNNCells):
         return [leaf for inner in cell.cells for leaf in contract_cells(inner)]
     return []
+
+
+class GatedRNN(RNN):
+    """Base of layers that make their own cell and take its arguments as theirs.
+
+    A subclass names its `cell_class`, and its `cell_name`, which is Keras's and part of
+    the paths of the weights, and hands its constructor's arguments on as `options`.
+    Those of the cell are found in its signature. They can be read as attributes of the
+    layer, and its config holds them in place of the cell.
+
+    Args:
+        options: the arguments of the subclass's constructor, by name.
+        **kwargs: the other arguments of `RNN`.
+    """
+
+    cell_class: type[GatedCell]
+    cell_name: str
+    _of_cell: tuple[str, ...]
+
+    def __init_subclass__(cls, **kwargs: Any):
+        """Make every argument of the cell readable as an attribute of the layer."""
+        super().__init_subclass__(**kwargs)
+        parameters = inspect.signature(cls.cell_class.__init__).parameters
+        cls._of_cell = tuple(n for n in parameters if n not in ("self", "kwargs"))
+        for name in cls._of_cell:
+            setattr(cls, name, _read_from_cell(name))
+
+    def __init__(self, options: dict[str, Any], **kwargs: Any):
+        knows_cudnn = "use_cudnn" in options
+        use_cudnn = options.pop("use_cudnn", False)
+        check_choice(type(self).__name__, "use_cudnn", use_cudnn, ("auto", True, False))
+        cell = self.cell_class(
+            **{name: options.pop(name) for name in self._of_cell},
+            name=self.cell_name,
+            dtype=kwargs.get("dtype"),
+            trainable=kwargs.get("trainable", True),
+        )
+        super().__init__(cell, **options, **kwargs)
+        if knows_cudnn:
+            self.use_cudnn = use_cudnn
+        self.input_spec = keras.layers.InputSpec(ndim=3)
+
+    def build(self, sequences_shape: Shape, initial_state_shape: Nest = None) -> None:
+        """Build the cell, and the initial state if it is learned."""
+        if getattr(self, "use_cudnn", False) is True and (why := self._why_no_cudnn()):
+            raise ValueError(
+                f"{self._who}: {why}, so that `use_cudnn` must be 'auto' or False when "
+                "it is built. Received: use_cudnn=True"
+            )
+        super().build(sequences_shape, initial_state_shape)
+
+    def _why_no_cudnn(self) -> str | None:
+        """Return why cuDNN can never run the layer, or None."""
+        return "it has no cuDNN kernel"
+
+    def get_config(self) -> Config:
+        """Return every constructor argument."""
+        config = super().get_config()
+        del config["cell"]
+        of_cell = self.cell.get_config()
+        config.update({name: of_cell[name] for name in self._of_cell})
+        if hasattr(self, "use_cudnn"):
+            config["use_cudnn"] = self.use_cudnn
+        return config
+
+    @classmethod
+    def from_config(
+        cls, config: Config, custom_objects: dict[str, Any] | None = None
+    ) -> Self:
+        """Return the layer whose `get_config` this is."""
+        return cls(**config)
+
+
+def _read_from_cell(name: str) -> property:
+    return property(lambda self: getattr(self.cell, name), doc=f"The cell's `{name}`.")

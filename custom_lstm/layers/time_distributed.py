@@ -7,16 +7,17 @@ import keras
 from keras import ops
 
 from custom_lstm.cells.validation import check_tensor, fits
+from custom_lstm.typing import Nest, Shape, Tensor
 
 
 @keras.saving.register_keras_serializable(package="custom_lstm")
 class TimeDistributed(keras.layers.TimeDistributed):
-    """Applies a layer to every time step, with time folded into the batch axis.
+    """A layer applied to every time step, with time folded into the batch axis.
 
         (batch, time, ...)  →  (batch·time, ...)  →  layer  →  (batch, time, ...)
 
     Configuration, weights and outputs are those of `keras.layers.TimeDistributed`,
-    which calls the layer once per step instead. Three things differ, for the better:
+    which calls the layer once per step instead. Three things differ:
 
     - One call: on a CPU, convolutions run several times faster.
     - A `BatchNormalization` inside sees all steps as one batch and updates its moving
@@ -41,10 +42,9 @@ class TimeDistributed(keras.layers.TimeDistributed):
             the mask does not fit them.
 
     Example:
-
-    >>> film = ops.zeros((2, 5, 28, 28, 1))
-    >>> tuple(TimeDistributed(keras.layers.Conv2D(8, 3))(film).shape)
-    (2, 5, 26, 26, 8)
+        >>> film = ops.zeros((2, 5, 28, 28, 1))
+        >>> tuple(TimeDistributed(keras.layers.Conv2D(8, 3))(film).shape)
+        (2, 5, 26, 26, 8)
     """
 
     def __init__(self, layer: keras.layers.Layer, **kwargs: Any):
@@ -55,8 +55,8 @@ class TimeDistributed(keras.layers.TimeDistributed):
             )
         super().__init__(layer, **kwargs)
 
-    def build(self, input_shape: Any) -> None:
-        """Builds the layer for one step, whatever the number of sequences."""
+    def build(self, input_shape: Nest) -> None:
+        """Build the layer for one step, whatever the number of sequences."""
         if self.layer.built:
             return
         step_shape = keras.tree.map_shape_structure(_fold_shape, input_shape)
@@ -66,8 +66,8 @@ class TimeDistributed(keras.layers.TimeDistributed):
             self.layer(keras.tree.map_shape_structure(keras.KerasTensor, step_shape))
         self.layer.built = True
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
-        """`(batch, time)`, then what the layer makes of the rest."""
+    def compute_output_shape(self, input_shape: Nest) -> Nest:
+        """Return `(batch, time)`, followed by the axes of the layer's outputs."""
         step_shape = keras.tree.map_shape_structure(_fold_shape, input_shape)
         batch, time = keras.tree.flatten(input_shape)[:2]
         return keras.tree.map_shape_structure(
@@ -76,9 +76,9 @@ class TimeDistributed(keras.layers.TimeDistributed):
         )
 
     def compute_output_spec(
-        self, inputs: Any, training: Any = None, mask: Any = None
-    ) -> Any:
-        """Shape and dtype of the outputs, from those of the layer's."""
+        self, inputs: Nest, training: bool | None = None, mask: Nest = None
+    ) -> Nest:
+        """Return shape and dtype of the outputs, from those of the layer's."""
         _check_axes(inputs)
         steps = keras.tree.map_structure(
             lambda x: keras.KerasTensor(_fold_shape(x.shape), x.dtype), inputs
@@ -89,8 +89,10 @@ class TimeDistributed(keras.layers.TimeDistributed):
             self.layer.compute_output_spec(steps),
         )
 
-    def call(self, inputs: Any, training: Any = None, mask: Any = None) -> Any:
-        """All steps through the layer at once."""
+    def call(
+        self, inputs: Nest, training: bool | None = None, mask: Nest = None
+    ) -> Nest:
+        """Apply the layer to all steps at once."""
         first = keras.tree.flatten(inputs)[0]
         _check_axes(inputs)
         kwargs = {"training": training}
@@ -108,8 +110,8 @@ class TimeDistributed(keras.layers.TimeDistributed):
         )
 
 
-def _fold_shape(shape: Any) -> tuple[Any, ...]:
-    """Shape of one step of a batch of any size."""
+def _fold_shape(shape: Shape | None) -> Shape:
+    """Return the shape of one step of a batch of any size."""
     shape = shape or ()
     if len(shape) < 3:
         raise ValueError(
@@ -119,8 +121,8 @@ def _fold_shape(shape: Any) -> tuple[Any, ...]:
     return (None, *shape[2:])
 
 
-def _check_axes(inputs: Any) -> None:
-    """Raises unless all inputs have the same first two axes, batch and time."""
+def _check_axes(inputs: Nest) -> None:
+    """Raise unless all inputs have the same first two axes, batch and time."""
     shapes = [tuple(getattr(x, "shape", ())) for x in keras.tree.flatten(inputs)]
     for shape in shapes:
         _fold_shape(shape)
@@ -131,13 +133,13 @@ def _check_axes(inputs: Any) -> None:
             )
 
 
-def _fold(x: Any) -> Any:
+def _fold(x: Tensor) -> Tensor:
     batch, time, *rest = ops.shape(x)
     known = isinstance(batch, int) and isinstance(time, int)
     return ops.reshape(x, (batch * time if known else -1, *rest))
 
 
-def _check_mask(mask: Any, inputs: Any) -> None:
+def _check_mask(mask: Tensor, inputs: Tensor) -> None:
     check_tensor("TimeDistributed", "`mask`", mask, "booleans")
     expected = tuple(inputs.shape[:2])
     if not fits(mask.shape[:2], expected):

@@ -7,28 +7,34 @@ import numpy as np
 from keras import ops
 
 from custom_lstm.cells.validation import check_number
+from custom_lstm.typing import Config, Shape, Tensor
 
 
 @keras.saving.register_keras_serializable(package="custom_lstm")
 class ViewAverage(keras.layers.Wrapper):
-    """Outside training, the mean of what a layer makes of several views of an image.
+    """Outside training, the mean of a layer's outputs for several views of an image.
 
         y = 1/n · Σ_v layer(view v of the image)
 
     The views are the image as it is; shifted by `shift` up, down, left and right;
     turned by `rotate` to either side; and smaller and larger by `zoom`: nine, or fewer
     where one of the three is 0. Between pixels a view interpolates linearly, and what
-    it takes from beyond the border is 0. In training the layer is called once, as if it
-    stood alone. The mean varies less with how exactly an image lies, so a network that
-    learned from warped images errs less often, at n times the cost of each answer.
+    it takes from beyond the border is 0. In training the layer is called once, as
+    without this wrapper. The mean varies less with how exactly an image lies, so a
+    network that learned from warped images errs less often, at n times the cost of
+    each answer.
 
     Args:
         layer: the layer or model to apply, on images `(batch, height, width, channels)`
             of any number type; its output is `(batch, ...)`.
         shift: pixels, 0 or more.
         rotate: degrees, 0 or more and less than 180.
-        zoom: share of the size, 0 or more and less than 1.
+        zoom: fraction of the size, 0 or more and less than 1.
         **kwargs: `name`, `dtype`, `trainable`.
+
+    Call arguments:
+        images: `(batch, height, width, channels)`.
+        training: whether to call the layer once.
 
     Raises:
         ValueError: if `layer` is no layer, `shift`, `rotate` or `zoom` is out of range,
@@ -39,11 +45,10 @@ class ViewAverage(keras.layers.Wrapper):
     2012, https://doi.org/10.1145/3065386.
 
     Example:
-
-    >>> average = ViewAverage(keras.layers.Flatten())
-    >>> point = ops.array([[0, 0, 0], [0, 5.0, 0], [0, 0, 0]])
-    >>> ops.convert_to_numpy(average(ops.reshape(point, (1, 3, 3, 1))))
-    array([[0., 1., 0., 1., 1., 1., 0., 1., 0.]], dtype=float32)
+        >>> average = ViewAverage(keras.layers.Flatten())
+        >>> point = ops.array([[0, 0, 0], [0, 5.0, 0], [0, 0, 0]])
+        >>> ops.convert_to_numpy(average(ops.reshape(point, (1, 3, 3, 1))))
+        array([[0., 1., 0., 1., 1., 1., 0., 1., 0.]], dtype=float32)
     """
 
     def __init__(
@@ -60,28 +65,23 @@ class ViewAverage(keras.layers.Wrapper):
         super().__init__(layer, **kwargs)
         self.shift, self.rotate, self.zoom = shift, rotate, zoom
 
-    def get_config(self) -> dict[str, Any]:
-        """Every constructor argument."""
+    def get_config(self) -> Config:
+        """Return every constructor argument."""
         own = {"shift": self.shift, "rotate": self.rotate, "zoom": self.zoom}
         return {**super().get_config(), **own}
 
-    def build(self, input_shape: Any) -> None:
-        """Builds the layer."""
+    def build(self, input_shape: Shape) -> None:
+        """Build the layer."""
         self._check(input_shape)
         super().build(input_shape)
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
-        """The layer's."""
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        """Return that of the layer."""
         self._check(input_shape)
         return self.layer.compute_output_shape(input_shape)
 
-    def call(self, images: Any, training: Any = None) -> Any:
-        """The layer's output, or the mean of its outputs.
-
-        Args:
-            images: `(batch, height, width, channels)`.
-            training: whether to call the layer once.
-        """
+    def call(self, images: Tensor, training: bool | None = None) -> Tensor:
+        """Return the layer's output, or the mean of its outputs."""
         self._check(images.shape)
         if training:
             return self.layer(images, training=True)
@@ -101,8 +101,8 @@ class ViewAverage(keras.layers.Wrapper):
         mean = ops.mean(ops.cast(apart, "float32"), axis=0)
         return ops.cast(mean, outputs.dtype)
 
-    def _rows(self, height: int, width: int) -> Any:
-        """Where each view but the first looks, as `affine_transform` takes it.
+    def _rows(self, height: int, width: int) -> np.ndarray:
+        """Return where each view but the first looks, as `affine_transform` takes it.
 
         A row a₀ a₁ a₂ b₀ b₁ b₂ 0 0 has the pixel (x, y) of the view show what lies at
         (a₀x + a₁y + a₂, b₀x + b₁y + b₂) in the image.
@@ -119,9 +119,10 @@ class ViewAverage(keras.layers.Wrapper):
             rows.append([*matrix[0], x, *matrix[1], y, 0, 0])
         return np.array(rows, "float32")
 
-    def _check(self, shape: Any) -> None:
+    def _check(self, shape: Shape) -> None:
         sides = shape[1:3]
-        if len(shape) != 4 or None in sides or min(sides) <= self.shift:
+        known = [size for size in sides if size is not None]
+        if len(shape) != 4 or len(known) < 2 or min(known) <= self.shift:
             raise ValueError(
                 f"ViewAverage {self.name!r}: images must be (batch, height, width, "
                 f"channels), of a known size and larger than {self.shift} pixels each "

@@ -41,9 +41,10 @@ def showers(
 ) -> Figure:
     """Draw showers from the side and from the front, with truth and predictions.
 
-    The darker, the more energy along the line of sight, on a logarithmic scale of each
-    view's own. A square marks where the shower started, a dot where the network puts
-    that: at the depth z, and where the particle met the front face in x and y.
+    The further a cell is from the background's colour, the more energy lies along the
+    line of sight, on a logarithmic scale of each view's own. A square marks where the
+    shower started, a dot where the network puts that: at the depth z, and where the
+    particle met the front face in x and y.
 
     Args:
         images: energy in the cells in GeV, `(showers, x, y, layers)`.

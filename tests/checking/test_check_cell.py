@@ -5,12 +5,11 @@ import random
 import keras
 import numpy as np
 import pytest
-import wrong_cells as wrong
+from helpers import wrong_cells as wrong
 
 from custom_lstm import AbstractRNNCell, LSTMCell
 from custom_lstm.checking import CellCheckError, cell_checks, check_cell
-from custom_lstm.checking.report import Breach
-from custom_lstm.checking.runs import agree
+from custom_lstm.checking.harness import ContractViolation, require_close
 
 
 class TwoArguments(wrong.Leaky):
@@ -234,5 +233,5 @@ def test_a_reference_of_another_width_is_said():
     ],
 )
 def test_arrays_that_differ_are_described(actual, expected, seen):
-    with pytest.raises(Breach, match=seen):
-        agree("equal", [("y", actual, expected)])
+    with pytest.raises(ContractViolation, match=seen):
+        require_close("equal", [("y", actual, expected)])

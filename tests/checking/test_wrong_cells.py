@@ -2,7 +2,7 @@
 
 import keras
 import pytest
-import wrong_cells as wrong
+from helpers import wrong_cells as wrong
 
 from custom_lstm.checking import CellCheckError, cell_checks, check_cell
 

@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-import tmva_files as files
+from helpers import tmva_files as files
 
 import custom_lstm
 from custom_lstm.convert import (

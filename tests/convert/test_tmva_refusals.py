@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-import tmva_files as files
+from helpers import tmva_files as files
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 

@@ -10,12 +10,13 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from helpers import torch_modules
 from keras import layers
 
 import custom_lstm
 from custom_lstm.convert import from_torch, to_torch
 
-SCRIPT = Path(__file__).with_name("torch_modules.py")
+SCRIPT = Path(torch_modules.__file__)
 X = np.random.default_rng(0).normal(size=(2, 5, 3)).astype("float32")
 SIZES = {"input_size": 3, "hidden_size": 4}
 BOTH_WAYS = {"num_layers": 2, "bidirectional": True}

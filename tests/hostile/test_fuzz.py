@@ -1,4 +1,7 @@
-"""The short form of `fuzz.py`: nothing but the reader's one refusal gets out."""
+"""The short form of benchmarks/reliability/fuzz.py.
+
+Nothing but the reader's one refusal gets out.
+"""
 
 import json
 

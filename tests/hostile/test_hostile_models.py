@@ -1,19 +1,27 @@
-"""Hostile model files are refused before anything of them is used."""
+"""Hostile model files are refused, by us or by Keras, or have no effect.
 
+Every case says by whom: `OURS` are `custom_lstm.loading` and what reads the file for
+it, zipfile, json and h5py; `KERAS` is Keras's safe mode, as of Keras 3.15.
+"""
+
+import contextlib
+import io
 import json
 import os
 import pickle
 import stat
+import struct
 import sys
+import tempfile
+import traceback
 import warnings
 import zipfile
-from pathlib import Path
 
 import h5py
 import keras
-import model_files as files
 import numpy as np
 import pytest
+from helpers import model_files as files
 
 from custom_lstm import LSTM
 from custom_lstm.errors import UserError
@@ -33,6 +41,7 @@ layers = keras.layers
 _watching: list[str] | None = None
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 _ACTS = ("os.", "shutil.", "subprocess.", "socket.", "pickle.", "ctypes.", "tempfile.")
+_MAKES = ("open ", "os.mkdir", "os.symlink", "os.link", "os.rename", "tempfile.mk")
 _HARMLESS = ("os.listdir", "os.scandir", "os.walk", "os.fwalk", "os.getxattr")
 
 
@@ -67,19 +76,53 @@ def secret(tmp_path):
     return path
 
 
-def refused(path, reason):
-    """The one error, with its reason, and nothing done."""
+OURS, KERAS = "custom_lstm.loading", "Keras"
+
+
+def refuser(error):
+    """Who raised what became the one error."""
+    frames = traceback.walk_tb(error.__cause__.__traceback__)
+    modules = [frame.f_globals["__name__"] for frame, _ in frames]
+    return KERAS if any(name.startswith("keras.") for name in modules) else OURS
+
+
+@contextlib.contextmanager
+def watched():
+    """What leaves a trace meanwhile, noted."""
     global _watching
-    _watching = []
+    _watching = acts = []
     try:
-        with pytest.raises(UserError) as caught:
-            load_model(path)
+        yield acts
     finally:
-        acts, _watching = _watching, None
+        _watching = None
+
+
+def refused(path, reason, by=OURS):
+    """The one error, with its reason, and nothing done."""
+    with watched() as acts, pytest.raises(UserError) as caught:
+        load_model(path)
     assert str(caught.value).startswith(f"{path} cannot be loaded as a model: ")
     assert reason in str(caught.value)
     assert "\n" not in str(caught.value)
+    assert refuser(caught.value) == by
     assert acts == []
+
+
+def harmless(path, good, monkeypatch):
+    """It loads as the good model, and all it wrote is gone with Keras's folder."""
+    folder = path.parent / "unpacked here"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    before = {*path.parent.rglob("*")}
+    with warnings.catch_warnings(action="ignore"), watched() as acts:
+        model = load_model(path)
+    made = [act for act in acts if act.startswith(_MAKES)]
+    assert [act for act in made if str(folder) not in act] == []
+    assert {*path.parent.rglob("*")} == before
+    with h5py.File(io.BytesIO(good[files.WEIGHTS])) as content:
+        expected = [content[f"layers/dense/vars/{k}"][:] for k in range(2)]
+    for array, stored in zip(model.get_weights(), expected, strict=True):
+        np.testing.assert_array_equal(array, stored)
 
 
 def test_the_model_is_good_before_it_is_spoilt(tmp_path, good):
@@ -87,64 +130,111 @@ def test_the_model_is_good_before_it_is_spoilt(tmp_path, good):
     assert model.count_params() == 8
 
 
+CODE = {"class_name": "__lambda__", "config": {"code": "4wAAAA==", "defaults": None}}
+CODE["config"]["closure"] = None
+RUNS_CODE = {
+    "filepath": "folder",
+    "call_endpoint": "x",
+    "module": CODE,
+    "method": None,
+    "function": CODE,
+    "call_fn": CODE,
+    "init_fn": CODE,
+}
+"""Arguments with code in them, for layers of all kinds."""
+
+
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("TFSMLayer", "it holds a TFSMLayer, which runs code from outside"),
-        ("TorchModuleWrapper", "it holds a TorchModuleWrapper"),
-        ("JaxLayer", "it holds a JaxLayer"),
-        ("FlaxLayer", "it holds a FlaxLayer"),
-        ("Lambda", "it holds a Lambda"),
-        ("NoSuchLayer", "it names keras.layers.NoSuchLayer, which is neither"),
-        ("deserialize", "it names keras.layers.deserialize, which is neither"),
-        (["Dense"], "it names keras.layers.['Dense'], which is neither"),
-        ("__lambda__", "it holds Python code (__lambda__)"),
-        ("__typespec__", "it holds an unknown value (__typespec__)"),
-        ("__class__", "it holds an unknown value (__class__)"),
+        ("TFSMLayer", "the deserialization of a `TFSMLayer`, which loads an external"),
+        ("JaxLayer", "the deserialization of a Python lambda"),
+        ("FlaxLayer", "the deserialization of a Python lambda"),
+        ("Lambda", "the deserialization of a `Lambda` layer"),
+        ("NoSuchLayer", "'keras.layers.NoSuchLayer' because it is not a KerasSaveable"),
+        ("deserialize", "Only instances of `keras.Layer` can be added"),
+        (["Dense"], "unhashable type: 'list'"),
+        ("__lambda__", "the deserialization of a Python lambda"),
+        ("__typespec__", "__typespec__ class name"),
+        ("__class__", "'keras.layers.__class__' because it is not a KerasSaveable"),
     ],
 )
 def test_layers_that_run_code_are_refused(tmp_path, good, name, reason):
-    hostile = files.with_layer(good, name, filepath=str(tmp_path), call_endpoint="x")
-    refused(files.write(tmp_path / "a.keras", hostile), reason)
+    hostile = files.with_layer(good, name, RUNS_CODE)
+    refused(files.write(tmp_path / "a.keras", hostile), reason, by=KERAS)
+
+
+def test_a_module_of_torch_is_refused_before_torch_is_imported(tmp_path, good):
+    """PyTorch must not be imported after TensorFlow."""
+    hostile = files.with_layer(good, "TorchModuleWrapper", RUNS_CODE)
+    imported = "torch" in sys.modules
+    refused(files.write(tmp_path / "a.keras", hostile), "it holds a TorchModuleWrapper")
+    assert ("torch" in sys.modules) == imported
+
+
+LOCATE, SAVEABLE = "Could not locate ", "it is not a KerasSaveable subclass"
+COMPUTES = "which does more than compute"
 
 
 @pytest.mark.parametrize(
-    ("module", "name"),
+    ("module", "name", "reason", "by"),
     [
-        ("os", "system"),
-        ("builtins", "eval"),
-        ("keras.callbacks", "LambdaCallback"),
-        ("keras.utils", "PyDataset"),
-        ("keras.src.layers.core.dense", "Dense"),
-        ("keras.src.utils.file_utils", "get_file"),
-        ("kerasx.layers", "Dense"),
-        ("custom_lstm.layers.lstm", "LSTM"),
-        ("custom_lstm.files", "add_checksum"),
-        (None, "Dense"),
-        (7, "Dense"),
+        ("os", "system", LOCATE, KERAS),
+        ("builtins", "eval", LOCATE, KERAS),
+        ("keras.callbacks", "LambdaCallback", COMPUTES, OURS),
+        ("keras.utils", "PyDataset", COMPUTES, OURS),
+        ("keras.src.layers.core.dense", "Dense", "missing 1 required", KERAS),
+        ("keras.src.utils.file_utils", "get_file", SAVEABLE, KERAS),
+        ("kerasx.layers", "Dense", LOCATE, KERAS),
+        ("custom_lstm.layers.lstm", "LSTM", LOCATE, KERAS),
+        ("custom_lstm.files", "add_checksum", LOCATE, KERAS),
+        (None, "Dense", LOCATE, KERAS),
+        (7, "Dense", "'int' object has no attribute 'startswith'", KERAS),
     ],
 )
-def test_classes_from_elsewhere_are_refused(tmp_path, good, module, name):
+def test_classes_from_elsewhere_are_refused(tmp_path, good, module, name, reason, by):
     hostile = files.with_layer(good, name, module=module)
-    refused(files.write(tmp_path / "a.keras", hostile), f"it names {module}.{name}, ")
+    refused(files.write(tmp_path / "a.keras", hostile), reason, by)
 
 
 @pytest.mark.parametrize(
-    ("module", "name"),
+    ("module", "name", "reason", "by"),
     [
-        ("keras.utils", "get_file"),
-        ("keras.models", "load_model"),
-        ("builtins", "eval"),
-        ("os", "system"),
-        ("keras.losses", "os.system"),
-        ("keras.losses", "nothing"),
-        ("keras.losses", 7),
+        ("keras.utils", "get_file", COMPUTES, OURS),
+        ("keras.models", "load_model", "it is not a modeling function", KERAS),
+        ("builtins", "eval", LOCATE, KERAS),
+        ("os", "system", LOCATE, KERAS),
+        ("keras.losses", "os.system", SAVEABLE, KERAS),
+        ("keras.losses", "nothing", SAVEABLE, KERAS),
+        ("keras.losses", 7, "non-null str", KERAS),
     ],
 )
-def test_functions_from_elsewhere_are_refused(tmp_path, good, module, name):
+def test_functions_from_elsewhere_are_refused(tmp_path, good, module, name, reason, by):
     function = {"module": module, "class_name": "function", "config": name}
     hostile = files.with_dense(good, activation=function | {"registered_name": name})
-    refused(files.write(tmp_path / "a.keras", hostile), f"it names {module}.{name}, ")
+    refused(files.write(tmp_path / "a.keras", hostile), reason, by)
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        ("keras.visualization", "plot_image_gallery"),
+        ("keras", "visualization.plot_image_gallery"),
+        ("keras.datasets.mnist", "load_data"),
+        ("keras.config", "set_floatx"),
+    ],
+)
+def test_functions_of_keras_that_write_or_download_are_refused(
+    tmp_path, good, module, name
+):
+    """Keras hands them out, to be called with whatever a Lambda layer is given."""
+    function = {"module": module, "class_name": "function", "config": name}
+    arguments = {"path": str(tmp_path / "evil.png")}
+    config = {"function": function, "arguments": arguments}
+    hostile = files.with_layer(good, "Lambda", config)
+    path = files.write(tmp_path / "a.keras", hostile)
+    refused(path, f"it names {module}.{name}, {COMPUTES}")
+    assert keras.saving.load_model(path).layers[-1].arguments == arguments
 
 
 def test_registered_classes_need_a_trusted_package(tmp_path):
@@ -153,11 +243,16 @@ def test_registered_classes_need_a_trusted_package(tmp_path):
         def call(self, x):
             return 2 * x
 
-    keras.Sequential([keras.Input((3,)), Doubled()]).save(tmp_path / "a.keras")
-    refused(tmp_path / "a.keras", "it names homework>Doubled, of a package that is not")
-    assert load_model(tmp_path / "a.keras", packages=["homework"])(np.ones((1, 3)))[
-        0, 0
-    ]
+    path = tmp_path / "a.keras"
+    keras.Sequential([keras.Input((3,)), Doubled()]).save(path)
+    refused(path, "it names homework>Doubled, of a package that is not trusted")
+    assert load_model(path, packages=["homework"])(np.ones((1, 3)))[0, 0] == 2
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    disguised = members[files.CONFIG].replace(b"homework>", rb"homework\u003e")
+    path = files.write(tmp_path / "b.keras", members | {files.CONFIG: disguised})
+    refused(path, f"{LOCATE}class 'Doubled'", by=KERAS)
+    assert load_model(path, packages=["homework"])
 
 
 def test_a_live_lambda_is_not_run(tmp_path, good):
@@ -169,38 +264,51 @@ def test_a_live_lambda_is_not_run(tmp_path, good):
     with warnings.catch_warnings(action="ignore"):
         path = files.write(tmp_path / "a.keras", files.members_of(model, tmp_path))
     trace.unlink(missing_ok=True)
-    refused(path, "it holds a Lambda, which runs code from outside")
+    refused(path, "the deserialization of a `Lambda` layer", by=KERAS)
     assert not trace.exists()
     keras.saving.load_model(path, safe_mode=False)
     assert trace.exists()
 
 
 def test_a_vocabulary_is_not_read_from_a_file(tmp_path, good, secret):
-    hostile = files.with_layer(good, "StringLookup", vocabulary=str(secret))
-    refused(files.write(tmp_path / "a.keras", hostile), "read a vocabulary from a file")
+    hostile = files.with_layer(good, "StringLookup", {"vocabulary": str(secret)})
+    path = files.write(tmp_path / "a.keras", hostile)
+    refused(path, "the loading of a vocabulary file outside", by=KERAS)
 
 
 @pytest.mark.parametrize(
-    ("change", "reason"),
+    ("change", "reason", "by"),
     [
-        (lambda p: files.linked(h5py.ExternalLink(p, "secret")), "are a link to"),
-        (lambda p: files.linked(h5py.SoftLink("/layers")), "are a link"),
-        (files.external, "are in the file"),
-        (files.virtual, "are put together from other files"),
-        (lambda p: files.declared((10**6, 10**6)), "its arrays declare 4000000"),
-        (lambda p: files.declared((10**9, 10**9), chunks=(9, 9)), "are in pieces"),
-        (lambda p: files.declared((9, 9), compression="gzip"), "are in pieces"),
-        (lambda p: files.declared(None), "are no numbers"),
-        (lambda p: files.words, "are no numbers"),
-        (lambda p: files.linked(np.dtype("float32")), "are a Datatype"),
-        (lambda p: files.linked(np.ones((3, 1), "float32")), "could not be loaded"),
+        (lambda p: files.linked(h5py.ExternalLink(p, "secret")), "ExternalLink", KERAS),
+        (lambda p: files.linked(h5py.SoftLink("/layers")), "with SoftLink", KERAS),
+        (files.external, "H5 file with external Dataset", KERAS),
+        (files.virtual, "H5 file with virtual Dataset", KERAS),
+        (lambda p: files.declared((10**6, 10**6)), "its arrays declare 4000000", OURS),
+        (
+            lambda p: files.declared((10**9, 10**9), chunks=(9, 9)),
+            "its arrays declare 4000000000",
+            OURS,
+        ),
+        (
+            lambda p: files.declared((9, 9), compression="gzip"),
+            "value.shape=(9, 9)",
+            KERAS,
+        ),
+        (lambda p: files.declared(None), "'NoneType' object is not iterable", KERAS),
+        (lambda p: files.words, "could not convert string to float", KERAS),
+        (lambda p: files.linked(np.dtype("float32")), "expected Dataset", KERAS),
+        (
+            lambda p: files.linked(np.ones((3, 1), "float32")),
+            "value.shape=(3, 1)",
+            KERAS,
+        ),
     ],
 )
 def test_weights_from_outside_or_of_absurd_size_are_refused(
-    tmp_path, good, secret, change, reason
+    tmp_path, good, secret, change, reason, by
 ):
     hostile = files.with_weights(good, change(secret))
-    refused(files.write(tmp_path / "a.keras", hostile), reason)
+    refused(files.write(tmp_path / "a.keras", hostile), reason, by)
 
 
 def test_a_loop_of_weights_ends(tmp_path, good):
@@ -218,12 +326,11 @@ def test_a_model_much_larger_than_its_weights_is_refused(tmp_path, good, units):
     "name",
     ["../evil", "/tmp/evil", "assets/../../evil", "assets\\..\\evil", "C:/evil"]
     + ["assets/./evil", "assets//evil", "assets/C:evil", "model.pkl", "assets", "data"]
-    + ["model.weights.npz", "config.json/", "Config.json", "assets/a\nb/../../c"],
+    + ["model.weights.npz", "Config.json", "assets/a\nb/../../c"],
 )
-def test_members_with_other_names_are_refused(tmp_path, good, name):
-    hostile = {**good, name: b"evil"}
-    path = files.write(tmp_path / "a.keras", hostile)
-    refused(path, f"it holds {name!r}, which is no part of a model")
+def test_members_with_other_names_have_no_effect(tmp_path, good, name, monkeypatch):
+    path = files.write(tmp_path / "a.keras", {**good, name: b"evil"})
+    harmless(path, good, monkeypatch)
 
 
 def link(name):
@@ -232,32 +339,45 @@ def link(name):
     return info
 
 
-def test_odd_members_are_refused(tmp_path, good):
+def test_a_link_as_a_member_has_no_effect(tmp_path, good, monkeypatch):
     path = files.write(tmp_path / "a.keras", {**good, link("assets/x"): "/etc/passwd"})
-    refused(path, "its member assets/x is no ordinary file")
-    path = files.write(tmp_path / "b.keras", good, zipfile.ZIP_BZIP2)
-    refused(path, "is packed in an unusual way")
+    harmless(path, good, monkeypatch)
+
+
+def test_odd_packing_has_no_effect_and_encryption_is_refused(
+    tmp_path, good, monkeypatch
+):
+    harmless(
+        files.write(tmp_path / "b.keras", good, zipfile.ZIP_BZIP2), good, monkeypatch
+    )
     path = files.write(tmp_path / "c.keras", good)
     content = bytearray(path.read_bytes())
     content[content.index(b"PK\1\2") + 8] |= 1
     path.write_bytes(content)
-    refused(path, "its member metadata.json is encrypted")
+    refused(path, "File 'metadata.json' is encrypted")
 
 
-def test_members_that_stand_twice_are_refused(tmp_path, good):
+@pytest.mark.parametrize("name", [*files.PARTS, "./config.json", "config.json/"])
+def test_two_members_of_one_name_are_refused(tmp_path, good, name):
     path = files.write(tmp_path / "a.keras", good)
     with (
         warnings.catch_warnings(action="ignore"),
         zipfile.ZipFile(path, "a") as archive,
     ):
-        archive.writestr("config.json", good["config.json"])
-    refused(path, "it holds config.json twice")
+        archive.writestr(name, good[name.strip("./")])
+    refused(path, "it holds two members of one name")
 
 
-@pytest.mark.parametrize("lacking", ["metadata.json", "config.json", files.WEIGHTS])
+@pytest.mark.parametrize("lacking", [files.CONFIG, files.WEIGHTS])
 def test_members_that_lack_are_said(tmp_path, good, lacking):
     rest = {name: content for name, content in good.items() if name != lacking}
     refused(files.write(tmp_path / "a.keras", rest), f"it holds no {lacking}")
+
+
+@pytest.mark.parametrize("metadata", [{}, {files.METADATA: pickle.dumps({})}])
+def test_metadata_have_no_effect(tmp_path, good, metadata, monkeypatch):
+    rest = {n: content for n, content in good.items() if n != files.METADATA}
+    harmless(files.write(tmp_path / "a.keras", rest | metadata), good, monkeypatch)
 
 
 @pytest.mark.parametrize("name", ["assets/x", files.WEIGHTS, "config.json"])
@@ -267,20 +387,25 @@ def test_bombs_are_refused(tmp_path, good, name):
     refused(path, f"its member {name} grows from ")
 
 
-def test_absurd_sizes_are_refused(tmp_path, good):
+@pytest.mark.parametrize(
+    ("sizes", "reason"),
+    [
+        ((2**32 - 2, 2**32 - 2), "have more bytes than the file"),
+        ((2**30, 2**32 - 2), "have more bytes than the file"),
+        ((8, 9), None),
+        ((9, 9), "its member assets/x is damaged"),
+    ],
+)
+def test_absurd_sizes_are_refused(tmp_path, good, sizes, reason, monkeypatch):
     path = files.write(tmp_path / "a.keras", good | {"assets/x": b"12345678"})
     content = bytearray(path.read_bytes())
-    sizes = content.rindex(b"PK\1\2") + 20
-    for size, reason in (
-        ((2**32 - 2, 2**32 - 2), "have more bytes than the file"),
-        ((2**30, 2**32 - 2), "its member assets/x has two sizes"),
-        ((8, 9), "its member assets/x has two sizes"),
-        ((9, 9), "cannot be loaded"),
-    ):
-        for k, number in enumerate(size):
-            content[sizes + 4 * k : sizes + 4 * k + 4] = number.to_bytes(4, "little")
-        path.write_bytes(content)
+    place = content.rindex(b"PK\1\2") + 20
+    content[place : place + 8] = struct.pack("<II", *sizes)
+    path.write_bytes(content)
+    if reason:
         refused(path, reason)
+    else:
+        harmless(path, good, monkeypatch)
 
 
 @pytest.mark.parametrize(
@@ -290,14 +415,15 @@ def test_absurd_sizes_are_refused(tmp_path, good):
         ("config.json", b"[]", "its config.json is no JSON object"),
         ("config.json", b"{}", "it describes a dict, not a model"),
         ("config.json", b"\xff", "its config.json is no JSON"),
-        ("config.json", b'{"a":' * 300 + b"1" + b"}" * 300, "is nested over 200 deep"),
-        ("metadata.json", pickle.dumps({}), "its metadata.json is no JSON"),
+        ("config.json", b'{"a":' * 300 + b"1" + b"}" * 300, "describes a dict"),
+        ("config.json", b'{"a":' * 900 + b"1" + b"}" * 900, "maximum recursion"),
         (files.WEIGHTS, b"", "cannot be loaded"),
         (files.WEIGHTS, pickle.dumps(np.ones(8)), "cannot be loaded"),
     ],
 )
 def test_members_of_another_kind_are_refused(tmp_path, good, name, content, reason):
-    refused(files.write(tmp_path / "a.keras", good | {name: content}), reason)
+    by = KERAS if "recursion" in reason else OURS
+    refused(files.write(tmp_path / "a.keras", good | {name: content}), reason, by)
 
 
 def test_what_is_no_archive_is_refused(tmp_path, good):
@@ -311,8 +437,8 @@ def test_what_is_no_archive_is_refused(tmp_path, good):
     for name, made, reason in (
         ("old.h5", (tmp_path / "old.h5").read_bytes(), "does not end in .keras"),
         ("old.keras", (tmp_path / "old.h5").read_bytes(), "it is an HDF5 file"),
-        ("p.keras", pickle.dumps([1]), "it is a pickle"),
-        ("polyglot.keras", pickle.dumps([1]) + content, "it is a pickle"),
+        ("p.keras", pickle.dumps([1]), "it is no zip archive"),
+        ("polyglot.keras", pickle.dumps([1]) + content, "it is no zip archive"),
         ("text.keras", b"x" + content, "it is no zip archive"),
         ("empty.keras", b"", "it is no zip archive"),
         ("more.keras", content + b"x", "is damaged"),
@@ -370,6 +496,7 @@ def test_models_of_keras_layers_load(tmp_path):
         keras.optimizers.AdamW(schedule, use_ema=True),
         loss=keras.losses.mean_squared_error,
         metrics=["mae", keras.metrics.R2Score()],
+        run_eagerly=True,
     )
     model.fit(np.zeros((4, 6, 8)), np.zeros((4, 3)), verbose=0)
     model.save(tmp_path / "a.keras")
@@ -389,4 +516,4 @@ def test_no_room_to_unpack_is_said(tmp_path, good, monkeypatch):
     assert load_model(path)
     free = type("Usage", (), {"free": 1000})
     monkeypatch.setattr("custom_lstm.loading.shutil.disk_usage", lambda _: free)
-    refused(Path(path), "and 1000 are free")
+    refused(path, "and 1000 are free")

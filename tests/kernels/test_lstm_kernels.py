@@ -5,13 +5,21 @@ import dataclasses
 import keras
 import numpy as np
 import pytest
+from custom_lstm.checking.backends import gradients
 from keras import ops
 
 import custom_lstm
 from custom_lstm.cells.lstm import LSTMGates, lstm_step, lstm_step_backward
-from custom_lstm.checking.backends import gradients
+from custom_lstm.kernels import registry
 from custom_lstm.kernels.cudnn import has_gpu, packed
-from custom_lstm.kernels.lstm import KERNELS, NAMES, Request, choose, why_not
+from custom_lstm.kernels.registry import (
+    KERNELS,
+    NAMES,
+    Kernel,
+    Request,
+    choose,
+    supports,
+)
 
 BACKEND = keras.backend.backend()
 FAST = [k.name for k in KERNELS if BACKEND in (k.backends or ())]
@@ -66,8 +74,8 @@ def test_kernel_equals_the_stepped_cell(kernel, options):
         for a, b in zip(*map(keras.tree.flatten, (found, expected)), strict=True):
             a, b = ops.convert_to_numpy(a), ops.convert_to_numpy(b)
             np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
-    assert fast.kernel_used == kernel
-    assert slow.kernel_used == "reference"
+    for layer, expected in ((fast, kernel), (slow, "reference")):
+        assert layer.kernel_used == layer.kernel_for(sequences()) == expected
 
 
 @pytest.mark.parametrize("kernel", [k for k in FAST if k != "torch"])
@@ -96,10 +104,7 @@ def test_masks_hold_the_states(kernel, kind, zeros, backwards):
 def test_backward_pass_equals_autodiff(kernel, kind, shards, features, monkeypatch):
     import tensorflow as tf
 
-    from custom_lstm.kernels import lstm
-
-    monkeypatch.setattr(lstm, "SHARED_STEP", 1 if shards == 2 else 10**9)
-    monkeypatch.setattr(lstm.os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(registry, "_shards", lambda request: shards)
     sequence = {"return_sequences": True, "return_state": True, "dtype": "float64"}
     pair = layers_alike(kernel, features, **sequence)
     rng = np.random.default_rng(3)
@@ -203,6 +208,41 @@ def test_the_rule_chooses(options, known, masked, expected):
     call = tf.function(lambda x, mask=None: layer(x, mask=mask, training=True))
     call.get_concrete_function(*signature)
     assert layer.kernel_used == expected
+    assert layer.kernel_for(*signature, training=True) == expected
+
+
+@ONLY_TENSORFLOW
+def test_kernel_for_says_what_a_compiled_call_runs_again():
+    """`kernel_used` cannot: the first graph runs again without choosing again."""
+    import tensorflow as tf
+
+    layer = custom_lstm.LSTM(UNITS)
+    call = tf.function(layer)
+    short, long = (tf.TensorSpec((None, time, FEATURES)) for time in (6, LONG))
+    graphs = [call.get_concrete_function(spec).graph for spec in (short, long, short)]
+    assert graphs[0] is graphs[2]
+    for spec, graph in zip((short, long), graphs, strict=False):
+        loops = any("While" in node.op for node in graph.as_graph_def().node)
+        assert layer.kernel_for(spec) == ("loop" if loops else "unrolled")
+    assert [layer.kernel_for(spec) for spec in (short, long)] == ["unrolled", "loop"]
+    assert layer.kernel_used == "loop"  # the one chosen last
+
+
+@pytest.mark.parametrize("pays", [True, False])
+def test_auto_takes_a_kernel_added_to_the_registry_if_it_pays(pays, monkeypatch):
+    request = Request(batch=2, time=5, features=3, units=4, dtype="float32")
+    usual = choose("auto", request)
+    added = Kernel("added", None, lambda request: None, None, lambda request: pays)
+    monkeypatch.setattr(registry, "KERNELS", (added, *KERNELS))
+    assert choose("auto", request) is (added if pays else usual)
+    assert choose("added", request) is added
+
+
+def test_a_kernel_pays_unless_it_says_otherwise(monkeypatch):
+    request = Request(batch=2, time=5, features=3, units=4, dtype="float32")
+    added = Kernel("added", None, lambda request: None, None)
+    monkeypatch.setattr(registry, "KERNELS", (added, *KERNELS))
+    assert choose("auto", request) is added
 
 
 @ONLY_TENSORFLOW
@@ -242,10 +282,8 @@ def test_graph_of_the_loop_does_not_grow_with_time():
 def test_two_cores_share_a_step_where_it_pays(batch, cores, gpu, halves, monkeypatch):
     import tensorflow as tf
 
-    from custom_lstm.kernels import lstm
-
-    monkeypatch.setattr(lstm.os, "cpu_count", lambda: cores)
-    monkeypatch.setattr(lstm.cudnn, "has_gpu", lambda: gpu)
+    monkeypatch.setattr(registry.os, "cpu_count", lambda: cores)
+    monkeypatch.setattr(registry.cudnn, "has_gpu", lambda: gpu)
     layer = custom_lstm.LSTM(2, kernel="unrolled")
     call = tf.function(layer).get_concrete_function(tf.TensorSpec((batch, 5, 3)))
     operations = [node.op for node in call.graph.as_graph_def().node]
@@ -461,8 +499,8 @@ def test_cudnn_says_that_it_needs_a_gpu():
 def test_cudnn_refuses_what_it_does_not_compute(asked, reason, monkeypatch):
     monkeypatch.setattr("custom_lstm.kernels.cudnn.has_gpu", lambda: True)
     request = Request(batch=4, time=4, features=4, units=4, dtype="float32")
-    assert why_not("cudnn", request) is None
-    assert reason in why_not("cudnn", dataclasses.replace(request, **asked))
+    assert supports("cudnn", request) is None
+    assert reason in supports("cudnn", dataclasses.replace(request, **asked))
 
 
 @ONLY_TENSORFLOW

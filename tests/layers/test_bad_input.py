@@ -1,4 +1,4 @@
-"""What cannot be meant gets one error that names it, what it must be and what came."""
+"""Bad input gets one error: what was wrong, what was expected and what came."""
 
 import keras
 import numpy as np
@@ -72,7 +72,7 @@ OF_EVERY_LAYER = {
 
 
 def out_of_range(name):
-    """Arguments of a class that mean nothing, by argument."""
+    """Values out of range for a class, by argument."""
     of_cell = name if name.endswith("Cell") else f"{name}Cell"
     found = {**OF_EVERY_CELL, **OF_CELL.get(of_cell, {})}
     if of_cell != "SimpleRNNCell":

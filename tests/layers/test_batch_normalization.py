@@ -1,11 +1,11 @@
 """BatchNormalization against Keras's, fused where it should be."""
 
 import keras
-import layer_gradients
 import numpy as np
 import pytest
+from helpers import layer_gradients
 
-from custom_lstm.layers.batch_normalization import BatchNormalization
+from custom_lstm.layers import BatchNormalization
 
 RNG = np.random.default_rng(0)
 ON_TENSORFLOW = keras.backend.backend() == "tensorflow"
@@ -40,7 +40,8 @@ def test_training_equals_keras(shape, options):
         np.testing.assert_allclose(mine, other, rtol=1e-4, atol=1e-5)
     for mine, other in zip(ours.get_weights(), theirs.get_weights(), strict=True):
         np.testing.assert_allclose(mine, other, rtol=1e-5, atol=1e-6)
-    assert ours.kernel_used == ("fused" if ON_TENSORFLOW else "keras")
+    kernel = "fused" if ON_TENSORFLOW else "keras"
+    assert ours.kernel_used == ours.kernel_for(x, training=True) == kernel
     np.testing.assert_allclose(numpy(ours(x)), numpy(theirs(x)), rtol=1e-6, atol=1e-6)
 
 
@@ -101,9 +102,25 @@ def _like(array, tensor):
 def test_what_the_kernel_cannot_do_goes_to_keras(options, inputs, mask, said):
     layer = BatchNormalization(**options)
     layer(inputs, training=True, mask=mask)
-    assert layer.kernel_used == "keras"
+    assert layer.kernel_used == layer.kernel_for(inputs, True, mask) == "keras"
     if ON_TENSORFLOW:
         assert said in layer.why_not_fused(inputs, mask)
+
+
+@pytest.mark.skipif(not ON_TENSORFLOW, reason="elsewhere it is Keras's own")
+def test_kernel_for_says_what_a_compiled_call_runs_again():
+    """`kernel_used` cannot: the first graph runs again without choosing again."""
+    import tensorflow as tf
+
+    layer, x = BatchNormalization(), tf.TensorSpec((None, 3))
+    call = tf.function(layer)
+    trained = call.get_concrete_function(x, training=True)
+    call.get_concrete_function(x, training=False)
+    assert call.get_concrete_function(x, training=True) is trained
+    operations = {node.op for node in trained.graph.as_graph_def().node}
+    assert "FusedBatchNormV3" in operations
+    assert layer.kernel_for(x, training=True) == "fused"
+    assert layer.kernel_for(x) == layer.kernel_used == "keras"
 
 
 def test_frozen_layer_keeps_its_moments():

@@ -10,9 +10,9 @@ import itertools
 import os
 
 import keras
-import layer_gradients
 import numpy as np
 import pytest
+from helpers import layer_gradients
 from keras import layers
 
 import custom_lstm

@@ -3,9 +3,9 @@
 import inspect
 
 import keras
-import layer_gradients
 import numpy as np
 import pytest
+from helpers import layer_gradients
 from keras import layers, ops
 
 import custom_lstm

@@ -208,9 +208,6 @@ def test_nested_inputs_and_outputs_keep_their_structure():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: TimeDistributed("dense"), "Layer"),
-        (lambda: TimeDistributed(layers.LSTM(2, stateful=True)), "stateful"),
-        (lambda: TimeDistributed(layers.Dense(2))(np.ones((3, 4))), r"\(3, 4\)"),
         (
             lambda: TimeDistributed(layers.Dense(2))(VECTORS, mask=np.ones((3, 5))),
             r"\(3, 5\).*\(3, 4, 6\)",

@@ -1,6 +1,6 @@
 """What reads files from elsewhere is fed spoilt ones: it reads them or refuses them.
 
-    python tests/hostile/fuzz.py --examples 10000
+    python benchmarks/reliability/fuzz.py --examples 10000
 
 feeds so many to each of the readers of run folders' config.json, TMVA's XML and images,
 and prints how many were refused, how many accepted, how many ended in an exception that

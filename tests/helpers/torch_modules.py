@@ -10,13 +10,12 @@ import json
 import sys
 
 import numpy as np
-import torch
-
-from custom_lstm.convert import from_torch
 
 
 def run(module, x):
     """Outputs of all steps, and the last states."""
+    import torch
+
     with torch.no_grad():
         outputs, states = module(torch.from_numpy(x))
     states = states if isinstance(states, tuple) else (states,)
@@ -24,6 +23,10 @@ def run(module, x):
 
 
 def main(given, results, cases):
+    import torch  # before Keras and TensorFlow
+
+    from custom_lstm.convert import from_torch
+
     arrays = np.load(given)
     kept = {}
 

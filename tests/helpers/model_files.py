@@ -9,7 +9,7 @@ import h5py
 import keras
 import numpy as np
 
-CONFIG, WEIGHTS = "config.json", "model.weights.h5"
+PARTS = METADATA, CONFIG, WEIGHTS = "metadata.json", "config.json", "model.weights.h5"
 UNITS = 2
 
 
@@ -33,11 +33,12 @@ def write(path: Path, members, packing=zipfile.ZIP_STORED) -> Path:
     return path
 
 
-def with_layer(members, class_name, module="keras.layers", **config):
+def with_layer(members, class_name, config=None, module="keras.layers"):
     """The same with another layer behind."""
     content = json.loads(members[CONFIG])
     layer = {"module": module, "class_name": class_name, "registered_name": None}
-    layer["config"] = {"name": "other", "trainable": True, "dtype": "float32", **config}
+    common = {"name": "other", "trainable": True, "dtype": "float32"}
+    layer["config"] = common | (config or {})
     content["config"]["layers"].append(layer)
     return members | {CONFIG: json.dumps(content).encode()}
 

@@ -7,7 +7,7 @@ import processes
 
 
 def run(folder: Path, log: Path, words: list[str]) -> processes.Process:
-    """Begin, or go on, in a process of its own."""
+    """Begin, or resume, in a process of its own."""
     folder.mkdir(parents=True, exist_ok=True)
     return _Run([str(folder), *words], log)
 

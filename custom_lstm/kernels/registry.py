@@ -1,24 +1,24 @@
-"""Which kernel runs an LSTM sequence: the registry, and the rule that chooses.
+"""The registry of LSTM kernels, and the rule that chooses one.
 
-A kernel runs all steps at once and says, for a given request, why it cannot, or
-None. The cell itself, stepped by Keras's loop, is the kernel `"reference"`: it runs
-everything.
+A kernel runs all steps of a sequence at once. For a given request it says why it cannot
+run, or None. The cell itself, stepped by Keras's loop, is the kernel `"reference"`,
+which runs everything.
 """
 
 import importlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import keras
 
 from custom_lstm.kernels import cudnn
+from custom_lstm.typing import Activation, DType, Tensor
 
 LONGEST_UNROLLED = 64
-"""Steps up to which the loop is written out when nobody asks for it."""
+"""Steps up to which the loop is unrolled without being asked for."""
 SMALL_STEP = 1024
-"""Numbers in h up to which starting a step takes longer than doing it."""
+"""Numbers in h up to which starting a step takes longer than computing it."""
 SHARED_STEP = 1024
 """Numbers in h, of a batch of known size, from which on two cores share a step."""
 SMALL_BATCH = 16
@@ -44,8 +44,8 @@ class Request:
         masked: whether there is a mask.
         cell: name of the cell's class.
         activations: those of candidate, gates and output.
-        gatewise_dropout: whether each gate sees dropout masks of its own now.
-        unroll: whether the layer was told to write the loop out.
+        gatewise_dropout: whether each gate sees dropout masks of its own in this call.
+        unroll: whether the layer was told to unroll the loop.
         cudnn: whether cuDNN may run it.
         zeros_as_keras: whether outputs are to be zeroed as Keras's unrolled backward
             loop does: by the mask in its first order, not in that of the outputs.
@@ -55,14 +55,19 @@ class Request:
     time: int | None
     features: int
     units: int
-    dtype: str
+    dtype: DType
     masked: bool = False
     cell: str = "LSTMCell"
-    activations: tuple[Any, Any, Any] = STANDARD
+    activations: tuple[Activation, Activation, Activation] = STANDARD
     gatewise_dropout: bool = False
     unroll: bool = False
     cudnn: bool = True
     zeros_as_keras: bool = False
+
+
+Rule = Callable[[Request], str | None]
+"""Returns why a request cannot be run, or None."""
+Run = Callable[..., tuple[Tensor, Tensor, Tensor]]
 
 
 @dataclass(frozen=True)
@@ -72,87 +77,74 @@ class Kernel:
     Args:
         name: what `LSTM(kernel=...)` calls it.
         backends: the Keras backends that it is written for; None for any.
-        why_not: says why it cannot run a request, or None.
+        supports: returns why it cannot run a request, or None.
         run: `(request, x, h, c, W, U, b, mask)` → h after every step, `(batch, time,
             units)`, and the last h and c. x is `(batch, time, features)`; h and c, from
             before the first step, are `(batch, units)`; W is `(features, 4·units)`,
             gates in the order i, f, g, o, U `(units, 4·units)` and b `(4·units,)`; mask
             is boolean, `(batch, time)`, and where it is False the states stay, or it is
-            None. None in place of `run` stands for the cell, stepped.
+            None. With None in place of `run`, the layer steps its cell.
+        pays: whether `"auto"` should take it for a request that it can run. By
+            default always.
     """
 
     name: str
     backends: tuple[str, ...] | None
-    why_not: Callable[[Request], str | None]
-    run: Callable[..., tuple[Any, Any, Any]] | None
+    supports: Rule
+    run: Run | None
+    pays: Callable[[Request], bool] = lambda request: True
 
 
 def choose(name: str, request: Request) -> Kernel:
     """Return the kernel that runs a request.
 
     Args:
-        name: `"auto"` for the first of this backend's that can and is worth it, or a
+        name: `"auto"` for the first of `KERNELS` that can run it and pays, or a
             kernel's name.
         request: what is to be run.
 
     Raises:
-        ValueError: the kernel asked for is unknown or cannot run the request.
+        ValueError: the named kernel is unknown or cannot run the request.
 
     Example:
-
-    >>> few = Request(batch=2, time=5, features=3, units=4, dtype="float32")
-    >>> choose("reference", few).name
-    'reference'
+        >>> few = Request(batch=2, time=5, features=3, units=4, dtype="float32")
+        >>> choose("reference", few).name
+        'reference'
     """
     if name == "auto":
-        worth = _worth(request)
-        return next(k for k in KERNELS if k.name in worth and not _no(k, request))
-    if name not in NAMES:
-        raise ValueError(f"`kernel` must be one of {NAMES}. Received: kernel={name!r}")
-    if reason := why_not(name, request):
+        return next(k for k in KERNELS if k.pays(request) and not _why_not(k, request))
+    if reason := supports(name, request):
         raise ValueError(f"LSTM kernel {name!r} cannot run here: {reason}.")
-    return _BY_NAME[name]
+    return next(kernel for kernel in KERNELS if kernel.name == name)
 
 
-def why_not(name: str, request: Request) -> str | None:
-    """Say why a kernel cannot run a request, or return None.
+def supports(name: str, request: Request) -> str | None:
+    """Return why a kernel cannot run a request, or None if it can.
 
     Args:
         name: of the kernel.
         request: what would be run.
 
+    Raises:
+        ValueError: there is no such kernel.
+
     Example:
-
-    >>> few = Request(batch=2, time=5, features=3, units=4, dtype="float32")
-    >>> why_not("reference", few) is None
-    True
+        >>> few = Request(batch=2, time=5, features=3, units=4, dtype="float32")
+        >>> supports("reference", few) is None
+        True
     """
-    return _no(_BY_NAME[name], request)
+    named = [kernel for kernel in KERNELS if kernel.name == name]
+    if not named:
+        raise ValueError(f"`kernel` must be one of {NAMES}. Received: kernel={name!r}")
+    return _why_not(named[0], request)
 
 
-def _no(kernel: Kernel, request: Request) -> str | None:
+def _why_not(kernel: Kernel, request: Request) -> str | None:
     backend = keras.backend.backend()
     if kernel.backends and backend not in kernel.backends:
         written = " and ".join(kernel.backends)
         return f"it is written for {written}, and the backend is {backend}"
-    return kernel.why_not(request)
-
-
-def _worth(request: Request) -> set[str]:
-    """The kernels worth their while, by the measurements in `benchmarks/LOG.md`.
-
-    XLA compiles anew for every shape, a second each time: only where batch and time
-    are fixed, and only where steps are so small that starting them is what takes the
-    time.
-    """
-    worth = {"reference", "torch", "scan", "loop", "cudnn"}
-    time, batch = request.time, request.batch
-    if request.unroll or (time is not None and time <= LONGEST_UNROLLED):
-        worth.add("unrolled")
-    small = batch is not None and batch * request.units <= SMALL_STEP
-    if small and time is not None and time >= 16:
-        worth.add("xla")
-    return worth
+    return kernel.supports(request)
 
 
 def _only_standard(request: Request) -> str | None:
@@ -168,32 +160,48 @@ def _only_standard(request: Request) -> str | None:
     return None
 
 
-def _needs_known(*names: str) -> Callable[[Request], str | None]:
+def _known(*names: str) -> Rule:
     """Refuse requests in which one of these sizes is not known."""
 
-    def why_not(request: Request) -> str | None:
+    def rule(request: Request) -> str | None:
         for name in names:
             if getattr(request, name) is None:
                 return f"{name} is not known beforehand"
         return _only_standard(request)
 
-    return why_not
+    return rule
 
 
 def _no_mask(request: Request) -> str | None:
     return "it knows no masks" if request.masked else _only_standard(request)
 
 
-def _no_cudnn(request: Request) -> str | None:
+def _on_gpu(request: Request) -> str | None:
     if not request.cudnn:
         return "`use_cudnn` is False"
     if request.unroll:
         return "the layer is to be unrolled"
     if request.dtype != "float32":
-        return f"it is asked for float32 only, and the inputs are {request.dtype}"
+        return f"it takes float32 only, and the inputs are {request.dtype}"
     if not cudnn.has_gpu():
         return f"{keras.backend.backend()} sees no GPU"
     return _no_mask(request)
+
+
+def _unrolling_pays(request: Request) -> bool:
+    short = request.time is not None and request.time <= LONGEST_UNROLLED
+    return request.unroll or short
+
+
+def _xla_pays(request: Request) -> bool:
+    """By the measurements in `benchmarks/LOG.md`.
+
+    XLA compiles for every shape, a second each time: only where batch and time are
+    fixed, and only where steps are so small that starting them takes most of the time.
+    """
+    time, batch = request.time, request.batch
+    small = batch is not None and batch * request.units <= SMALL_STEP
+    return small and time is not None and time >= 16
 
 
 def _shards(request: Request) -> int:
@@ -201,8 +209,8 @@ def _shards(request: Request) -> int:
     return 2 if cores > 1 and (request.batch or 0) * request.units >= SHARED_STEP else 1
 
 
-def _tensorflow(**options: Any) -> Callable[..., Any]:
-    def run(request: Request, *tensors: Any) -> Any:
+def _tensorflow(**options: bool) -> Run:
+    def run(request: Request, *tensors: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         from custom_lstm.kernels.tensorflow_lstm import lstm_sequence
 
         shards = 1 if options.get("xla") else _shards(request)
@@ -211,7 +219,7 @@ def _tensorflow(**options: Any) -> Callable[..., Any]:
     return run
 
 
-def _jax(request: Request, *tensors: Any) -> Any:
+def _jax(request: Request, *tensors: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     from custom_lstm.kernels.jax_lstm import lstm_sequence
 
     batch, numbers = request.batch, 4 * request.features * request.units
@@ -219,8 +227,8 @@ def _jax(request: Request, *tensors: Any) -> Any:
     return lstm_sequence(*tensors, hoist=few or numbers > SMALL_KERNEL)
 
 
-def _module(name: str) -> Callable[..., Any]:
-    def run(request: Request, *tensors: Any) -> Any:
+def _module(name: str) -> Run:
+    def run(request: Request, *tensors: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         module = importlib.import_module(f"custom_lstm.kernels.{name}")
         return module.lstm_sequence(*tensors)
 
@@ -229,15 +237,14 @@ def _module(name: str) -> Callable[..., Any]:
 
 _TF, _JAX = ("tensorflow",), ("jax",)
 KERNELS = (
-    Kernel("cudnn", _TF + _JAX, _no_cudnn, _module("cudnn")),
-    Kernel("xla", _TF, _needs_known("batch", "time"), _tensorflow(xla=True)),
-    Kernel("unrolled", _TF, _needs_known("time"), _tensorflow(unroll=True)),
+    Kernel("cudnn", _TF + _JAX, _on_gpu, _module("cudnn")),
+    Kernel("xla", _TF, _known("batch", "time"), _tensorflow(xla=True), _xla_pays),
+    Kernel("unrolled", _TF, _known("time"), _tensorflow(unroll=True), _unrolling_pays),
     Kernel("loop", _TF, _only_standard, _tensorflow()),
     Kernel("torch", ("torch",), _no_mask, _module("pytorch_lstm")),
     Kernel("scan", _JAX, _only_standard, _jax),
     Kernel("reference", None, lambda request: None, None),
 )
 """Every kernel, in the order in which `"auto"` tries them."""
-_BY_NAME = {kernel.name: kernel for kernel in KERNELS}
-NAMES = ("auto", *_BY_NAME)
+NAMES = ("auto", *(kernel.name for kernel in KERNELS))
 """What `LSTM(kernel=...)` takes."""

@@ -1,9 +1,9 @@
 """Kill runs at random moments, half of them inside a save, and compare what comes out.
 
-    python tests/survival/kills.py                  200 kills over 20 runs
-    python tests/survival/kills.py --keras          the same with Keras's own callbacks
+    python benchmarks/reliability/kills.py          200 kills over 20 runs
+    python benchmarks/reliability/kills.py --keras  the same with Keras's own callbacks
 
-A run counts as survived if it goes on after every kill and its last checkpoint is, byte
+A run counts as survived if it resumes after every kill and its last checkpoint is, byte
 for byte, that of a run left alone: weights, optimizer, seed generators and history, so
 no digit was repeated or left out. So must be the history and the weights that it kept
 as its best. Whether a kill came inside a save, the dead process's memory says.
@@ -31,10 +31,10 @@ def survive(work: Path, runs: int, kills: int, seed: int, epochs: int) -> Counte
     rng, log = np.random.default_rng(seed), work / "log"
     expected, seconds = {}, {}
     for loop in LOOPS[:runs]:
-        words = _words(loop, epochs)
-        seconds[loop] = processes.seconds_to_save(words, log, work / f"first-{loop}")
-        alone = processes.run_to_the_end(work / f"alone-{loop}", log, words)
-        expected[loop] = _outcome(alone)
+        runs_alone, words = work / f"alone-{loop}", _words(loop, epochs)
+        process = processes.Process(processes.words_for(runs_alone, words), log)
+        seconds[loop] = processes.wait_for_the_end(process, log)
+        expected[loop] = _outcome(processes.only_run(runs_alone))
     counts: Counter = Counter()
     for number in range(runs):
         loop, folder = LOOPS[number % 2], work / f"run-{number}"
@@ -90,9 +90,9 @@ def survive_keras(work: Path, runs: int, kills: int, seed: int, epochs: int) -> 
 
     rng, log = np.random.default_rng(seed), work / "log"
     words = _words("fit", epochs)
-    keras_callbacks.run(work / "alone", log, words).wait()
+    process = keras_callbacks.run(work / "alone", log, words)
+    seconds = processes.wait_for_the_end(process, log)
     expected = keras_callbacks.weights(work / "alone")
-    seconds = processes.seconds_to_save(words, log, work / "first")
     counts: Counter = Counter()
     for number in range(runs):
         folder = work / f"run-{number}"

@@ -1,6 +1,6 @@
 """Stop runs by SIGTERM and by a NaN, and train one twice: what is left is as promised.
 
-python tests/survival/stops.py       20 SIGTERMs, 10 NaNs, two equal processes
+python benchmarks/reliability/stops.py     20 SIGTERMs, 10 NaNs, two equal processes
 """
 
 import argparse

@@ -1,6 +1,6 @@
 """Runs in real processes, killed, terminated and started twice: the short form.
 
-The full forms are `kills.py`, `stops.py` and `soak.py` beside this file.
+The full forms are `kills.py`, `stops.py` and `soak.py` in benchmarks/reliability.
 """
 
 import resource
@@ -19,6 +19,12 @@ TASKS = {
     "count-ones": "--epochs 4 --length 8 --strings 60 --batch-size 20 --units 4",
     "walk-through": "--steps 400",
 }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def imported():
+    """Let the server of forked processes import what runs need, once."""
+    processes.ready()
 
 
 @pytest.fixture(scope="module")

@@ -1,9 +1,9 @@
-"""Gradients against central differences, second derivatives against Keras's cells."""
+"""Derivatives, huge inputs over long sequences, low precision."""
 
 import keras
-import layer_gradients
 import numpy as np
 import pytest
+from helpers import layer_gradients
 from keras import layers
 
 import custom_lstm
@@ -13,6 +13,7 @@ BACKEND = keras.backend.backend()
 ON_TENSORFLOW = BACKEND == "tensorflow"
 UNITS, FEATURES = 2, 2
 MASK = np.array([[True, True, True], [True, False, True]])
+NAMES = ["LSTM", "GRU", "SimpleRNN"]
 LAYERS = {
     "LSTM": (LSTM, {}),
     "LSTM, backwards": (LSTM, {"go_backwards": True}),
@@ -61,7 +62,7 @@ def form(outputs):
     return sum((y * layer_gradients.cotangent(y.shape)).sum() for y in outputs)
 
 
-@pytest.mark.parametrize("name", ["LSTM", "GRU", "SimpleRNN"])
+@pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("compiled", [False, True] if ON_TENSORFLOW else [True])
 @pytest.mark.parametrize("unroll", [False, True])
 def test_second_derivatives_equal_those_of_the_cell_of_keras(
@@ -85,3 +86,30 @@ def test_second_derivatives_equal_those_of_the_cell_of_keras(
     for expected, found in zip(*results, strict=True):
         np.testing.assert_allclose(found, expected, rtol=tolerance, atol=tolerance)
     assert max(np.abs(second).max() for second in results[0]) > 0.1
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("size", [1e4, 1e30])
+def test_huge_inputs_over_1000_steps_stay_finite(name, size, rng):
+    layer = getattr(custom_lstm, name)(2, return_sequences=True, return_state=True)
+    x = (size * rng.normal(size=(2, 1000, 2))).astype("float32")
+    layer.build(x.shape)
+    outputs, gradients = layer_gradients.run(layer, x, compiled=True)
+    assert outputs[0].shape == (2, 1000, 2)
+    assert all(np.isfinite(array).all() for array in outputs + gradients)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_outputs_in_mixed_bfloat16_are_near_those_in_float32(name, rng, note_error):
+    x = rng.normal(size=(4, 20, 8)).astype("float32")
+    results = []
+    for dtype in ("float32", "mixed_bfloat16"):
+        keras.utils.set_random_seed(1)
+        layer = getattr(custom_lstm, name)(
+            16, return_sequences=True, return_state=True, dtype=dtype
+        )
+        layer.build(x.shape)
+        results.append(layer_gradients.run(layer, x)[0])
+    errors = [np.abs(low - high).max() for high, low in zip(*results, strict=True)]
+    note_error(f"{name}, mixed_bfloat16 against float32", max(errors))
+    assert 0 < max(errors) <= 2e-2

@@ -1,6 +1,6 @@
 """Keras's own tests of recurrent layers, run on the classes of this package.
 
-    python tests/keras_suite.py
+    python benchmarks/reliability/keras_suite.py
 
 The tests are those that the installed Keras brings with it. They run as they are,
 except that in their modules `layers.LSTM` is `custom_lstm.LSTM`, and so on for `OURS`.
@@ -91,7 +91,7 @@ class Case:
 
 
 def cases() -> Iterator[Case]:
-    """Every case of `MODULES` that names one of the classes that we stand in for."""
+    """Every case of `MODULES` that names one of the classes that ours replace."""
     for name in MODULES:
         module = importlib.import_module(name)
         for owner in vars(module).values():

@@ -30,7 +30,7 @@ def ready():
 
 
 def write_to(log: Path):
-    """Let all that this process says, Python's and TensorFlow's, go to a file."""
+    """Redirect all output of this process, Python's and TensorFlow's, to a file."""
     sys.stdout = sys.stderr = log.open("a", buffering=1)
     os.dup2(sys.stdout.fileno(), 1)
     os.dup2(sys.stdout.fileno(), 2)
@@ -127,7 +127,7 @@ def watched(save, saving, seen):
 
 
 def words_for(runs: Path, words=SMALL, task=()):
-    """What to type so that the run in this folder begins, or goes on."""
+    """Arguments with which the run in this folder begins, or resumes."""
     folder = only_run(runs)
     if folder is None:
         return [*task, *words, "--runs", str(runs)]
@@ -142,27 +142,27 @@ def last_checkpoint(folder: RunFolder) -> bytes:
 
 
 def run_to_the_end(runs: Path, log: Path, words=SMALL, task=()):
-    """Begin the run, or go on with it, and wait for its end."""
-    code = Process(words_for(runs, words, task), log).wait()
-    assert code == 0, log.read_text()
+    """Begin the run, or resume it, and wait for its end."""
+    process = Process(words_for(runs, words, task), log)
+    wait_for_the_end(process, log)
     return only_run(runs)
 
 
-def seconds_to_save(words, log: Path, runs: Path) -> float:
-    """How long a run takes to begin its fourth checkpoint; it is killed then."""
+def wait_for_the_end(process, log: Path) -> float:
+    """Wait for the end of a run; return the seconds until its fourth checkpoint."""
     began = time.monotonic()
-    process = Process([*words, "--runs", str(runs)], log)
     process.wait_for_saves(4)
-    process.signal(signal.SIGKILL)
-    process.wait()
-    return time.monotonic() - began
+    seconds = time.monotonic() - began
+    code = process.wait()
+    assert code == 0, log.read_text()
+    return seconds
 
 
 TOO_LATE, IN_SAVE, ELSEWHERE = "too late: it had ended", "inside a save", "elsewhere"
 
 
 def kill_once(runs: Path, log: Path, rng, longest: float | None = None, **how):
-    """Begin or go on, and kill at a random moment; return where it was then.
+    """Begin or resume, and kill at a random moment; return where it was then.
 
     Args:
         longest: seconds within which the moment lies; None for one inside a save.

@@ -1,6 +1,6 @@
 """Train long and watch what the process holds.
 
-    python tests/survival/soak.py
+    python benchmarks/reliability/soak.py
 
 Prints by how much memory and open files grew from step 100 to step 5,000.
 """

@@ -1,0 +1,336 @@
+"""Checks of what training needs, and against a reference with the same weights."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from custom_lstm.checking.checks import constructor_arguments
+from custom_lstm.checking.harness import (
+    ATOL,
+    RTOL,
+    CellUnderTest,
+    ContractViolation,
+    automatic_gradients,
+    build,
+    dtype_policy,
+    during,
+    finest_dtype,
+    initial_states,
+    pack,
+    require_close,
+    run,
+    run_layer,
+    seeded,
+    shapes,
+    to_arrays,
+    to_tensor,
+    zero_states,
+)
+from custom_lstm.typing import DType, Tensor
+
+_DIRECTIONS = 3
+_DIFFERENCES = {"float64": (1e-5, 1e-3, 1e-5), "float32": (1e-2, 2e-2, 2e-3)}
+"""ε of central differences, and rtol and atol of a comparison with them."""
+_TOLERANCES = {"float64": (1e-6, 1e-9), "float32": (RTOL, ATOL)}
+"""rtol and atol of a comparison with a reference."""
+_HALF = 0.5
+"""The dropout rate that is tried."""
+
+
+def gradients(subject: CellUnderTest) -> str:
+    """Gradients are those of central differences.
+
+    A random weighting of all outputs and last states is differentiated with respect
+    to inputs, initial states and weights: automatically, and by
+    (L(x + εd) − L(x − εd)) / 2ε along random directions d in each of them: in float64
+    on TensorFlow, and coarsely, in float32, on other backends (see `finest_dtype`).
+    """
+    rng = np.random.default_rng(subject.seed)
+    epsilon, rtol, atol = _DIFFERENCES[finest_dtype()]
+    with dtype_policy(finest_dtype()):
+        total = WeightedTotal(subject)
+        found = automatic_gradients(total, total.arrays)
+        pairs = []
+        for k, name in enumerate(total.names):
+            for number in range(_DIRECTIONS):
+                d = rng.normal(size=total.arrays[k].shape)
+                d /= np.sqrt(d.size)
+                ends = [total.shifted(k, sign * epsilon * d) for sign in (1, -1)]
+                slope = (ends[0] - ends[1]) / (2 * epsilon)
+                label = f"slope along direction {number} in {name}"
+                pairs.append((label, np.sum(found[k] * d), np.float64(slope)))
+        _finite_from_the_start(subject)
+    seen = require_close("automatic = numeric", pairs, rtol, atol)
+    return f"{seen} in {finest_dtype()}, in {', '.join(total.names)}"
+
+
+def _finite_from_the_start(subject: CellUnderTest) -> None:
+    """Raise if gradients are not finite where a sequence begins."""
+    cell = subject.cell()
+    begin = initial_states(cell, batch=3)
+    total = WeightedTotal(subject, cell=cell, begin=begin)
+    found = zip(total.names, automatic_gradients(total, total.arrays), strict=True)
+    wrong = [name for name, gradient in found if not np.isfinite(gradient).all()]
+    if wrong:
+        names = ", ".join(wrong)
+        raise ContractViolation(
+            "finite gradients from the initial state", f"nan or inf in {names}"
+        )
+
+
+def weights_used(subject: CellUnderTest) -> str:
+    """Every trainable weight acts on outputs or states."""
+    total = WeightedTotal(subject, batch=16)
+    found = automatic_gradients(total, total.arrays)[total.first_weight :]
+    for name, gradient in zip(total.names[total.first_weight :], found, strict=True):
+        columns = (
+            gradient.reshape(-1, gradient.shape[-1]) if gradient.ndim else gradient
+        )
+        idle = np.flatnonzero(~np.any(np.atleast_2d(columns), axis=0))
+        if idle.size:
+            raise ContractViolation(
+                f"a gradient in every column of {name} {gradient.shape}",
+                f"none in {idle.size} of {gradient.shape[-1]}: {idle.tolist()}. They "
+                "change nothing; does each gate read its own part?",
+            )
+    return ", ".join(total.names[total.first_weight :]) or "no trainable weights"
+
+
+def dropout(subject: CellUnderTest) -> str:
+    """Dropout acts in training, and not at inference."""
+    names = [n for n in constructor_arguments(subject.cell_class) if "dropout" in n]
+    x = subject.inputs()
+    for name in names:
+        without = run(subject.cell(**{name: 0.0}), x)
+        cell = subject.cell(**{name: _HALF})
+        with during(f"{name}={_HALF}, training=False"):
+            require_close("as without dropout", run(cell, x).pairs(without))
+        trained = run(cell, x, training=True)
+        if np.array_equal(trained.outputs, without.outputs):
+            raise ContractViolation(
+                f"other outputs with {name}={_HALF}, training=True", "the same outputs"
+            )
+    return ", ".join(names) or "no argument with `dropout` in its name"
+
+
+def mixed_precision(subject: CellUnderTest) -> str:
+    """Under `mixed_bfloat16` results stay close to float32's."""
+    x = subject.inputs(time=4)
+    expected = run(subject.cell(), x)
+    with dtype_policy("mixed_bfloat16"):
+        cell = subject.cell()
+        output, states = cell(to_tensor(x[:, 0], cell), zero_states(cell, 3))
+        dtypes = [
+            keras.backend.standardize_dtype(result.dtype)
+            for result in [output, *keras.tree.flatten(states)]
+        ]
+        if set(dtypes) != {"bfloat16"}:
+            raise ContractViolation("output and states in bfloat16", ", ".join(dtypes))
+        wide = {
+            keras.backend.standardize_dtype(w.dtype) for w in cell.trainable_weights
+        }
+        if wide - {"float32"}:
+            raise ContractViolation("weights in float32", ", ".join(sorted(wide)))
+        seen = run(cell, x)
+    return require_close("as in float32", seen.pairs(expected), rtol=2e-2, atol=2e-2)
+
+
+def training(subject: CellUnderTest) -> str:
+    """Training reduces a loss, in a compiled model."""
+    x = subject.inputs(batch=32, time=4)
+    target = x.mean(axis=(1, 2))[:, None]
+    head = keras.layers.Dense(1, kernel_initializer=_fixed_initial_values)
+    model = keras.Sequential(
+        [keras.Input(x.shape[1:]), keras.layers.RNN(subject.cell()), head]
+    )
+    model.compile(keras.optimizers.Adam(0.02), "mse")
+    losses = []
+    for _ in range(25):
+        model.reset_metrics()
+        losses.append(float(model.train_on_batch(x, target)))
+    first, last = losses[0], losses[-1]
+    if not last < 0.8 * first:
+        raise ContractViolation(
+            f"a loss below {0.8 * first:.3g}, 0.8 of the first", f"{last:.3g}"
+        )
+    return f"loss from {first:.3g} to {last:.3g} in {len(losses)} steps"
+
+
+def _fixed_initial_values(shape: Sequence[int], dtype: DType | None = None) -> Tensor:
+    return ops.cast(np.random.default_rng(0).normal(size=shape) * 0.3, dtype)
+
+
+def read_reference(reference: Any, subject: CellUnderTest) -> CellUnderTest:
+    """Return a source of reference cells.
+
+    Args:
+        reference: a cell, a layer with an attribute `cell`, or the class of either.
+            A class gets the width of the subject's first state for `units`.
+        subject: what will be compared with it.
+
+    Raises:
+        TypeError: if no cell comes from it.
+    """
+    options: dict[str, Any] = {
+        "features": subject.features,
+        "seed": subject.seed,
+        "width": subject.widths[0],
+    }
+    if isinstance(reference, type) and issubclass(reference, keras.layers.RNN):
+        made = reference(subject.widths[0])
+        return CellUnderTest(type(made.cell), **options)
+    if isinstance(reference, keras.layers.RNN):
+        reference = reference.cell
+    return CellUnderTest(reference, what="`reference`", **options)
+
+
+def reference_weights(subject: CellUnderTest, reference: CellUnderTest) -> str:
+    """Weights and fixed initial values are the reference's.
+
+    Shapes must be equal, and initial values where no chance is: those entries of the
+    reference's weights that are the same for two seeds. The forget gate's bias is one.
+    """
+    mine, theirs, again = (
+        _initial(source, seed)
+        for source, seed in ((subject, 0), (reference, 0), (reference, 1))
+    )
+    _require_same_shapes(mine, theirs)
+    count = 0
+    for k, (own, first, second) in enumerate(zip(mine, theirs, again, strict=True)):
+        fixed = first == second
+        count += int(np.sum(fixed))
+        pairs = [(f"initial weight {k}, fixed entries", own[fixed], first[fixed])]
+        require_close("as in the reference", pairs)
+    return f"{shapes(mine)}; {count} entries with fixed initial values"
+
+
+def reference_outputs(subject: CellUnderTest, reference: CellUnderTest) -> str:
+    """With equal weights, outputs and states are equal."""
+    with dtype_policy(finest_dtype()):
+        mine, theirs = _twins(subject, reference)
+        x = subject.inputs()
+        begin = run(theirs, subject.inputs(draw=1)).states
+        for states in (None, begin):
+            expected = run(theirs, x, states=states)
+            pairs = run(mine, x, states=states).pairs(expected)
+            seen = require_close(
+                "as of the reference", pairs, *_TOLERANCES[finest_dtype()]
+            )
+    return f"{seen} in {finest_dtype()}"
+
+
+def reference_gradients(subject: CellUnderTest, reference: CellUnderTest) -> str:
+    """With equal weights, all gradients are equal."""
+    with dtype_policy(finest_dtype()):
+        mine, theirs = (
+            WeightedTotal(subject, cell=cell) for cell in _twins(subject, reference)
+        )
+        theirs.weighting = mine.weighting
+        pairs = list(
+            zip(
+                (f"gradient of {name}" for name in mine.names),
+                automatic_gradients(mine, theirs.arrays),
+                automatic_gradients(theirs, theirs.arrays),
+                strict=True,
+            )
+        )
+    seen = require_close("as of the reference", pairs, *_TOLERANCES[finest_dtype()])
+    return f"{seen} in {finest_dtype()}, in {', '.join(mine.names)}"
+
+
+def _initial(source: CellUnderTest, seed: int) -> list[np.ndarray]:
+    with seeded(seed):
+        cell = source.make()
+        build(cell, source.features)
+        return to_arrays(cell.weights)
+
+
+def _twins(subject: CellUnderTest, reference: CellUnderTest) -> tuple[Any, Any]:
+    """Return a cell and a reference cell with the reference's weights."""
+    mine, theirs = subject.cell(), reference.cell()
+    values = to_arrays(theirs.weights)
+    _require_same_shapes(to_arrays(mine.weights), values)
+    if subject.widths != reference.widths:
+        raise ContractViolation(
+            f"states of width {reference.widths}", f"{subject.widths}"
+        )
+    mine.set_weights(values)
+    return mine, theirs
+
+
+def _require_same_shapes(mine: list[np.ndarray], theirs: list[np.ndarray]) -> None:
+    if [w.shape for w in mine] != [w.shape for w in theirs]:
+        raise ContractViolation(f"weights of shapes {shapes(theirs)}", shapes(mine))
+
+
+class WeightedTotal:
+    """A random weighting of outputs and last states, as a pure function of tensors:
+
+        L(inputs, initial states, trainable weights) = Σ w∘outputs + Σ v∘states
+
+    over four steps, in the current precision.
+
+    Args:
+        subject: where the cell comes from.
+        batch: number of sequences.
+        cell: the cell, if it is not the subject's own.
+        begin: states before the first step. By default those two steps lead to.
+
+    Attributes:
+        arrays: where to differentiate: inputs, initial states, weights, as NumPy.
+        names: of these.
+        first_weight: the index at which the weights begin.
+    """
+
+    def __init__(
+        self,
+        subject: CellUnderTest,
+        batch: int = 3,
+        cell: Any = None,
+        begin: Sequence[Any] | None = None,
+    ):
+        cell = subject.cell() if cell is None else cell
+        self.layer = keras.layers.RNN(
+            cell, return_sequences=True, return_state=True, unroll=True
+        )
+        self.variables = cell.trainable_variables
+        dtype = cell.compute_dtype
+        x = subject.inputs(batch, time=4).astype(dtype)
+        if begin is None:
+            begin = run(cell, subject.inputs(batch, 2, draw=1)).states
+        after = run_layer(self.layer, x, states=begin)
+        rng = np.random.default_rng(subject.seed)
+        self.weighting = [
+            ops.convert_to_tensor(rng.normal(size=result.shape), dtype)
+            for result in (after.outputs, *after.states)
+        ]
+        weights = to_arrays(self.variables)
+        self.arrays = [x, *begin, *weights]
+        self.first_weight = 1 + len(begin)
+        self.names = ["inputs", *(f"state {k}" for k in range(len(begin)))]
+        self.names += [variable.name for variable in self.variables]
+
+    def __call__(self, tensors: list[Tensor]) -> Tensor:
+        """Return L, a scalar tensor."""
+        inputs, *rest = tensors
+        states, values = rest[: self.first_weight - 1], rest[self.first_weight - 1 :]
+        mapping = list(zip(self.variables, values, strict=True))
+        with keras.StatelessScope(state_mapping=mapping):
+            outputs, *last = self.layer(
+                inputs, initial_state=pack(self.layer.cell, states)
+            )
+        results = [outputs, *keras.tree.flatten(last)]
+        return sum(
+            ops.sum(result * weights)
+            for result, weights in zip(results, self.weighting, strict=True)
+        )
+
+    def shifted(self, which: int, shift: np.ndarray) -> float:
+        """Return L with one of `arrays` shifted."""
+        arrays = [*self.arrays]
+        arrays[which] = (arrays[which] + shift).astype(arrays[which].dtype)
+        value = self([ops.convert_to_tensor(a, dtype=a.dtype) for a in arrays])
+        return float(ops.convert_to_numpy(value))

@@ -1,3 +1,0 @@
-"""What pytest shall know of this folder."""
-
-collect_ignore = ["torch_modules.py"]  # imports torch, which must precede TensorFlow
