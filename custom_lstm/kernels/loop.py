@@ -12,7 +12,6 @@ losses that it adds are states of the loop as well, and reach the layer after it
 import dataclasses
 import importlib
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import keras
 from keras import ops

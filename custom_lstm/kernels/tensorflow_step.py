@@ -186,7 +186,10 @@ def _summed_axes(op: Any) -> tuple[list[int], list[int]] | None:
             return None
     rank = max(map(len, shapes))
     left, right = ([1] * (rank - len(shape)) + shape for shape in shapes)
-    if any(None in (a, b) and a != b and 1 not in (a, b) for a, b in zip(left, right)):
+    if any(
+        None in (a, b) and a != b and 1 not in (a, b)
+        for a, b in zip(left, right, strict=True)
+    ):
         return None
     absent = [rank - len(shape) for shape in shapes]
     return tuple(  # type: ignore[return-value]
@@ -267,16 +270,19 @@ def _cut(values: Sequence[Any], sizes: Sequence[int]) -> list[list[Any]]:
     return groups
 
 
-_EACH_NUMBER = set(
-    """Abs Acos Acosh Add AddN AddV2 Asin Asinh Atan Atan2 Atanh Cast Ceil ClipByValue
-    Cos Cosh Digamma Div DivNoNan Elu Equal Erf Erfc Exp Expm1 Floor FloorDiv FloorMod
-    Greater GreaterEqual Identity Inv IsFinite IsInf IsNan LeakyRelu Less LessEqual
-    Lgamma Log Log1p LogicalAnd LogicalNot LogicalOr Maximum Minimum Mod Mul MulNoNan
-    Neg NotEqual OnesLike Pow RealDiv Reciprocal Relu Relu6 Rint Round Rsqrt Select
-    SelectV2 Selu Sigmoid Sign Sin Sinh Softplus Softsign Sqrt Square
-    SquaredDifference StopGradient Sub Tan Tanh TruncateDiv Xdivy Xlogy ZerosLike
-    """.split()
-)
+_EACH_NUMBER = {
+    *("Abs", "Acos", "Acosh", "Add", "AddN", "AddV2", "Asin", "Asinh", "Atan", "Atan2"),
+    *("Atanh", "Cast", "Ceil", "ClipByValue", "Cos", "Cosh", "Digamma", "Div"),
+    *("DivNoNan", "Elu", "Equal", "Erf", "Erfc", "Exp", "Expm1", "Floor", "FloorDiv"),
+    *("FloorMod", "Greater", "GreaterEqual", "Identity", "Inv", "IsFinite", "IsInf"),
+    *("IsNan", "LeakyRelu", "Less", "LessEqual", "Lgamma", "Log", "Log1p"),
+    *("LogicalAnd", "LogicalNot", "LogicalOr", "Maximum", "Minimum", "Mod", "Mul"),
+    *("MulNoNan", "Neg", "NotEqual", "OnesLike", "Pow", "RealDiv", "Reciprocal"),
+    *("Relu", "Relu6", "Rint", "Round", "Rsqrt", "Select", "SelectV2", "Selu"),
+    *("Sigmoid", "Sign", "Sin", "Sinh", "Softplus", "Softsign", "Sqrt", "Square"),
+    *("SquaredDifference", "StopGradient", "Sub", "Tan", "Tanh", "TruncateDiv"),
+    *("Xdivy", "Xlogy", "ZerosLike"),
+}
 """Operations on each number by itself, the last axes of their inputs aligned."""
 _REDUCTIONS = {"Sum", "Mean", "Max", "Min", "Prod", "All", "Any", "EuclideanNorm"}
 _IMAGES = {

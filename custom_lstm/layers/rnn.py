@@ -1,9 +1,11 @@
 """A cell over whole sequences."""
 
+import collections
 import contextlib
 import functools
 import inspect
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Self
 
 import keras
@@ -29,6 +31,9 @@ from custom_lstm.cells.validation import (
 )
 from custom_lstm.kernels import loop
 from custom_lstm.typing import Config, Nest, Shape, States, Tensor
+
+
+Loop = Callable[..., tuple[Tensor, Tensor, States]]
 
 
 @keras.saving.register_keras_serializable(package="custom_lstm")
@@ -255,6 +260,49 @@ def _step(cell, cells, hoisted, training, inputs, states, drawn):
             inputs, states, **({"training": training} if takes_training else {})
         )
         return output, new if keras.tree.is_nested(new) else [new]
+
+
+class _Loops(threading.local):
+    """What runs on this thread around the loops of layers, by the layers' ids."""
+
+    def __init__(self) -> None:
+        self.around: dict[int, list[Loop]] = collections.defaultdict(list)
+
+
+_LOOPS = _Loops()
+_INTERCEPTED: collections.Counter[int] = collections.Counter()
+_INTERCEPTING = threading.Lock()
+
+
+@contextlib.contextmanager
+def intercepted(layer: keras.layers.RNN, around: Loop) -> Iterator[None]:
+    """While it lasts, calls of a layer on this thread run `around` its loop.
+
+    Args:
+        layer: any recurrent layer, of Keras too.
+        around: called as `around(loop, sequences, initial_state, mask, training)`,
+            in place of `loop`.
+    """
+    key = id(layer)
+
+    def dispatch(sequences, initial_state, mask, training=False):
+        loop = functools.partial(type(layer).inner_loop, layer)
+        for wrapper in _LOOPS.around.get(key, ()):
+            loop = functools.partial(wrapper, loop)
+        return loop(sequences, initial_state, mask, training)
+
+    with _INTERCEPTING:
+        _INTERCEPTED[key] += 1
+        layer.inner_loop = dispatch
+    _LOOPS.around[key].append(around)
+    try:
+        yield
+    finally:
+        _LOOPS.around[key].pop()
+        with _INTERCEPTING:
+            _INTERCEPTED[key] -= 1
+            if not _INTERCEPTED[key]:
+                del _INTERCEPTED[key], layer.inner_loop
 
 
 def _check_cell(cell: Any) -> None:
