@@ -38,6 +38,8 @@ class _Calls(threading.local):
         """By id of the cell, within `in_sequence`."""
         self.begun: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
         """The same outside of it, from `get_initial_state` on."""
+        self.unused: weakref.WeakSet = weakref.WeakSet()
+        """Cells of which no step has looked at what was drawn outside."""
         self.observers: dict[int, Observer] = {}
         """By id of the cell, within `observed`."""
 
@@ -260,6 +262,7 @@ class AbstractRNNCell(keras.layers.Layer):
         """What `begin_sequence` returned for the sequence in progress, or None."""
         if id(self) in _CALLS.drawn:
             return _CALLS.drawn[id(self)]
+        _CALLS.unused.discard(self)
         return _CALLS.begun.get(self)
 
     def observe(self, **values: Tensor) -> None:
@@ -343,11 +346,19 @@ def begin_outside(cell: AbstractRNNCell, batch_size: BatchSize) -> None:
     """Begin a sequence that another loop than `custom_lstm.RNN`'s runs."""
     if id(cell) not in _CALLS.drawn:
         _CALLS.begun[cell] = cell.begin_sequence(batch_size)
+        _CALLS.unused.add(cell)
+
+
+def ensure_begun_outside(cell: AbstractRNNCell, batch_size: BatchSize) -> None:
+    """Begin such a sequence, unless one has begun of which no step has been run."""
+    if cell not in _CALLS.unused:
+        begin_outside(cell, batch_size)
 
 
 def end_outside(cell: AbstractRNNCell) -> None:
     """Forget what was drawn by `begin_outside`."""
     _CALLS.begun.pop(cell, None)
+    _CALLS.unused.discard(cell)
 
 
 @contextlib.contextmanager

@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from custom_lstm.cells.base import AbstractRNNCell, begin_outside, end_outside
+from custom_lstm.cells.base import AbstractRNNCell, end_outside, ensure_begun_outside
 from custom_lstm.cells.validation import check_tensor, read_argument, write_argument
 from custom_lstm.typing import Activation, BatchSize, Config, DType, Nest, Shape, Tensor
 
@@ -237,7 +237,7 @@ class GatedCell(AbstractRNNCell, _KerasDropoutCell):
 
     def get_dropout_mask(self, step_input: Tensor) -> None:
         """Begin a sequence: called by `keras.layers.RNN` before its loop."""
-        begin_outside(self, ops.shape(step_input)[0])
+        ensure_begun_outside(self, ops.shape(step_input)[0])
 
     def get_recurrent_dropout_mask(self, step_input: Tensor) -> None:
         """Do nothing: `get_dropout_mask` has drawn all masks."""

@@ -135,11 +135,8 @@ def _results(op: Any, values: Any, rows: Any) -> Sequence[Tensor]:
         return [tf.constant(tf.make_ndarray(op.get_attr("value")))]
     if op.type in ("Identity", "StopGradient"):
         return [values[op.inputs[0].ref()]]
-    if op.type == "Shape":
-        shape, dtype = op.inputs[0].shape.as_list(), op.outputs[0].dtype
-        if None in shape:
-            shape[0] = rows if isinstance(rows, int) else tf.cast(rows, dtype)
-        return [tf.convert_to_tensor(shape, dtype)]
+    if op.type in ("Shape", "ShapeN"):
+        return [_shape_of(tensor, rows, op.outputs[0].dtype) for tensor in op.inputs]
     if op.type == "BroadcastGradientArgs":
         return [tf.constant(axes, tf.int32) for axes in _summed_axes(op) or ()]
     if op.type == "Sum" and (axes := _axes_of_sum(op)) is not None:
@@ -154,12 +151,21 @@ def _results(op: Any, values: Any, rows: Any) -> Sequence[Tensor]:
     return _replay(op, [values[tensor.ref()] for tensor in op.inputs])
 
 
+def _shape_of(tensor: Tensor, rows: Any, dtype: tf.DType) -> Tensor:
+    """Return the shape that a tensor of the graph has with so many rows."""
+    shape = tensor.shape.as_list()
+    if None in shape:
+        shape[0] = rows if isinstance(rows, int) else tf.cast(rows, dtype)
+    return tf.convert_to_tensor(shape, dtype)
+
+
 def _node(op: Any) -> Node:
     """Describe an operation; what only shapes are read of does not count."""
     kept = [tensor.ref() for tensor in op.inputs]
     sized = False
-    if op.type == "Shape":
-        sized, kept = None in op.inputs[0].shape.as_list(), []
+    if op.type in ("Shape", "ShapeN"):
+        sized = any(None in tensor.shape.as_list() for tensor in op.inputs)
+        kept = []
     elif op.type == "BroadcastGradientArgs":
         if _summed_axes(op) is None:
             raise CannotPartition("its gradient sums over axes not known beforehand")
@@ -290,7 +296,7 @@ _IMAGES = {
     *("MaxPool3D", "AvgPool3D", "ResizeBilinear", "ResizeNearestNeighbor"),
 }
 """Operations on each row, the first input's, with weights."""
-_SHAPES = {"Shape", "Const", "Rank", "Size", "BroadcastArgs"}
+_SHAPES = {"Shape", "ShapeN", "Const", "Rank", "Size", "BroadcastArgs"}
 
 
 def _check_rows(operations: Sequence[Any], starts: Iterable[Tensor]) -> None:

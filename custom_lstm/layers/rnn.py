@@ -32,7 +32,6 @@ from custom_lstm.cells.validation import (
 from custom_lstm.kernels import loop
 from custom_lstm.typing import Config, Nest, Shape, States, Tensor
 
-
 Loop = Callable[..., tuple[Tensor, Tensor, States]]
 
 
