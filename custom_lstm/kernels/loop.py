@@ -38,8 +38,8 @@ class Steps:
         constants: nest of `(batch, ...)`, the same for every step.
         variables: those that the step may read or change.
         mask: boolean `(batch, time)`; where it is False the states stay. Or None.
-        zero_masked: whether outputs at masked steps are 0, and not those of the step
-            before.
+        nonzero: boolean `(batch, time)`; where it is False the output is 0. By default
+            masked steps return the output of the step before.
         unroll: whether to write the steps out.
         training: whether the gradient is expected.
         rows_apart: whether no row of the batch depends on another, as far as is known.
@@ -51,7 +51,7 @@ class Steps:
     constants: Nest = ()
     variables: Sequence[keras.Variable] = ()
     mask: Tensor | None = None
-    zero_masked: bool = False
+    nonzero: Tensor | None = None
     unroll: bool = False
     training: bool = False
     rows_apart: bool = True
@@ -123,9 +123,12 @@ class _Flat:
         steps = self._steps
         inputs = keras.tree.flatten(steps.inputs)
         if steps.mask is not None:
-            inputs = [_where(steps.mask, x, ops.zeros_like(x)) for x in inputs]
+            inputs = [_zeroed(steps.mask, tensor) for tensor in inputs]
             inputs.append(steps.mask)
-        states = keras.tree.flatten(steps.states)
+        states = [
+            state.value if isinstance(state, keras.Variable) else state
+            for state in keras.tree.flatten(steps.states)
+        ]
         changes = [variable.value for variable in self._changes]
         weights = [variable.value for variable in self._weights]
         if with_effects:
@@ -196,10 +199,10 @@ class _Flat:
         own, pack = len(keras.tree.flatten(self._steps.states)), self._pack_outputs
         for k in sorted(self._changed) if loop == "plain" else ():
             self._changes[k].assign(states[own + k])
-        outputs = self._held(outputs)
+        outputs, last = self._held(outputs)
         return Result(
             outputs=pack(outputs),
-            last=pack([tensor[:, -1] for tensor in outputs]),
+            last=pack(last),
             states=keras.tree.pack_sequence_as(self._steps.states, states[:own]),
             loss=states[-1] if self._adds_losses else None,
             loop=loop,
@@ -210,18 +213,24 @@ class _Flat:
         return keras.tree.pack_sequence_as(self._outputs, outputs)
 
     def _held(self, outputs):
-        """Put in place what the layer returns at masked steps."""
-        mask = self._steps.mask
-        if mask is None:
-            return outputs
-        if self._steps.zero_masked:
-            return [_where(mask, y, ops.zeros_like(y)) for y in outputs]
-        begun = ops.cumsum(ops.cast(mask, "int32"), axis=1) > 0
-        held = [
-            output if in_state else _last_before(mask, output)
-            for output, in_state in zip(outputs, self._in_states, strict=True)
-        ]
-        return [_where(begun, y, ops.zeros_like(y)) for y in held]
+        """Return outputs and last ones, with what the layer has at masked steps."""
+        mask, nonzero = self._steps.mask, self._steps.nonzero
+        if mask is not None and nonzero is not mask:
+            begun = ops.cumsum(ops.cast(mask, "int32"), axis=1) > 0
+            outputs = [
+                output if in_state else _last_before(mask, output)
+                for output, in_state in zip(outputs, self._in_states, strict=True)
+            ]
+            outputs = [_zeroed(begun, output) for output in outputs]
+        last = [output[:, -1] for output in outputs]
+        if mask is not None and nonzero is not None:
+            last = [_zeroed(mask[:, -1], output) for output in last]
+            outputs = [_zeroed(nonzero, output) for output in outputs]
+        return outputs, last
+
+
+def _zeroed(nonzero: Tensor, tensor: Tensor) -> Tensor:
+    return _where(nonzero, tensor, ops.zeros_like(tensor))
 
 
 def _index(output: Tensor, states: Sequence[Tensor]) -> int | None:

@@ -354,6 +354,7 @@ class _Forward:
         rows = _Rows(loop, self._rows)
         rows.later = dict(self._rows.later)
         for value, tensor in zip(graph.output_cotangents, above[:ends], strict=True):
+            tensor.set_shape([None, None, *self._traced.shape(value)[1:]])
             rows[value] = loop.to_rows(loop.turned(tensor))
         run_nodes(plan.factors, rows, loop.rows)
         setup = dict(self._setup)

@@ -124,9 +124,12 @@ def run_nodes(nodes: Iterable[Node], values: Any, rows: Any) -> None:
     for node in nodes:
         if all(value in values for value in node.outputs):
             continue
-        for value, result in zip(
-            node.outputs, _results(node.op, values, rows), strict=True
+        results = _results(node.op, values, rows)
+        for value, like, result in zip(
+            node.outputs, node.op.outputs, results, strict=True
         ):
+            if not result.shape.is_fully_defined() and like.shape.rank:
+                result.set_shape([None, *like.shape[1:]])
             values[value] = result
 
 

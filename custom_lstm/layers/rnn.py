@@ -224,9 +224,12 @@ class RNN(keras.layers.RNN):
         hoisted = splits(cell) and cell.compute_dtype == self.compute_dtype
         if hoisted:
             sequences = project_sequence(cell, sequences, training)
+        nonzero = mask if self.zero_output_for_mask else None
         if self.go_backwards:
             sequences = ops.flip(sequences, 1)
             mask = None if mask is None else ops.flip(mask, 1)
+            if not self.unroll:  # there Keras's zeros are not turned round
+                nonzero = mask if self.zero_output_for_mask else None
         cells = contract_cells(cell)
         drawn = {str(k): c.drawn for k, c in enumerate(cells) if c.drawn is not None}
         result = loop.run(
@@ -237,7 +240,7 @@ class RNN(keras.layers.RNN):
                 drawn,
                 cell.variables,
                 mask=mask,
-                zero_masked=self.zero_output_for_mask,
+                nonzero=nonzero,
                 unroll=self.unroll,
                 training=bool(training),
             )
