@@ -43,5 +43,5 @@ def _without_keras() -> Iterator[None]:
 
 if __name__ == "__main__":
     with _without_keras():
-        from custom_lstm.command import main
+        from custom_lstm.cli import main
     sys.exit(main(without_keras=_without_keras))

@@ -71,8 +71,8 @@ def table(options, size: int) -> str:
 
 def gradient_bytes() -> int:
     """Return the bytes of the default model's gradients, float32."""
-    from custom_lstm.training.build import build
-    from custom_lstm.training.config import Config
+    from custom_lstm.tasks.digits.model import build
+    from custom_lstm.tasks.digits.options import Config
 
     weights = build(Config()).trainable_variables
     return 4 * sum(math.prod(w.shape) for w in weights)
@@ -84,9 +84,9 @@ def seconds_a_step(words: list[str]) -> float:
     import numpy as np
     import tensorflow as tf
 
-    from custom_lstm.training.build import build_compiled
-    from custom_lstm.training.command_line import parse
-    from custom_lstm.training.devices import assemble
+    from custom_lstm.tasks.digits.model import build_compiled
+    from custom_lstm.tasks.digits.options import Config
+    from custom_lstm.training.distribution import assemble
 
     class Clock(keras.callbacks.Callback):
         times: list[float] = []
@@ -94,12 +94,12 @@ def seconds_a_step(words: list[str]) -> float:
         def on_train_batch_end(self, batch, logs=None):
             self.times.append(time.perf_counter())
 
-    config = parse(words)
-    team = assemble(config)
-    config = config.settled("mnist")
+    config = Config.parse(words)
+    group = assemble(config.parallel)
+    config = config.resolve_defaults("mnist")
     size, length = config.optimisation.batch_size, config.data.length
     batch = tf.zeros((size, length, 28, 28, 1), "uint8"), tf.zeros((size, length, 1))
-    with team.scope():
+    with group.scope():
         model = build_compiled(config, 25)
         data = tf.data.Dataset.from_tensors(batch).repeat()
         model.fit(data, steps_per_epoch=25, verbose=0, callbacks=[Clock()])

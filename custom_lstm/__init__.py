@@ -17,8 +17,7 @@ from custom_lstm.layers import (
 )
 from custom_lstm.streaming import Stream
 from custom_lstm.tracing import trace
-
-__version__ = "0.1.0"
+from custom_lstm.version import __version__
 
 __all__ = [
     "GRU",

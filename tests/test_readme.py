@@ -1,6 +1,5 @@
 """The README's commands are the ones that work, and its examples run."""
 
-import dataclasses
 import importlib.util
 import os
 import re
@@ -13,12 +12,9 @@ from pathlib import Path
 import pytest
 
 import custom_lstm
-from custom_lstm.command import TASKS
-from custom_lstm.completion import FLAG
-from custom_lstm.described import docstrings
-from custom_lstm.options import spelled
-from custom_lstm.training import command_line
-from custom_lstm.training.config import Config
+from custom_lstm.cli import TASKS
+from custom_lstm.config import COMPLETION, groups, spelled
+from custom_lstm.tasks.digits.options import Config
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -73,14 +69,14 @@ def _runs_of_train_py():
 
 @pytest.mark.parametrize("words", list(_runs_of_train_py()), ids=" ".join)
 def test_commands_are_read_by_the_real_parser(words):
-    parse = command_line.parse
-    if words and words[0] in TASKS:
-        parse = TASKS[words.pop(0)].parse
+    named = bool(words) and words[0] in TASKS
+    parse = (TASKS[words[0]] if named else Config).parse
+    words = words[named:]
     if words == ["--help"]:
         with pytest.raises(SystemExit) as stop:
             parse(words)
         assert not stop.value.code
-    elif words[:1] != [FLAG]:  # tests/test_terminal.py runs that
+    elif words[:1] != [COMPLETION]:  # tests/test_terminal.py runs that
         parse(words)
 
 
@@ -107,14 +103,12 @@ def test_tasks_and_their_options_in_the_prose_exist():
 def _options_table():
     """The options of the main job, as `--help` has them."""
     lines = ["| option | default | meaning |", "|---|---|---|"]
-    for group in dataclasses.fields(Config):
-        options = getattr(Config(), group.name)
-        lines.append(f"| **{group.name}** | | {type(options).__doc__} |")
-        helps = docstrings(type(options))
-        for name, value in vars(options).items():
+    for group, about, options in groups(Config):
+        lines.append(f"| **{group}** | | {about} |")
+        for name, value, meaning in options:
             value = " ".join(map(str, value)) if isinstance(value, tuple) else value
             shown = "" if value in (None, "") else f"`{value}`"
-            lines.append(f"| `{spelled(name)}` | {shown} | {helps[name]} |")
+            lines.append(f"| `{spelled(name)}` | {shown} | {meaning} |")
     return "\n".join(lines)
 
 

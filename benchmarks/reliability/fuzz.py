@@ -28,7 +28,7 @@ from hypothesis.strategies import SearchStrategy
 from custom_lstm.convert import TMVAFormatError, from_tmva
 from custom_lstm.data import ImageError, read_digit_images
 from custom_lstm.errors import UserError
-from custom_lstm.training.runs import RunFolder
+from custom_lstm.training.run_folder import RunFolder
 
 SECONDS = 10.0
 
@@ -47,9 +47,9 @@ class Target(NamedTuple):
 
 def read_config(content: bytes, folder: Path) -> None:
     (folder / "config.json").write_bytes(content)
-    for task, from_json in inputs.TASKS.items():
+    for options in inputs.TASKS.values():
         with contextlib.suppress(UserError):
-            RunFolder.open(folder).read_options(task, from_json)
+            RunFolder.open(folder).read_options(options)
             return
     raise UserError
 

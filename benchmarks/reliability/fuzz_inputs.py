@@ -9,26 +9,11 @@ import numpy as np
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
+from custom_lstm import cli
 from custom_lstm.convert import TMVALayer, to_tmva
-from custom_lstm.options import to_json
-from custom_lstm.tasks.counting import options as counting
-from custom_lstm.tasks.showers import options as showers
-from custom_lstm.tasks.walk_through import options as walk_through
-from custom_lstm.training import command_line
-from custom_lstm.training.config import Config
 
-TASKS = {
-    "digits": command_line.from_json,
-    "count-ones": counting.from_json,
-    "showers": showers.from_json,
-    "walk-through": walk_through.from_json,
-}
-DEFAULTS = {
-    "digits": Config(),
-    "count-ones": counting.Options(),
-    "showers": showers.Options(),
-    "walk-through": walk_through.Options(),
-}
+TASKS = {name: options for name, options in cli.TASKS.items() if name != "compare"}
+"""The options of every task that leaves run folders."""
 
 
 @st.composite
@@ -59,7 +44,7 @@ def spoilt(draw, originals, pieces):
 
 
 def _config(task):
-    return {"task": task, "options": to_json(DEFAULTS[task]), "backend": "tensorflow"}
+    return {"task": task, "options": TASKS[task]().to_json(), "backend": "tensorflow"}
 
 
 CONFIGS = [json.dumps(_config(task), indent=2).encode() for task in TASKS]

@@ -24,11 +24,11 @@ def _train(folder: Path, words: list[str], saving, seen) -> None:
     import keras
 
     from custom_lstm import data
-    from custom_lstm.training.build import build_compiled
-    from custom_lstm.training.command_line import parse
-    from custom_lstm.training.fitting import augment_of, steps_per_epoch
+    from custom_lstm.tasks.digits.model import build_compiled
+    from custom_lstm.tasks.digits.options import Config
+    from custom_lstm.tasks.digits.task import augment_of, steps_per_epoch
 
-    config = parse(words).settled("digits")
+    config = Config.parse(words).resolve_defaults("digits")
     pools = data.load_pools("digits")
     steps, epochs = steps_per_epoch(config, pools), config.optimisation.epochs
     model = build_compiled(config, steps)
@@ -40,7 +40,7 @@ def _train(folder: Path, words: list[str], saving, seen) -> None:
         seed=0,
         augment=augment_of(config),
     )
-    every = {"save_freq": config.keeping.save_steps}
+    every = {"save_freq": config.checkpoints.save_steps}
     calls = [
         keras.callbacks.ModelCheckpoint(folder / "last.keras", **every),
         keras.callbacks.BackupAndRestore(folder / "backup", **every),

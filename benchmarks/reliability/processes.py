@@ -9,9 +9,9 @@ import sys
 import time
 from pathlib import Path
 
-from custom_lstm import command
+from custom_lstm import cli
 from custom_lstm.files import verify_checksum
-from custom_lstm.training.runs import RunFolder
+from custom_lstm.training.run_folder import RunFolder
 
 SMALL = shlex.split(
     "--data digits --epochs 6 --batch-size 32 --units 12 --filters 4 4 --features 8 "
@@ -21,7 +21,7 @@ SMALL = shlex.split(
 _CLEAN = multiprocessing.get_context("forkserver")
 """Forks a server that has imported everything and computed nothing: threads of
 TensorFlow do not survive a fork."""
-_SESSIONS = [task.session for task in [command._DIGITS, *command.TASKS.values()]]
+_SESSIONS = [options.entry.split(":")[0] for options in cli.TASKS.values()]
 
 
 def ready():
@@ -58,7 +58,7 @@ class Process:
         _announce(saving, seen)
         if before is not None:
             before()
-        sys.exit(command.main(words))
+        sys.exit(cli.main(words))
 
     @property
     def pid(self):
@@ -110,7 +110,7 @@ def _announce(saving, seen):
         seen[0] += 1
 
     callbacks.save_checkpoint = watched(save, saving, seen)
-    callbacks.Recorder.on_train_batch_begin = counted
+    callbacks.RunCallback.on_train_batch_begin = counted
 
 
 def watched(save, saving, seen):

@@ -29,12 +29,12 @@ from tqdm import trange
 
 from custom_lstm import convert, data
 from custom_lstm.heads import Head
-from custom_lstm.training.build import build_compiled, build_optimizer, head_of
-from custom_lstm.training.config import Config
-from custom_lstm.training.fitting import augment_of, steps_per_epoch
+from custom_lstm.tasks.digits.evaluate import DIGITS_AT_ONCE
+from custom_lstm.tasks.digits.metrics import score
+from custom_lstm.tasks.digits.model import build_compiled, build_optimizer, head_of
+from custom_lstm.tasks.digits.options import Config
+from custom_lstm.tasks.digits.task import augment_of, steps_per_epoch
 from custom_lstm.training.schedules import one_cycle
-from custom_lstm.training.scores import score
-from custom_lstm.training.scoring import DIGITS_AT_ONCE
 
 BATCH = 64
 GOAL = 0.97
@@ -65,15 +65,16 @@ def our_step(length: int, **options) -> Callable[[], object]:
     """
     config = _config(length).replace(**options)
     model = build_compiled(config, 100)
-    return _keras_step(model, head_of(config), *_batch(length, config.model.members))
+    batch = _batch(length, config.model.ensemble_size)
+    return _keras_step(model, head_of(config), *batch)
 
 
 def _config(length: int) -> Config:
-    return Config().replace(length=length).settled("mnist")
+    return Config().replace(length=length).resolve_defaults("mnist")
 
 
-def _batch(length: int, members: int = 1):
-    rng, rows = np.random.default_rng(0), BATCH * members
+def _batch(length: int, networks: int = 1):
+    rng, rows = np.random.default_rng(0), BATCH * networks
     images = rng.integers(0, 256, (rows, length, 28, 28, 1)).astype("uint8")
     return images, rng.integers(-5, 6, (rows, length, 1)).astype("float32")
 
@@ -300,7 +301,7 @@ def _serve_turns(digits: str, deterministic: bool) -> None:
     """Train `STEPS` steps whenever the measuring process asks for it."""
     if deterministic:
         tf.config.experimental.enable_op_determinism()
-    config = Config().settled(digits)
+    config = Config().resolve_defaults(digits)
     model = build_compiled(config, 100)
     batches = data.training_sequences(
         data.load_pools(digits).train,
@@ -330,7 +331,7 @@ def measure_learning(short: bool) -> dict:
         match after every epoch. In the short form one epoch of the embedded digits.
     """
     digits = "digits" if short else "mnist"
-    config, pools = Config().settled(digits), data.load_pools(digits)
+    config, pools = Config().resolve_defaults(digits), data.load_pools(digits)
     steps = steps_per_epoch(config, pools)
     trainers = {
         OURS: keras_trainer(build_compiled(config, steps), head_of(config)),

@@ -27,7 +27,7 @@ def train(members: int, within: int, across: int) -> None:
 
     tf.config.threading.set_intra_op_parallelism_threads(within)
     tf.config.threading.set_inter_op_parallelism_threads(across)
-    serve(job.our_step(4, members=members))
+    serve(job.our_step(4, ensemble_size=members))
 
 
 def main() -> None:

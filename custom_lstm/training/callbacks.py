@@ -1,29 +1,34 @@
-"""What happens beside the steps: recording, checkpoints, stopping."""
+"""Callbacks of every training: recording, checkpoints, stopping, progress."""
 
-import csv
 import math
+import os
+import shutil
+import sys
+import textwrap
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import SupportsFloat
+from typing import Any, SupportsFloat
 
 import keras
 import numpy as np
 
 from custom_lstm.errors import NotFinite
-from custom_lstm.files import atomic_write, writing
 from custom_lstm.training.checkpoints import (
     TrainingState,
     bring_home,
+    save_best,
     save_checkpoint,
     steps_done,
 )
-from custom_lstm.training.keeping import Keeping
-from custom_lstm.training.kept_models import save_best
-from custom_lstm.training.runs import RunFolder
+from custom_lstm.training.options import CheckpointOptions
+from custom_lstm.training.run_folder import RunFolder
 from custom_lstm.training.signals import Stopped, Stopping
 
 Logs = Mapping[str, SupportsFloat] | None
 MONITOR = "val_loss"
+_TIME, _VALUE, _SLACK = len(" 12:34 999ms/step"), len(" - : 12.3456"), 5
+_INDENT, _SHORTEST_BAR = "    ", 5
+_NARROWEST = 50
 
 
 class TensorBoard(keras.callbacks.TensorBoard):
@@ -54,21 +59,21 @@ def _float32(logs: Logs) -> dict[str, np.float32]:
     return {name: np.float32(value) for name, value in (logs or {}).items()}
 
 
-class Recorder(keras.callbacks.Callback):
+class RunCallback(keras.callbacks.Callback):
     """Keep history, checkpoints and the best model; stop when nothing gets better.
 
-    A checkpoint is written at the end of a step, as often as `keeping` says, when a
+    A checkpoint is written at the end of a step, as often as `checkpoints` says, when a
     signal asks to stop, and when the training ends; the best weights when `val_loss`
     is the lowest so far (`val_exact` moves in jumps). The history, in memory, in the
     checkpoint and in `history.csv`, gets a row for every whole epoch.
 
     Args:
         folder: the run folder.
-        state: of a new run, or of the one that goes on.
+        state: of a new run, or of the one that is resumed.
         steps_per_epoch: steps in a whole epoch.
         metrics: returns the metrics that the loop keeps over an epoch.
         stopping: says whether a signal came.
-        keeping: when to write a checkpoint.
+        checkpoints: when to write a checkpoint.
         patience: epochs without a lower loss after which training stops; 0
             never stops.
 
@@ -88,7 +93,7 @@ class Recorder(keras.callbacks.Callback):
         steps_per_epoch: int,
         metrics: Callable[[], Sequence[keras.metrics.Metric]],
         stopping: Stopping,
-        keeping: Keeping,
+        checkpoints: CheckpointOptions,
         patience: int = 0,
     ):
         super().__init__()
@@ -99,7 +104,7 @@ class Recorder(keras.callbacks.Callback):
         self.saves, self.seconds = 0, 0.0
         self._metrics = metrics
         self._stopping = stopping
-        self._keeping = keeping
+        self._checkpoints = checkpoints
         self._saved_at = time.monotonic()
         self._unsaved_steps = 0
         self._changed = False
@@ -108,7 +113,7 @@ class Recorder(keras.callbacks.Callback):
 
     @property
     def exhausted(self) -> bool:
-        """Whether the patience is at its end."""
+        """Whether there was no lower loss for `patience` epochs."""
         waited = len(self.state.history) - self.state.best_epoch
         return bool(self.patience) and waited >= self.patience
 
@@ -134,7 +139,7 @@ class Recorder(keras.callbacks.Callback):
 
     def on_test_batch_end(self, batch, logs=None):
         """Stop if asked to, in the midst of a validation too."""
-        if self._stopping.asked:
+        if self._stopping.requested:
             self._save_or_stop()
 
     def on_epoch_end(self, epoch, logs=None):
@@ -158,25 +163,15 @@ class Recorder(keras.callbacks.Callback):
         if self._changed:
             self._save()
 
-    def write_history(self):
-        """Write one line for each epoch of the history."""
-        rows = self.state.history
-        if not rows:
-            return
-        with (
-            writing(self.folder.history),
-            atomic_write(self.folder.history) as temporary,
-            temporary.open("w", newline="", encoding="utf-8") as file,
-        ):
-            writer = csv.DictWriter(file, fieldnames=list(rows[0]))
-            writer.writeheader()
-            writer.writerows(rows)
-
     def _due(self) -> bool:
-        return self._keeping.due(self._unsaved_steps, time.monotonic() - self._saved_at)
+        return self._checkpoints.due(
+            self._unsaved_steps, time.monotonic() - self._saved_at
+        )
 
     def _save_or_stop(self):
-        stop = self._stopping.asked is not None  # once: a signal can come at any line
+        stop = (
+            self._stopping.requested is not None
+        )  # once: a signal can come at any line
         if stop or self._due():
             self._save()
         if stop:
@@ -193,7 +188,7 @@ class Recorder(keras.callbacks.Callback):
             ]
         save_checkpoint(self.folder, self.model, self.state)
         self.state.metrics = []
-        self.write_history()
+        self.folder.write_history(self.state.history)
         self._saved_at, self._unsaved_steps = time.monotonic(), 0
         self.saves += 1
         self.seconds += self._saved_at - began
@@ -247,3 +242,100 @@ def _compiled_sum(variables):
         return tf.add_n([tf.reduce_sum(tf.cast(v, tf.float32)) for v in variables])
 
     return total
+
+
+class Progress(keras.callbacks.Callback):
+    """Show Keras's progress bar as wide as the terminal, and the time left of the run.
+
+    On a terminal the bar moves, with as many metrics as fit its line; the others come
+    at the epoch's end, below it. Elsewhere every epoch gets one line.
+
+    Args:
+        epochs: of the whole run.
+        steps_per_epoch: of a whole epoch.
+        verbose: 0 quiet, 1 a bar that moves, 2 a line an epoch.
+    """
+
+    def __init__(self, epochs: int, steps_per_epoch: int, verbose: int) -> None:
+        super().__init__()
+        self.verbose = verbose
+        self._epochs, self._steps_per_epoch = epochs, steps_per_epoch
+        self._bar: Any = None
+        self._shown: list[str] = []
+        self._began: float | None = None
+        self._done = 0
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Say which epoch begins, and how long the rest of the run will take."""
+        self._bar, self._seen = None, 0
+        if self.verbose:
+            left = (self._epochs - epoch) * self._steps_per_epoch
+            about = self._time_left(left)
+            print(f"Epoch {epoch + 1}/{self._epochs}{about}", flush=True)
+
+    def on_train_batch_end(self, batch, logs=None):
+        """Move the bar."""
+        if self._began is None:  # the first step compiles
+            self._began, self._done = time.monotonic(), -(batch + 1)
+        self._done += batch + 1 - self._seen
+        self._seen = batch + 1
+        logs = logs or {}
+        if self._bar is None:
+            self._make_bar(logs)
+        if self.verbose == 1:
+            shown = [(name, logs[name]) for name in self._shown if name in logs]
+            self._bar.update(self._seen, shown, finalize=False)
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Show the epoch's metrics."""
+        if self._bar is None or not self.verbose:
+            return
+        logs = {name: float(value) for name, value in (logs or {}).items()}
+        first = self._shown if self.verbose == 1 else list(logs)
+        shown = [(name, logs[name]) for name in first if name in logs]
+        self._bar.update(self.params["steps"], shown, finalize=True)
+        rest = [f"{name}: {logs[name]:.4g}" for name in logs if name not in first]
+        if rest:
+            columns = shutil.get_terminal_size().columns
+            text = textwrap.fill(" - ".join(rest), columns - len(_INDENT))
+            print(textwrap.indent(text, _INDENT), flush=True)
+
+    def _make_bar(self, logs: Mapping[str, SupportsFloat]) -> None:
+        """Make a bar with the metrics that fit its line, the loss first."""
+        room = shutil.get_terminal_size().columns
+        room -= 2 * len(str(self.params["steps"])) + _TIME + _SLACK
+        names = sorted(logs, key=lambda name: name != "loss")
+        self._shown = []
+        for name in names:
+            if room - len(name) - _VALUE < _SHORTEST_BAR:
+                break
+            self._shown.append(name)
+            room -= len(name) + _VALUE
+        self._bar = keras.utils.Progbar(
+            self.params["steps"],
+            width=max(_SHORTEST_BAR, min(20, room)),
+            verbose=self.verbose,
+            stateless_metrics=(),
+        )
+
+    def _time_left(self, steps: int) -> str:
+        if self._began is None or self._done < 1:
+            return ""
+        seconds = steps * (time.monotonic() - self._began) / self._done
+        minutes = round(seconds / 60)
+        if minutes < 2:
+            return f", about {max(1, round(seconds))} s left"
+        if minutes < 120:
+            return f", about {minutes} min left"
+        return f", about {minutes // 60} h {minutes % 60} min left"
+
+
+def verbosity() -> int:
+    """Return 1 where a bar can move, a terminal, and otherwise 2, for a line an epoch.
+
+    The bar rewrites its line with colours and backspaces, which NO_COLOR and a dumb
+    terminal forbid, and which in a file are rubbish.
+    """
+    plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
+    wide = shutil.get_terminal_size().columns >= _NARROWEST
+    return 1 if sys.stdout.isatty() and wide and not plain else 2

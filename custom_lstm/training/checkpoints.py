@@ -1,4 +1,4 @@
-"""Checkpoints, from which a run goes on as if it had never stopped.
+"""Checkpoints, from which a run resumes as if it had never stopped; best weights.
 
 A checkpoint, `checkpoints/step-00001234.npz`, holds numbers and JSON only, no time
 and no path, and ends in the SHA-256 of its bytes: equal runs write equal files. The
@@ -6,11 +6,12 @@ last two are kept.
 """
 
 import dataclasses
+import hashlib
 import io
 import json
 import re
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from custom_lstm.files import (
     verify_checksum,
     writing,
 )
-from custom_lstm.training.runs import RunFolder
+from custom_lstm.training.run_folder import RunFolder
 
 KEPT = 2
 """Checkpoints in a run folder."""
@@ -39,7 +40,7 @@ NO_CHECKPOINT = (
     MemoryError,
     zipfile.BadZipFile,
 )
-"""What reading a file raises that is none of ours."""
+"""What reading a file raises that is no checkpoint."""
 
 
 @dataclasses.dataclass
@@ -65,7 +66,7 @@ class TrainingState:
 def save_checkpoint(
     folder: RunFolder, model: keras.Model, state: TrainingState
 ) -> Path:
-    """Write all that the run must know to go on exactly; drop all but the last two.
+    """Write all that resuming exactly needs; drop all but the last two checkpoints.
 
     That is: weights, optimizer with its moving averages and step count, seed
     generators, metrics, and `state`. Where the data stand follows from the step count.
@@ -141,7 +142,7 @@ def _check_finite(model, variables, arrays):
 def _drop_others(folder: RunFolder, last: Path) -> None:
     """Keep a checkpoint and the one before it.
 
-    Any from a later step was damaged, or the run would have gone on from there.
+    Any from a later step was damaged, or the run would have been resumed from it.
     """
     paths = folder.checkpoints()
     kept = paths[paths.index(last) :][:KEPT]
@@ -166,7 +167,7 @@ def restore(folder: RunFolder, model: keras.Model) -> TrainingState:
     """Give a model what the last checkpoint holds; of a damaged one, say so.
 
     Args:
-        folder: of a run; without a checkpoint it begins anew.
+        folder: of a run; without a checkpoint it is left as it is.
         model: built and compiled as that run's was.
 
     Returns:
@@ -186,9 +187,73 @@ def restore(folder: RunFolder, model: keras.Model) -> TrainingState:
         return _read(path, model)
     if paths:
         raise UserError(
-            f"all checkpoints in {paths[0].parent} are damaged: this run cannot go on"
+            f"all checkpoints in {paths[0].parent} are damaged: this run cannot be "
+            "resumed"
         )
     return TrainingState()
+
+
+def digest(model: keras.Model) -> str:
+    """Return the SHA-256 of a model's weights: equal for equal bytes.
+
+    Example:
+        >>> digest(keras.Sequential([keras.Input((1,)), keras.layers.ReLU()]))[:8]
+        'e3b0c442'
+    """
+    found = hashlib.sha256()
+    for weight in model.get_weights():
+        found.update(weight.tobytes())
+    return found.hexdigest()
+
+
+def save_best(folder: RunFolder, model: keras.Model) -> None:
+    """Write a model's weights as the best so far; see `keep_model`.
+
+    Not with `model.save`: of that, Keras 3.15 makes new variables every time (it looks
+    for what it knows of optimizers under another name than it wrote it), and TensorFlow
+    never forgets one.
+
+    Raises:
+        UserError: the disk is full or the folder not writable.
+    """
+    with writing(folder.best):
+        write_arrays(folder.best, {"model": model.get_weights()}, {})
+
+
+def save_model(path: Path, model: keras.Model) -> None:
+    """Write a `.keras` file that ends in the SHA-256 of its bytes.
+
+    Raises:
+        UserError: the disk is full or the folder not writable.
+    """
+    with writing(path), atomic_write(path) as temporary:
+        model.save(temporary)
+        add_checksum(temporary)
+
+
+def keep_model(
+    folder: RunFolder,
+    model: keras.Model,
+    finished: Callable[[keras.Model], keras.Model] = lambda model: model,
+) -> keras.Model:
+    """Write the model with its best weights, or else its own, to model.keras.
+
+    Args:
+        folder: of a run.
+        model: as the last step left it.
+        finished: makes of a trained model the one to keep.
+
+    Returns:
+        The model that was kept.
+
+    Raises:
+        UserError: the best weights are damaged, or the folder cannot be written.
+    """
+    if folder.best.is_file():
+        model = _with_best(folder, model)
+    model = finished(model)
+    save_model(folder.model, model)
+    return model
 
 
 def _variables(model: keras.Model) -> dict[str, list[Any]]:
@@ -200,7 +265,7 @@ def _read(path: Path, model: keras.Model) -> TrainingState:
     try:
         with zipfile.ZipFile(path) as archive:
             if any(part.compress_type for part in archive.infolist()):
-                raise ValueError("it is compressed, ours are not")
+                raise ValueError("it is compressed, as no checkpoint is")
         with np.load(path, allow_pickle=False) as arrays:
             state = TrainingState(**json.loads(arrays[_STATE]))
             groups = {
@@ -244,3 +309,18 @@ def _as_npy(array: NDArray) -> bytes:
     file = io.BytesIO()
     np.save(file, array, allow_pickle=False)
     return file.getvalue()
+
+
+def _with_best(folder: RunFolder, model: keras.Model) -> keras.Model:
+    """Return such a model with the best weights."""
+    best = keras.models.model_from_json(model.to_json())
+    try:
+        verify_checksum(folder.best)
+        with np.load(folder.best, allow_pickle=False) as arrays:
+            best.set_weights([arrays[name] for name in sorted(arrays.files)])
+    except NO_CHECKPOINT as error:
+        raise UserError(
+            f"{folder.best} cannot be used: {error}. Without this file the run would "
+            "keep its last weights"
+        ) from error
+    return best

@@ -1,10 +1,26 @@
-"""The custom training loop: what `fit` does, written out."""
+"""Training: the custom loop, Keras's, and what is left of a run by either of them."""
 
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
+
+from custom_lstm.errors import NotFinite
+from custom_lstm.training.callbacks import (
+    FiniteCheck,
+    Progress,
+    RunCallback,
+    verbosity,
+)
+from custom_lstm.training.checkpoints import TrainingState, digest, steps_done
+from custom_lstm.training.options import CheckpointOptions
+from custom_lstm.training.run_folder import RunFolder, resume_command
+from custom_lstm.training.signals import Stopped, Stopping, Terminated
+
+_MANY_EPOCHS = 100
+"""Epochs from which on each gets a line instead of a bar."""
 
 
 def custom_fit(
@@ -34,7 +50,7 @@ def custom_fit(
             `tf.data.Dataset` if there are several replicas.
         epochs: epoch to stop after, counted from 0 as in `fit`.
         steps_per_epoch: steps in an epoch.
-        metrics: updated at every step with the mask as weights, begun anew every
+        metrics: updated at every step with the mask as weights, reset every
             epoch; the first is the mean of the loss.
         validation_data: `(images, totals, mask)` triples, run through after
             every epoch.
@@ -49,13 +65,12 @@ def custom_fit(
         ValueError: the first of `metrics` is no mean.
 
     Example:
-
-    >>> model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
-    >>> model.compile("sgd", keras.losses.MeanSquaredError())
-    >>> data = tf.data.Dataset.from_tensors((tf.ones((2, 1)), tf.ones((2, 1))))
-    >>> history = custom_fit(model, data, epochs=1, steps_per_epoch=1, verbose=0)
-    >>> list(history.history)
-    ['loss']
+        >>> model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+        >>> model.compile("sgd", keras.losses.MeanSquaredError())
+        >>> data = tf.data.Dataset.from_tensors((tf.ones((2, 1)), tf.ones((2, 1))))
+        >>> history = custom_fit(model, data, epochs=1, steps_per_epoch=1, verbose=0)
+        >>> list(history.history)
+        ['loss']
     """
     metrics = list(metrics or [keras.metrics.Mean(name="loss")])
     if type(metrics[0]) is not keras.metrics.Mean:
@@ -91,11 +106,8 @@ def custom_fit(
                 break
         logs = steps.logs()
         if validation_data is not None:
-            steps.reset()
-            for batch in validation_data:
-                steps.evaluate(*batch)
-                calls.on_test_batch_end(0)
-            logs |= {f"val_{name}": value for name, value in steps.logs().items()}
+            found = _evaluate(steps, validation_data, calls)
+            logs |= {f"val_{name}": value for name, value in found.items()}
         calls.on_epoch_end(epoch, logs)
         if model.stop_training:
             break
@@ -104,8 +116,141 @@ def custom_fit(
     return model.history
 
 
+def fit_remaining(
+    model: keras.Model,
+    folder: RunFolder,
+    state: TrainingState,
+    fit: Callable[..., object],
+    *,
+    epochs: int,
+    steps: int,
+    checkpoints: CheckpointOptions,
+    patience: int = 0,
+    metrics: Callable[[], Sequence[keras.metrics.Metric]] | None = None,
+    callbacks: Iterable[keras.callbacks.Callback] = (),
+    from_all: Callable[[int], int] | None = None,
+    verbose: int | None = None,
+) -> bool:
+    """Train what is left of the epochs; return whether Ctrl-C ended it.
+
+    Where it begins follows from the optimizer's step count alone, so a resumed
+    run repeats no batch and leaves none out; all else that has a state was in the
+    checkpoint, so it comes out as if it had never stopped.
+
+    Args:
+        model: compiled; new, or restored from a checkpoint.
+        folder: gets history, checkpoints and the time it took.
+        state: new, or from the same checkpoint.
+        fit: called as `fit(callbacks, (epoch, step), last_epoch, steps)`: trains from
+            that step of that epoch up to `last_epoch`, `steps` steps an epoch; with
+            0 steps it does what comes after an epoch's last one. See `keras_fit`.
+        epochs: of the whole run.
+        steps: in an epoch.
+        checkpoints: when to write one.
+        patience: see `RunCallback`.
+        metrics: returns those that the loop keeps over an epoch; by default the
+            model's own.
+        callbacks: besides those that record and stop.
+        from_all: see `Stopping`.
+        verbose: see `Progress`; by default what suits the output and the epochs.
+
+    Raises:
+        Terminated: SIGTERM came; the checkpoint is written.
+        NotFinite: a step spoiled the numbers; the last checkpoint is from before it.
+        UserError: the folder cannot be written.
+    """
+    if checkpoints.deterministic:
+        _be_deterministic()
+    callbacks = list(callbacks)
+    if verbose is None:
+        verbose = verbosity() if epochs <= _MANY_EPOCHS else 2
+    began = time.monotonic()
+    with folder.timed(), Stopping(from_all) as stopping:
+        recorder = RunCallback(
+            folder,
+            state,
+            steps,
+            metrics or (lambda: model.metrics),
+            stopping,
+            checkpoints,
+            patience,
+        )
+        progress = Progress(epochs, steps, verbose)
+        every = [FiniteCheck(), recorder, *callbacks, progress]
+        try:
+            _run_epochs(fit, model, recorder, every, epochs)
+        except Stopped:
+            for callback in callbacks:
+                callback.on_train_end()
+        except NotFinite:
+            folder.write_history(state.history)
+            raise
+    _report(model, recorder, time.monotonic() - began)
+    if stopping.requested is not None and stopping.requested.name == "SIGTERM":
+        raise Terminated(
+            f"terminated after step {steps_done(model)}, which is saved; "
+            f"resume with\n  {resume_command(folder)}"
+        )
+    return stopping.requested is not None
+
+
+def keras_fit(
+    model: keras.Model,
+    batches: Any,
+    callbacks: Sequence[keras.callbacks.Callback],
+    first: tuple[int, int],
+    last_epoch: int,
+    steps: int,
+    *,
+    validation_data: Any = None,
+) -> None:
+    """Train with `model.fit`, as `fit_remaining` asks for it.
+
+    Args:
+        model: compiled.
+        batches: what `fit` takes, from step `first` on.
+        callbacks, first, last_epoch, steps: see `fit_remaining`.
+        validation_data: what `evaluate` takes, if there is any.
+    """
+    if steps:
+        if first[1]:  # its metrics must exist to be brought to where they were
+            model.evaluate(batches, steps=1, verbose=0)
+        model.fit(
+            batches,
+            shuffle=False,
+            epochs=last_epoch,
+            initial_epoch=first[0],
+            steps_per_epoch=steps,
+            validation_data=validation_data,
+            callbacks=list(callbacks),
+            verbose=0,
+        )
+        return
+    logs = {}
+    calls = keras.callbacks.CallbackList(list(callbacks), model=model)
+    if validation_data is not None:
+        logs = model.evaluate(
+            validation_data, callbacks=calls, return_dict=True, verbose=0
+        )
+    calls.on_epoch_end(first[0], {f"val_{name}": v for name, v in logs.items()})
+    model.optimizer.finalize_variable_values(model.trainable_variables)
+
+
+def _evaluate(steps, batches, calls) -> dict[str, float]:
+    """Run through the validation batches, as `model.evaluate` would."""
+    steps.reset()
+    calls.on_test_begin()
+    for number, batch in enumerate(batches):
+        calls.on_test_batch_begin(number)
+        steps.evaluate(*batch)
+        calls.on_test_batch_end(number, steps.logs())
+    logs = steps.logs()
+    calls.on_test_end(logs)
+    return logs
+
+
 def _on_every_replica(step):
-    """Compile a step; without a strategy it runs once, as it stands."""
+    """Compile a step; without a strategy it runs once."""
     strategy = tf.distribute.get_strategy()
     return tf.function(
         lambda *batch: strategy.run(step, args=batch), reduce_retracing=True
@@ -150,6 +295,61 @@ class _Steps:
         return {m.name: float(m.result()) for m in [self._mean_loss, *self._metrics]}
 
     def reset(self) -> None:
-        """Begin the means anew."""
+        """Reset the means."""
         for metric in [self._mean_loss, *self._metrics]:
             metric.reset_state()
+
+
+def _run_epochs(fit, model, recorder, callbacks, epochs):
+    """Call `fit` for the rest of an epoch that was cut short, and for the others."""
+    model.stop_training = False
+    steps = recorder.steps_per_epoch
+    epoch, step = divmod(steps_done(model), steps)
+    weights = _Weights()
+    if recorder.state.unfinished is not None:
+        fit([weights, *callbacks], (epoch - 1, steps), epoch, 0)
+    elif step:
+        fit([weights, *callbacks], (epoch, step), epoch + 1, steps - step)
+        epoch += 1
+    if epoch < epochs and not recorder.exhausted:
+        weights.bring_back()
+        fit(callbacks, (epoch, 0), epochs, steps)
+    recorder.finish()
+
+
+class _Weights(keras.callbacks.Callback):
+    """Remember the weights of an epoch's end.
+
+    When a loop ends, the optimizer puts its moving averages, if it keeps any, in the
+    weights' place; where there are epochs to come, that is too early.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._values: list = []
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Copy them."""
+        variables = self.model.trainable_variables
+        self._values = [(v, keras.ops.convert_to_numpy(v)) for v in variables]
+
+    def bring_back(self):
+        """Undo what came after."""
+        for variable, value in self._values:
+            variable.assign(value)
+
+
+def _report(model, recorder, seconds):
+    """Print what the checkpoints cost, and which weights came out."""
+    if recorder.saves:
+        share = recorder.seconds / seconds
+        print(
+            f"\nCheckpoints: {recorder.saves}, which took {recorder.seconds:.1f} s, "
+            f"{share:.1%} of the training; weights (SHA-256) {digest(model)}"
+        )
+
+
+def _be_deterministic():
+    import tensorflow as tf
+
+    tf.config.experimental.enable_op_determinism()

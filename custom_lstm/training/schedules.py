@@ -14,10 +14,9 @@ def one_cycle(
         warmup: share of them in which it rises.
 
     Example:
-
-    >>> rate = one_cycle(0.1, steps=100, warmup=0.5)
-    >>> [round(float(rate(step)), 3) for step in (0, 25, 50, 75, 100)]
-    [0.0, 0.05, 0.1, 0.05, 0.0]
+        >>> rate = one_cycle(0.1, steps=100, warmup=0.5)
+        >>> [round(float(rate(step)), 3) for step in (0, 25, 50, 75, 100)]
+        [0.0, 0.05, 0.1, 0.05, 0.0]
     """
     rising = int(warmup * steps)
     return keras.optimizers.schedules.CosineDecay(
@@ -34,8 +33,7 @@ def largest_divisor(number: int, at_most: int) -> int:
     So many of them can run in one execution, and an epoch ends with one.
 
     Example:
-
-    >>> largest_divisor(100, at_most=30)
-    25
+        >>> largest_divisor(100, at_most=30)
+        25
     """
     return max(k for k in range(1, at_most + 1) if number % k == 0)

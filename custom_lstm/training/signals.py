@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: asked politely, a training ends after the step in hand."""
+"""Ctrl-C and SIGTERM: a training ends after the current step."""
 
 import contextlib
 import os
@@ -10,7 +10,7 @@ from typing import Any
 
 from custom_lstm.errors import UserError
 
-_SAID = b"\nstopping after this step; press Ctrl-C again to drop everything\n"
+_SAID = b"\nstopping after this step; a second Ctrl-C drops everything\n"
 
 
 class Stopped(Exception):
@@ -18,7 +18,7 @@ class Stopped(Exception):
 
 
 class Terminated(UserError):
-    """SIGTERM ended a training: nothing more is to be done but to leave."""
+    """SIGTERM ended a training: the process should exit."""
 
     exit_code = 128 + signal.SIGTERM
 
@@ -35,19 +35,18 @@ class Stopping:
             others waiting for ever.
 
     Attributes:
-        asked: the signal that came, if any; with several processes, in any of them
+        requested: the signal that came, if any; with several processes, in any of them
             before they last agreed.
 
     Example:
-
-    >>> with Stopping() as stopping:
-    ...     signal.raise_signal(signal.SIGTERM)
-    ...     stopping.asked.name
-    'SIGTERM'
+        >>> with Stopping() as stopping:
+        ...     signal.raise_signal(signal.SIGTERM)
+        ...     stopping.requested.name
+        'SIGTERM'
     """
 
     def __init__(self, from_all: Callable[[int], int] | None = None) -> None:
-        self.asked: signal.Signals | None = None
+        self.requested: signal.Signals | None = None
         self._here: signal.Signals | None = None
         self._from_all = from_all
         self._former: dict[signal.Signals, Any] = {}
@@ -68,12 +67,12 @@ class Stopping:
         """Let all processes know what came to each; all must call it at once."""
         if self._from_all is not None:
             number = self._from_all(self._here or 0)
-            self.asked = signal.Signals(number) if number else None
+            self.requested = signal.Signals(number) if number else None
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         self._here = signal.Signals(number)
         if self._from_all is None:
-            self.asked = self._here
+            self.requested = self._here
         if self._here is signal.SIGINT:
             signal.signal(signal.SIGINT, self._former[signal.SIGINT])
             with contextlib.suppress(OSError):  # `print` must not interrupt itself

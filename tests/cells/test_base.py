@@ -160,7 +160,7 @@ def test_tensor_shapes_are_read_as_sizes():
     ],
 )
 @pytest.mark.parametrize("cell", [LSTMCell(4), Course(4)], ids=["ours", "course"])
-def test_initial_state_is_had_in_the_old_spelling_too(cell, arguments, batch):
+def test_get_initial_state_takes_the_old_arguments_too(cell, arguments, batch):
     states = cell.get_initial_state(**arguments)
     assert [tuple(state.shape) for state in states] == [(batch, 4)] * 2
     if arguments.get("dtype"):
@@ -308,7 +308,7 @@ def test_states_that_do_not_fit_are_named(states, message):
 
 
 @pytest.mark.parametrize("size", [0, -1, 2.5, "4", None, [], [4, 0], True])
-def test_sizes_that_are_none_are_named(size):
+def test_invalid_sizes_are_named(size):
     cell = Sum()
     with pytest.raises(ValueError, match="state_size"):
         cell.state_size = size

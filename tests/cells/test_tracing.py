@@ -162,7 +162,7 @@ def test_a_cell_that_overrides_call_can_observe_too():
     np.testing.assert_allclose(states["h"], X.cumsum(axis=1), rtol=1e-5, atol=1e-5)
 
 
-def test_tracing_leaves_a_stateful_layer_where_it_stands():
+def test_tracing_does_not_move_a_stateful_layer_on():
     layer = custom_lstm.LSTM(5, stateful=True)
     first = trace(layer, X)
     np.testing.assert_array_equal(layer.states[0].numpy(), 0)

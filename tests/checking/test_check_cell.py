@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from helpers import wrong_cells as wrong
 
-from custom_lstm import AbstractRNNCell, LSTMCell
+from custom_lstm import AbstractRNNCell, LSTMCell, checking
 from custom_lstm.checking import CellCheckError, cell_checks, check_cell
 from custom_lstm.checking.harness import ContractViolation, require_close
 
@@ -43,6 +43,12 @@ def test_the_report_is_printed_and_returned(capsys):
     assert report
     assert report["states"].verdict == "passed"
     assert "\n" not in repr(report)
+
+
+def test_results_keep_their_former_names():
+    report = check_cell(wrong.Leaky, checks=["states"], verbose=False)
+    assert isinstance(report.findings[0], checking.Finding)
+    assert report.findings == report.results
 
 
 def test_quiet_means_quiet(capsys):

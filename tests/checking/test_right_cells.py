@@ -56,7 +56,7 @@ def test_a_right_cell_keeps_the_clause(check):
 @pytest.mark.parametrize("cell", CELLS)
 def test_a_right_cell_keeps_every_clause(cell):
     report = check_cell(CELLS[cell], checks=QUICK, verbose=False)
-    assert [finding.verdict for finding in report.findings] == ["passed"] * len(QUICK)
+    assert [result.verdict for result in report.results] == ["passed"] * len(QUICK)
 
 
 def test_right_cells_are_loaded_in_a_fresh_process():
@@ -85,7 +85,7 @@ def test_our_cells_equal_those_of_keras(kind):
     cell, reference = REFERENCES[kind]
     names = ["reference_weights", "reference_outputs", "reference_gradients"]
     report = check_cell(cell, reference=reference, checks=names, verbose=False)
-    assert [finding.verdict for finding in report.findings] == ["passed"] * 3
+    assert [result.verdict for result in report.results] == ["passed"] * 3
 
 
 @pytest.mark.parametrize("size", [4, (4,), [4]])

@@ -167,7 +167,7 @@ def learn_identity(kind: str, seed: int) -> list[float]:
 def class_means(
     count: int, rng: np.random.Generator, time: int = 5, features: int = 5
 ) -> tuple[Array, Array]:
-    """Draw sequences of two classes that differ in how their mean goes on.
+    """Draw sequences of two classes whose means take different courses.
 
     Numbers are from N(μ, 1). In class 0, μ is 4 at every step; in class 1 it is 2t at
     step t = 0, 1, …; over five steps both have the mean 4. To feature m,

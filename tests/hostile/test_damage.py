@@ -9,7 +9,7 @@ from custom_lstm.data.mnist import read_cache, write_cache
 from custom_lstm.errors import UserError
 from custom_lstm.files import add_checksum
 from custom_lstm.loading import load_model
-from custom_lstm.tasks.showers import records
+from custom_lstm.tasks.showers import data as records
 
 TIMES, ENDS = 100, 20
 
@@ -55,10 +55,9 @@ def test_a_damaged_cache_is_not_used(tmp_path, damages, caplog):
 
 
 @DAMAGES
-def test_a_damaged_file_of_showers_is_not_used(tmp_path, damages, monkeypatch):
-    monkeypatch.setattr(records, "SHARD", 10)
+def test_a_damaged_file_of_showers_is_not_used(tmp_path, damages):
     [shard] = records.shards_of("test", 10, 0, tmp_path)
-    records.ensure([shard], say=lambda line: None)
+    records.ensure([shard], report=lambda line: None)
     content = shard.path.read_bytes()
     records.check(shard)
     for damaged in damages(content):
@@ -68,7 +67,7 @@ def test_a_damaged_file_of_showers_is_not_used(tmp_path, damages, monkeypatch):
 
 
 @DAMAGES
-def test_a_damaged_sealed_model_is_not_used(tmp_path, damages):
+def test_a_damaged_model_with_a_checksum_is_not_used(tmp_path, damages):
     path = files.write(tmp_path / "model.keras", files.good_members(tmp_path))
     add_checksum(path)
     content = path.read_bytes()
@@ -80,7 +79,7 @@ def test_a_damaged_sealed_model_is_not_used(tmp_path, damages):
 
 
 @DAMAGES
-def test_of_an_unsealed_model_no_changed_content_is_used(tmp_path, damages):
+def test_of_a_model_without_a_checksum_no_changed_content_is_used(tmp_path, damages):
     """A bit of an archive's own notes, a date say, may change: its content may not."""
     path = files.write(tmp_path / "model.keras", files.good_members(tmp_path))
     content, good = path.read_bytes(), load_model(path)

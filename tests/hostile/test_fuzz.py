@@ -10,8 +10,7 @@ import fuzz_inputs
 import pytest
 
 from custom_lstm.errors import UserError
-from custom_lstm.options import to_json
-from custom_lstm.tasks.walk_through import options as walk_through
+from custom_lstm.tasks.digits.options import Config
 
 EXAMPLES = 200
 
@@ -36,9 +35,8 @@ def test_what_is_spoilt_was_good_before(name, tmp_path):
 
 
 def test_a_value_that_asks_for_help_is_refused(tmp_path, capsys):
-    """tyro takes a switch's value for an option of its own."""
-    options = {**to_json(walk_through.Options()), "deterministic": "--help"}
-    content = json.dumps({"task": "walk-through", "options": options}).encode()
+    options = {**Config().to_json(), "deterministic": "--help"}
+    content = json.dumps({"task": "digits", "options": options}).encode()
     with pytest.raises(UserError):
         fuzz.read_config(content, tmp_path)
     assert capsys.readouterr().out == ""

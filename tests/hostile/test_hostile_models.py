@@ -23,19 +23,18 @@ import numpy as np
 import pytest
 from helpers import model_files as files
 
-from custom_lstm import LSTM
+from custom_lstm import LSTM, cells
 from custom_lstm.errors import UserError
 from custom_lstm.files import add_checksum
 from custom_lstm.loading import load_model
-from custom_lstm.tasks.counting import model as counting
-from custom_lstm.tasks.counting.options import ADDING, CellName
-from custom_lstm.tasks.counting.options import Options as CountingOptions
+from custom_lstm.tasks.count_ones import model as counting
+from custom_lstm.tasks.count_ones.options import Options as CountingOptions
+from custom_lstm.tasks.digits.model import build_compiled
+from custom_lstm.tasks.digits.options import Config
 from custom_lstm.tasks.showers import networks
 from custom_lstm.tasks.showers import options as showers
 from custom_lstm.tasks.walk_through import options as walk_through
-from custom_lstm.tasks.walk_through import session as walk_session
-from custom_lstm.training.build import build_compiled
-from custom_lstm.training.config import Config
+from custom_lstm.tasks.walk_through import task as walk_task
 
 layers = keras.layers
 _watching: list[str] | None = None
@@ -459,19 +458,21 @@ def same(ours, model):
 
 
 def task_models():
-    config = Config().replace(units=4, filters=(2,), features=3).settled("digits")
+    config = (
+        Config().replace(units=4, filters=(2,), features=3).resolve_defaults("digits")
+    )
     for recurrent in ("cell", "layer", "keras"):
         yield build_compiled(config.replace(recurrent=recurrent), 3)
-    for cell in CellName.__args__:
-        yield counting.build_compiled(CountingOptions().of_cell(cell), 3)
+    for cell in cells.names():
+        options = CountingOptions().resolve_defaults(cell)
+        yield counting.build_compiled(options, 3)
     small = showers.Model(hidden_sizes=(4,), output_sizes=(2,), features=3)
     for name in ("lstm", "cnn"):
         yield networks.build_compiled(name, showers.Options(model=small), 3)
-    yield walk_session.build_compiled(walk_through.Options())
+    yield walk_task.build_compiled(walk_through.Options())
 
 
 def test_models_of_every_task_load(tmp_path):
-    assert ADDING
     for number, model in enumerate(task_models()):
         path = tmp_path / f"{number}.keras"
         if model.compiled:

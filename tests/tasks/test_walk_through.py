@@ -6,14 +6,12 @@ import signal
 import numpy as np
 import pytest
 
-from custom_lstm.command import main
+from custom_lstm.cli import main
 from custom_lstm.errors import UsageError
-from custom_lstm.options import to_json
-from custom_lstm.tasks.walk_through import numbers
-from custom_lstm.tasks.walk_through.options import Options, from_json, parse
-from custom_lstm.tasks.walk_through.session import build, score
-from custom_lstm.training.callbacks import Recorder
-from custom_lstm.training.runs import RunFolder
+from custom_lstm.tasks.walk_through import task
+from custom_lstm.tasks.walk_through.options import Options
+from custom_lstm.training.callbacks import RunCallback
+from custom_lstm.training.run_folder import RunFolder
 
 FILES = {"config.json", "history.csv", "scores.json", "model.keras"}
 FILES |= {"curves.png", "predictions.png", "checkpoints", ".lock", "times.json"}
@@ -26,20 +24,18 @@ def test_the_numbers_are_the_notebooks():
         [[3, 2], [4, 2], [5, 2], [7, 2]],
     ]
     y = [[1, 3, 7, 11], [5, 12, 14, 15], [3, 7, 9, 12]]
-    np.testing.assert_array_equal(numbers.inputs(numbers.TRAINING, 2), x)
-    np.testing.assert_array_equal(
-        numbers.inputs(numbers.TRAINING, 1)[..., 0].shape, (3, 4)
-    )
-    np.testing.assert_array_equal(numbers.targets(numbers.TRAINING), y)
+    np.testing.assert_array_equal(task.inputs(task.TRAINING, 2), x)
+    np.testing.assert_array_equal(task.inputs(task.TRAINING, 1)[..., 0].shape, (3, 4))
+    np.testing.assert_array_equal(task.targets(task.TRAINING), y)
 
 
 @pytest.mark.parametrize("batch", [1, 3])
 @pytest.mark.parametrize("features", [1, 2])
 def test_outputs_are_projected_hidden_states(batch, features):
     """Also a batch of one keeps its axis."""
-    options = parse(["--features", str(features), "--scale", "4"])
-    model = build(options)
-    x = numbers.inputs(numbers.TRAINING, features)[:batch]
+    options = Options.parse(["--features", str(features), "--scale", "4"])
+    model = task.build(options)
+    x = task.inputs(task.TRAINING, features)[:batch]
     recurrent = next(x for x in model.layers if "lstm" in x.name)
     h = np.asarray(recurrent(x / 4), np.float64)
     W_out, b_out = map(np.float64, model.get_layer("W_out").get_weights())
@@ -49,8 +45,8 @@ def test_outputs_are_projected_hidden_states(batch, features):
 
 
 def test_scores_are_those_of_the_answers():
-    model = build(Options())
-    scores = score(model, 2)
+    model = task.build(Options())
+    scores = task.score(model, 2)
     x = [[[v, 2] for v in row] for row in ([1, 2, 3, 4], [4, 5, 6, 7])]
     error = model.predict(np.float32(x), verbose=0) - [[1, 3, 5, 7], [4, 9, 11, 13]]
     assert scores["test"]["mse"] == pytest.approx(np.square(error).mean(), rel=1e-5)
@@ -83,7 +79,7 @@ def test_a_finished_run_is_scored_again(finished, capsys):
 
 
 def test_a_cut_run_goes_on_to_the_same_weights(finished, tmp_path, monkeypatch):
-    batch_end = Recorder.on_train_batch_end
+    batch_end = RunCallback.on_train_batch_end
 
     def cut(self, batch, logs=None):
         if int(self.model.optimizer.iterations) == 50:
@@ -92,7 +88,7 @@ def test_a_cut_run_goes_on_to_the_same_weights(finished, tmp_path, monkeypatch):
 
     words = ["walk-through", "--steps", "200", "--runs", str(tmp_path)]
     with monkeypatch.context() as patch:
-        patch.setattr(Recorder, "on_train_batch_end", cut)
+        patch.setattr(RunCallback, "on_train_batch_end", cut)
         assert main(words) == 143
     (path,) = tmp_path.iterdir()
     assert main(["walk-through", "--resume", str(path)]) == 0
@@ -103,8 +99,8 @@ def test_a_cut_run_goes_on_to_the_same_weights(finished, tmp_path, monkeypatch):
 
 
 def test_options_survive_json():
-    options = parse(["--features", "1", "--steps", "7", "--scale", "3"])
-    assert from_json(json.loads(json.dumps(to_json(options)))) == options
+    options = Options.parse(["--features", "1", "--steps", "7", "--scale", "3"])
+    assert Options.from_json(json.loads(json.dumps(options.to_json()))) == options
 
 
 @pytest.mark.parametrize(
@@ -112,13 +108,13 @@ def test_options_survive_json():
     [
         ("--features 3", "--features"),
         ("--steps 0", "--steps must be 1 or more, not 0"),
-        ("--scale 0", "--scale must be 0.001 to"),
+        ("--scale 0", "--scale must be 0.001 or more, not 0"),
         ("--unit 3", "did you mean --units?"),
         ("--resume r --steps 3", "--steps cannot change on --resume"),
     ],
 )
 def test_mistakes_get_one_line_that_names_the_remedy(words, said):
     with pytest.raises(UsageError) as caught:
-        parse(words.split())
+        Options.parse(words.split())
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)

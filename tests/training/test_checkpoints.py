@@ -5,25 +5,24 @@ import zipfile
 import keras
 import numpy as np
 import pytest
-from test_resuming import X, Y, folder, model, train
+from helpers.small_training import X, Y, model, train
 
 from custom_lstm.errors import NotFinite, UserError
 from custom_lstm.files import add_checksum, verify_checksum
 from custom_lstm.loading import load_model
 from custom_lstm.training.checkpoints import (
     TrainingState,
+    keep_model,
     restore,
+    save_best,
     save_checkpoint,
 )
-from custom_lstm.training.keeping import Keeping
-from custom_lstm.training.kept_models import keep_model, save_best
-
-__all__ = ["folder"]
+from custom_lstm.training.options import CheckpointOptions
 
 
 @pytest.mark.parametrize("damage", ["flipped", "truncated", "emptied"])
 def test_of_a_damaged_checkpoint_the_one_before_is_used(folder, capsys, damage):
-    train(model(), folder, TrainingState(), save=Keeping(save_steps=5))
+    train(model(), folder, TrainingState(), save=CheckpointOptions(save_steps=5))
     last, before = folder.checkpoints()
     content = bytearray(last.read_bytes())
     content[len(content) // 2] ^= 1
@@ -39,7 +38,7 @@ def test_of_a_damaged_checkpoint_the_one_before_is_used(folder, capsys, damage):
 
 
 def test_going_on_from_the_one_before_leaves_two_that_are_whole(folder):
-    train(model(), folder, TrainingState(), save=Keeping(save_steps=5))
+    train(model(), folder, TrainingState(), save=CheckpointOptions(save_steps=5))
     last, before = folder.checkpoints()
     last.write_bytes(last.read_bytes()[:-1])
     state = restore(folder, resumed := model())

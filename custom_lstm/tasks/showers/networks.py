@@ -10,28 +10,19 @@ images (batch, x, y, 40)                       counts
 import keras
 from keras import layers, ops
 
-from custom_lstm.cells import (
-    CoupledLSTMCell,
-    LayerNormLSTMCell,
-    PeepholeLSTMCell,
-    ZoneoutLSTMCell,
-)
+from custom_lstm.cells import GRUCell, LSTMCell, SimpleRNNCell
+from custom_lstm.errors import UsageError
 from custom_lstm.layers import RecurrentBlock
-from custom_lstm.tasks.showers import detector, generator
+from custom_lstm.tasks.cell_names import cell_class
+from custom_lstm.tasks.showers import simulation
+from custom_lstm.tasks.showers.data import IMAGE_SHAPE
 from custom_lstm.tasks.showers.options import Model, Options
-from custom_lstm.tasks.showers.records import IMAGE_SHAPE
-from custom_lstm.training.build import build_optimizer
-from custom_lstm.training.config import Config
+from custom_lstm.training.schedules import one_cycle
 
 RESOLUTIONS = {"energy": 0.05, "x": 1.5, "y": 1.5, "z": 1.5}
 """Errors that weigh equally in the loss: of ln E, and in cm."""
 
-_CELLS = {
-    "peephole": PeepholeLSTMCell,
-    "layer_norm": LayerNormLSTMCell,
-    "coupled": CoupledLSTMCell,
-    "zoneout": ZoneoutLSTMCell,
-}
+_OWN_NAMES = {LSTMCell: "lstm", GRUCell: "gru", SimpleRNNCell: "simple"}
 _SOFT = 0.5  # GeV; cells far below count linearly, those far above by their logarithm
 _WIDTH = 64  # of the layer that all heads share
 
@@ -47,12 +38,11 @@ def build_encoder(features: int = 32) -> keras.Model:
         is ln(1 + slice's energy / 0.5 GeV).
 
     Example:
-
-    >>> build_encoder(8).output_shape
-    (None, 9)
+        >>> build_encoder(8).output_shape
+        (None, 9)
     """
     counts = keras.Input((*IMAGE_SHAPE[:2], 1), name="slice")
-    energy = layers.Rescaling(detector.STEP / _SOFT)(counts)
+    energy = layers.Rescaling(simulation.ENERGY_PER_COUNT / _SOFT)(counts)
     x = layers.Conv2D(8, 4, strides=2, activation="relu")(ops.log1p(energy))
     x = layers.Conv2D(16, 3, activation="relu")(x)
     x = layers.Dense(features, activation="relu")(layers.Flatten()(x))
@@ -63,23 +53,33 @@ def build_encoder(features: int = 32) -> keras.Model:
 def build_block(name: str, options: Model) -> RecurrentBlock:
     """Build the recurrent block with cells of this name.
 
-    Example:
+    Args:
+        name: of a cell; see `custom_lstm.cells.get`.
+        options: of the block.
 
-    >>> build_block("peephole", Model()).compute_output_shape((None, 16, 16, 40))
-    (None, 320)
+    Raises:
+        UsageError: there is no such cell, or it needs more than its width.
+
+    Example:
+        >>> build_block("peephole", Model()).compute_output_shape((None, 16, 16, 40))
+        (None, 320)
     """
-    return RecurrentBlock(
-        build_encoder(options.features),
-        list(options.hidden_sizes),
-        list(options.output_sizes),
-        cell=_CELLS.get(name, name),
-        output_activation="relu",
-        output=options.output,
-        weight_decay=options.l2,
-        dropout=options.dropout,
-        layer_norm=options.layer_norm,
-        name=name,
-    )
+    cell = cell_class("--models", name, others=["cnn"])
+    try:
+        return RecurrentBlock(
+            build_encoder(options.features),
+            list(options.hidden_sizes),
+            list(options.output_sizes),
+            cell=_OWN_NAMES.get(cell, cell),
+            output_activation="relu",
+            output=options.output,
+            weight_decay=options.l2,
+            dropout=options.dropout,
+            layer_norm=options.layer_norm,
+            name=name,
+        )
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"--models {name} cannot be: {error}") from error
 
 
 def build_network(name: str, options: Model) -> keras.Model:
@@ -95,9 +95,8 @@ def build_network(name: str, options: Model) -> keras.Model:
         `(batch, 1)` each.
 
     Example:
-
-    >>> build_network("cnn", Model()).output_names
-    ['energy', 'kind', 'x', 'y', 'z']
+        >>> build_network("cnn", Model()).output_names
+        ['energy', 'kind', 'x', 'y', 'z']
     """
     images = keras.Input(IMAGE_SHAPE, name="images")
     found = _plain(images) if name == "cnn" else build_block(name, options)(images)
@@ -108,10 +107,10 @@ def build_network(name: str, options: Model) -> keras.Model:
         return layers.Rescaling(scale, name=name)(raw)
 
     outputs = {
-        "energy": head("energy", generator.ENERGIES[1] / 4, "exponential"),
-        "x": head("x", generator.IMPACT),
-        "y": head("y", generator.IMPACT),
-        "z": head("z", detector.INTERACTION_LENGTH),
+        "energy": head("energy", simulation.ENERGIES[1] / 4, "exponential"),
+        "x": head("x", simulation.IMPACT),
+        "y": head("y", simulation.IMPACT),
+        "z": head("z", simulation.INTERACTION_LENGTH),
         "kind": layers.Dense(1, activation="sigmoid", name="kind")(found),
     }
     return keras.Model(images, outputs, name=name)
@@ -119,7 +118,7 @@ def build_network(name: str, options: Model) -> keras.Model:
 
 def _plain(images: keras.KerasTensor) -> keras.KerasTensor:
     """Convolutions over x and y, with the slices as channels."""
-    energy = layers.Rescaling(detector.STEP / _SOFT)(images)
+    energy = layers.Rescaling(simulation.ENERGY_PER_COUNT / _SOFT)(images)
     x = layers.Conv2D(32, 3, activation="relu")(ops.log1p(energy))
     x = layers.MaxPooling2D(2)(x)
     x = layers.Flatten()(layers.Conv2D(64, 3, activation="relu")(x))
@@ -135,10 +134,14 @@ def build_compiled(name: str, options: Options, steps_per_epoch: int) -> keras.M
     the kind.
     """
     keras.utils.set_random_seed(options.run.seed)
-    model = build_network(name, options.model)
+    model, how = build_network(name, options.model), options.optimisation
+    rate = one_cycle(how.learning_rate, how.epochs * steps_per_epoch, how.warmup)
     model.compile(
-        optimizer=build_optimizer(
-            Config().replace(**vars(options.optimisation)), steps_per_epoch
+        optimizer=keras.optimizers.Adam(
+            rate,
+            beta_2=0.99,
+            weight_decay=how.weight_decay or None,
+            global_clipnorm=how.clip_norm or None,
         ),
         loss={
             "energy": keras.losses.MeanSquaredLogarithmicError(),

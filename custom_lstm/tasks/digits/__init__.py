@@ -1,0 +1,1 @@
+"""The main task: add and subtract handwritten digits."""

@@ -1,0 +1,159 @@
+"""What a trained model answers, how well, at any length, and pictures of it."""
+
+from typing import Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+
+from custom_lstm import data as datasets
+from custom_lstm import plots
+from custom_lstm.tasks.digits import metrics
+from custom_lstm.tasks.digits.model import Head, build, head_of
+from custom_lstm.tasks.digits.options import Config
+from custom_lstm.tracing import trace
+from custom_lstm.training.run_folder import RunFolder
+
+DIGITS_AT_ONCE = 1024
+"""Digits in a batch when nothing is trained."""
+_FIRST, _MISTAKEN = 5, 3  # sequences that are drawn
+_AT_ONCE = 256  # sequences
+
+
+def for_any_length(config: Config, model: keras.Model) -> keras.Model:
+    """Return the finished model, with the same weights, for any number of digits."""
+    twin = build(config, any_length=True)
+    twin.set_weights(model.get_weights())
+    return twin
+
+
+def answer(
+    model: keras.Model, head: Head, images: npt.NDArray[np.uint8]
+) -> npt.NDArray[np.float32]:
+    """Return the model's totals `(sequences, time)` for `(sequences, time, …)`."""
+    size = max(1, DIGITS_AT_ONCE // images.shape[1])
+    outputs = model.predict(images, batch_size=size, verbose=0)
+    return np.asarray(head.answers(outputs))
+
+
+def score_lengths(
+    config: Config, model: keras.Model, pools: datasets.Pools
+) -> dict[str, dict[str, Any]]:
+    """Score a trained model on every test digit at each length asked for.
+
+    Args:
+        config: all options; `lengths`, or else the training length, is scored.
+        model: built by `build`, any length.
+        pools: the digits; the training pool's shares make the baselines.
+
+    Returns:
+        For each length the fields that `metrics.table` shows.
+    """
+    head, start = head_of(config), config.data.start
+    singles = pools.test.images[:, None, ..., None]
+    read = start * np.rint(answer(model, head, singles)[:, 0])  # start is its inverse
+    digit_accuracy = float((read == pools.test.labels).mean())
+    shares = np.bincount(pools.train.labels, minlength=10) / len(pools.train)
+    results = {}
+    for length in config.run.lengths or (config.data.length,):
+        images, totals, mask = test_arrays(pools, length, start)
+        signs = np.asarray(datasets.alternating_signs(length, start)).tolist()
+        results[str(length)] = {
+            "length": length,
+            **metrics.score(answer(model, head, images), totals, mask),
+            "digit_accuracy": digit_accuracy,
+            "ceiling_per_position": metrics.ceiling(digit_accuracy, length),
+            "baselines": metrics.baselines(shares, signs, totals, mask),
+            "note": _note(config, head, length),
+        }
+    return results
+
+
+def test_arrays(
+    pools: datasets.Pools, length: int, start: int
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Return all test digits as images, totals and mask of whole sequences.
+
+    Args:
+        pools: the digits.
+        length: digits in a sequence.
+        start: sign of the first digit.
+
+    Returns:
+        `(sequences, time, 28, 28, 1)`, `(sequences, time)`, `(sequences, time)`;
+        the mask is 0 where the last sequence is padded.
+    """
+    batches = datasets.evaluation_sequences(
+        pools.test, length=length, batch_size=DIGITS_AT_ONCE, start=start
+    )
+    images, totals, mask = zip(*batches.as_numpy_iterator(), strict=True)
+    return np.concatenate(images), np.concatenate(totals)[..., 0], np.concatenate(mask)
+
+
+def draw(
+    config: Config, folder: RunFolder, pools: datasets.Pools, model: keras.Model
+) -> None:
+    """Draw predictions.png and gates.png into the run folder.
+
+    Args:
+        config: all options.
+        folder: where the pictures go.
+        pools: sequences of the test digits are shown.
+        model: the finished one, for any length.
+    """
+    length, start = config.data.length, config.data.start
+    signs = datasets.alternating_signs(length, start).numpy()
+    images, totals, mask = test_arrays(pools, length, start)
+    whole = mask.all(axis=1)
+    images, totals = images[whole], totals[whole]
+    answers = _answers(model, head_of(config), images, totals)
+    wrong = np.flatnonzero(_mistaken(answers, totals))
+    first = min(_FIRST, len(images))
+    chosen = list(dict.fromkeys([*range(first), *wrong[:_MISTAKEN]]))
+    title = f"The first {first} test sequences"
+    if len(chosen) > first:
+        title += f", and {len(chosen) - first} more with a mistake"
+    plots.save(
+        plots.predictions(
+            images[chosen, ..., 0],
+            totals[chosen],
+            answers[chosen],
+            signs,
+            title=title,
+        ),
+        folder.picture("predictions"),
+    )
+    twin = build(config, any_length=True, recurrent="cell")  # Keras's has no gates
+    twin.set_weights(model.get_weights())
+    core = trace(twin, images[:1], layer="core")  # of an ensemble, the first network's
+    states = {name: np.asarray(values)[0] for name, values in core.items()}
+    plots.save(
+        plots.gates(images[0, ..., 0], signs, states, totals[0], answers[0]),
+        folder.picture("gates"),
+    )
+
+
+def _note(config: Config, head: Head, length: int) -> str | None:
+    if head.kind != "totals" or length <= config.data.length:
+        return None
+    return (
+        f"This totals head knows {head.lowest} to {head.highest} only, the totals of "
+        f"length {config.data.length}: from position {config.data.length + 1} on a "
+        "total can lie outside, and then it is always wrong.\n"
+        f"For longer sequences train with --length {length} or --head value."
+    )
+
+
+def _answers(model, head, images, totals):
+    """Answer sequences from the first on, until enough are found with a mistake."""
+    answers = np.empty((0, *totals.shape[1:]), "float32")
+    while len(answers) < len(images):
+        some = slice(len(answers), len(answers) + _AT_ONCE)
+        answers = np.concatenate([answers, answer(model, head, images[some])])
+        if _mistaken(answers, totals).sum() >= _MISTAKEN:
+            break
+    return answers
+
+
+def _mistaken(answers, totals):
+    return (np.rint(answers) != totals[: len(answers)]).any(axis=1)

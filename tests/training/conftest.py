@@ -1,0 +1,11 @@
+"""What tests of the engine share."""
+
+import pytest
+
+from custom_lstm.training.run_folder import RunFolder
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """An empty run folder."""
+    return RunFolder.create(tmp_path, "x")
