@@ -6,6 +6,7 @@ at once, and so do the gradients of all weights, after the loop backward. Any ot
 runs in a plain loop, differentiated by TensorFlow.
 """
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -51,11 +52,11 @@ def plain(
     """
     if unroll or tf.executing_eagerly():
         steps = zip(*(tf.unstack(tensor, axis=1) for tensor in inputs), strict=True)
-        made, states = [], list(states)
+        made, last = [], list(states)
         for each in steps:
-            outputs, states = step(list(each), states, constants, weights)
+            outputs, last = step(list(each), last, constants, weights)
             made.append(outputs)
-        return [tf.stack(column, axis=1) for column in zip(*made, strict=True)], states
+        return [tf.stack(column, axis=1) for column in zip(*made, strict=True)], last
     loop = _Loop(inputs[0], unroll=False)
     given = [loop.entries(loop.turned(tensor)) for tensor in inputs]
     like = _outputs_of(step, inputs, states, constants, weights)
@@ -67,8 +68,8 @@ def plain(
         new = [_of_shape(a, b.shape) for a, b in zip(new, states, strict=True)]
         return new, [a.write(t, b) for a, b in zip(arrays, outputs, strict=True)]
 
-    states, arrays = loop(body, list(states), arrays)
-    return [loop.turned(array.stack()) for array in arrays], states
+    last, arrays = loop(body, list(states), arrays)
+    return [loop.turned(array.stack()) for array in arrays], last
 
 
 def partitioned(
@@ -106,11 +107,8 @@ def partitioned(
 
     def run_parts(arguments, keep):
         *rows, weights = _groups(arguments, sizes)
-        parts = [_cut(tensors, shards) for tensors in rows]
-        return [
-            _Forward(traced, *part, weights, unroll, keep)
-            for part in zip(*parts, strict=True)
-        ]
+        parts = zip(*(_cut(tensors, shards) for tensors in rows), strict=True)
+        return [_Forward(traced, part, weights, unroll, keep) for part in parts]
 
     def all_steps(*arguments):
         outputs, last = plain(step, *_groups(arguments, sizes), unroll=unroll)
@@ -164,18 +162,14 @@ class _Loop:
     ) -> Any:
         """Run `values = body(t, *values)` for every t."""
         if self.unroll:
-            steps = range(self.time)
-            for t in reversed(steps) if backwards else steps:
+            for t in range(self.time)[:: -1 if backwards else 1]:
                 values = body(t, *values)
             return values
-        t, stride = (self.time - 1, -1) if backwards else (0, 1)
-        t = tf.convert_to_tensor(t)
-        for steps in (STEPS_A_TURN, 1):  # what is left over goes step by step
-            if isinstance(self.time, int) and self.time % STEPS_A_TURN == 0:
-                steps = STEPS_A_TURN
-            t, *values = self._turns(body, steps, stride, t, *values)
-            if isinstance(self.time, int) and self.time % STEPS_A_TURN == 0:
-                break
+        stride = -1 if backwards else 1
+        t = tf.convert_to_tensor(self.time - 1 if backwards else 0)
+        t, *values = self._turns(body, STEPS_A_TURN, stride, t, *values)
+        if not isinstance(self.time, int) or self.time % STEPS_A_TURN:
+            t, *values = self._turns(body, 1, stride, t, *values)  # what is left over
         return values
 
     def _turns(self, body, steps, stride, t, *values):
@@ -241,6 +235,10 @@ class _Loop:
             return tf.stack(array.entries, axis=1)
         return array.stack()
 
+    def array_rows(self, array: Any) -> Tensor:
+        """The whole sequence of an array, as rows."""
+        return self.to_rows(self.stacked(array))
+
 
 class _Entries:
     """A TensorArray's methods over a plain list."""
@@ -279,7 +277,8 @@ class _Rows(dict):
 class _Forward:
     """A loop forward over a part of the batch, and what its backward pass needs."""
 
-    def __init__(self, traced, inputs, states, constants, weights, unroll, keep):
+    def __init__(self, traced, part, weights, unroll, keep):
+        inputs, states, constants = part
         graph, plan = traced.graph, traced.plan
         self._traced, self._plan, self._graph = traced, plan, graph
         self._loop = loop = _Loop(inputs[0], unroll)
@@ -288,7 +287,7 @@ class _Forward:
         self._once = once
         self._rows = rows = _Rows(loop, once)
         for value, tensor in zip(graph.constants, constants, strict=True):
-            rows.later[value] = lambda tensor=tensor: loop.repeated(tensor)
+            rows.later[value] = functools.partial(loop.repeated, tensor)
         for value, tensor in zip(graph.inputs, inputs, strict=True):
             rows[value] = loop.to_rows(loop.turned(tensor))
         run_nodes(plan.before, rows, loop.rows)
@@ -330,9 +329,7 @@ class _Forward:
         states, arrays = loop(body, list(states), arrays)
         self._arrays = dict(zip(names, arrays, strict=True))
         for value, array in self._arrays.items():
-            self._rows.later[value] = lambda array=array: loop.to_rows(
-                loop.stacked(array)
-            )
+            self._rows.later[value] = functools.partial(loop.array_rows, array)
         return states
 
     def _array(self, value):
@@ -387,7 +384,7 @@ class _Forward:
 
         d_states, arrays = loop(body, list(above[ends:]), arrays, backwards=True)
         for value, array in zip(plan.written, arrays, strict=True):
-            rows.later[value] = lambda array=array: loop.to_rows(loop.stacked(array))
+            rows.later[value] = functools.partial(loop.array_rows, array)
         run_nodes(plan.after, rows, loop.rows)
         d_inputs = [
             None if v is None else loop.turned(rows.sequence(v)) for v in graph.d_inputs
@@ -404,7 +401,7 @@ def _as_function(step, unroll):
     """Return a step that is traced once, however often it is written out."""
     if not unroll:
         return step
-    traced = []
+    traced: list[Callable[..., Any]] = []
 
     def call(states, each):
         if not traced:

@@ -74,6 +74,12 @@ class RNN(keras.layers.RNN):
         `(batch, units)`, or `(batch, time, units)` with `return_sequences`; with
         `return_state`, a tuple that begins with it, followed by the states.
 
+    Attributes:
+        loop_used: which loop the last call chose: "partitioned", which runs all that
+            does not depend on the states for all steps at once, and the gradients of
+            all weights after the loop; or "plain", differentiated by the backend.
+        loop_reason: why it was the plain one, or None.
+
     Raises:
         ValueError: if arguments, inputs, states or mask do not fit.
 
@@ -115,6 +121,8 @@ class RNN(keras.layers.RNN):
         super().__init__(cell, **flags, **kwargs)
         self.learn_initial_state = learns
         self.learned_state: list[keras.Variable] = []
+        self.loop_used: str | None = None
+        self.loop_reason: str | None = None
         self.supports_masking = True
 
     @property
@@ -245,6 +253,7 @@ class RNN(keras.layers.RNN):
                 training=bool(training),
             )
         )
+        self.loop_used, self.loop_reason = result.loop, result.reason
         if result.loss is not None:
             self.add_loss(result.loss)
         return result.last, result.outputs, result.states
