@@ -1,7 +1,7 @@
 """Options: frozen, checked dataclasses that are a command line and JSON as well.
 
-A field is an option, the docstring below it its help, a range stands in its type; a
-field that is itself such a dataclass is a group of options. No name may occur in two
+A field is an option, the docstring below it its help, its type has its range; a field
+that is itself such a dataclass is a group of options. No name may occur in two
 groups. Nothing here imports Keras, so that `--help` and mistakes answer at once.
 """
 

@@ -26,7 +26,7 @@ class NotFinite(UserError):
 
 
 class UsageError(UserError):
-    """An option, or a combination of options, that cannot be meant."""
+    """An option, a value or a combination of options that is not possible."""
 
     exit_code = 2
 

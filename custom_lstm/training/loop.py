@@ -1,5 +1,6 @@
 """Training: the custom loop, Keras's, and what is left of a run by either of them."""
 
+import signal
 import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -29,7 +30,7 @@ def custom_fit(
     *,
     epochs: int,
     steps_per_epoch: int,
-    metrics: Iterable[keras.metrics.Metric] | None = None,
+    metrics: Sequence[keras.metrics.Metric] | None = None,
     validation_data: Iterable[tuple[tf.Tensor, tf.Tensor, tf.Tensor]] | None = None,
     callbacks: Iterable[keras.callbacks.Callback] = (),
     initial_epoch: int = 0,
@@ -72,13 +73,7 @@ def custom_fit(
         >>> list(history.history)
         ['loss']
     """
-    metrics = list(metrics or [keras.metrics.Mean(name="loss")])
-    if type(metrics[0]) is not keras.metrics.Mean:
-        raise ValueError(
-            "custom_fit: `metrics` must begin with a `keras.metrics.Mean`, for the "
-            f"loss. Received: {[type(metric).__name__ for metric in metrics]}"
-        )
-    steps = _Steps(model, metrics)
+    steps = _Steps(model, metrics or [keras.metrics.Mean(name="loss")])
     calls = keras.callbacks.CallbackList(
         list(callbacks),
         add_history=True,
@@ -96,15 +91,8 @@ def custom_fit(
     calls.on_train_begin()
     logs: dict[str, Any] = {}
     for epoch in range(initial_epoch, epochs):
-        steps.reset()
         calls.on_epoch_begin(epoch)
-        for step in range(steps_per_epoch):
-            calls.on_train_batch_begin(step)
-            steps.train(*next(stream))
-            calls.on_train_batch_end(step, steps.logs())
-            if model.stop_training:
-                break
-        logs = steps.logs()
+        logs = _train_epoch(steps, stream, steps_per_epoch, calls)
         if validation_data is not None:
             found = _evaluate(steps, validation_data, calls)
             logs |= {f"val_{name}": value for name, value in found.items()}
@@ -166,15 +154,9 @@ def fit_remaining(
         verbose = verbosity() if epochs <= _MANY_EPOCHS else 2
     began = time.monotonic()
     with folder.timed(), Stopping(from_all) as stopping:
-        recorder = RunCallback(
-            folder,
-            state,
-            steps,
-            metrics or (lambda: model.metrics),
-            stopping,
-            checkpoints,
-            patience,
-        )
+        kept = metrics or (lambda: model.metrics)
+        own = (state, steps, kept, stopping, checkpoints, patience)
+        recorder = RunCallback(folder, *own)
         progress = Progress(epochs, steps, verbose)
         every = [FiniteCheck(), recorder, *callbacks, progress]
         try:
@@ -186,7 +168,7 @@ def fit_remaining(
             folder.write_history(state.history)
             raise
     _report(model, recorder, time.monotonic() - began)
-    if stopping.requested is not None and stopping.requested.name == "SIGTERM":
+    if stopping.requested is signal.SIGTERM:
         raise Terminated(
             f"terminated after step {steps_done(model)}, which is saved; "
             f"resume with\n  {resume_command(folder)}"
@@ -236,6 +218,18 @@ def keras_fit(
     model.optimizer.finalize_variable_values(model.trainable_variables)
 
 
+def _train_epoch(steps, stream, count, calls) -> dict[str, float]:
+    """Train for `count` steps; return the means over them."""
+    steps.reset()
+    for step in range(count):
+        calls.on_train_batch_begin(step)
+        steps.train(*next(stream))
+        calls.on_train_batch_end(step, steps.logs())
+        if steps.model.stop_training:
+            break
+    return steps.logs()
+
+
 def _evaluate(steps, batches, calls) -> dict[str, float]:
     """Run through the validation batches, as `model.evaluate` would."""
     steps.reset()
@@ -260,16 +254,21 @@ def _on_every_replica(step):
 class _Steps:
     """The two compiled steps of one model, and the means they keep."""
 
-    def __init__(self, model: keras.Model, metrics: Iterable[keras.metrics.Metric]):
-        self._model = model
+    def __init__(self, model: keras.Model, metrics: Sequence[keras.metrics.Metric]):
+        self.model = model
         self._mean_loss, *self._metrics = metrics
+        if type(self._mean_loss) is not keras.metrics.Mean:
+            raise ValueError(
+                "custom_fit: `metrics` must begin with a `keras.metrics.Mean`, for the "
+                f"loss. Received: {[type(metric).__name__ for metric in metrics]}"
+            )
         model.optimizer.build(model.trainable_variables)
         self._replicas = tf.distribute.get_strategy().num_replicas_in_sync
         self.train = _on_every_replica(self._train)
         self.evaluate = _on_every_replica(self._evaluate)
 
     def _train(self, images, totals):
-        model = self._model
+        model = self.model
         with tf.GradientTape() as tape:
             outputs = model(images, training=True)
             penalties = [penalty / self._replicas for penalty in model.losses]
@@ -279,8 +278,8 @@ class _Steps:
         self._record(loss, totals, outputs)
 
     def _evaluate(self, images, totals, mask):
-        outputs = self._model(images, training=False)
-        loss = self._model.loss(totals, outputs, sample_weight=mask)
+        outputs = self.model(images, training=False)
+        loss = self.model.loss(totals, outputs, sample_weight=mask)
         self._record(loss, totals, outputs, mask)
 
     def _record(self, loss, totals, outputs, mask=None):

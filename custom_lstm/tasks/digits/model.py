@@ -86,19 +86,7 @@ def build_encoder(
         >>> build_encoder((8, 16), features=32).output_shape
         (None, 32)
     """
-    filters = tuple(filters)
-    if not filters or any(f < 1 for f in filters):
-        raise ValueError(f"`filters` must be positive integers. Received: {filters}")
-    if features < 0:
-        raise ValueError(f"`features` must be 0 or more. Received: {features}")
-    if pooling not in POOLINGS:
-        raise ValueError(f"`pooling` must be one of {POOLINGS}. Received: {pooling!r}")
-    if not 0 <= dropout < 1:
-        raise ValueError(f"`dropout` must be in [0, 1). Received: {dropout}")
-    if precision not in PRECISIONS:
-        raise ValueError(
-            f"`precision` must be one of {tuple(PRECISIONS)}. Received: {precision!r}"
-        )
+    _check_encoder(tuple(filters), features, pooling, dropout, precision)
     layers, policy = keras.layers, PRECISIONS[precision]
 
     def normalised():
@@ -126,6 +114,21 @@ def build_encoder(
     if features:
         stack += [layers.Dense(features, **plain), *normalised()]
     return keras.Sequential(stack, name="encoder")
+
+
+def _check_encoder(filters, features, pooling, dropout, precision) -> None:
+    if not filters or any(f < 1 for f in filters):
+        raise ValueError(f"`filters` must be positive integers. Received: {filters}")
+    if features < 0:
+        raise ValueError(f"`features` must be 0 or more. Received: {features}")
+    if pooling not in POOLINGS:
+        raise ValueError(f"`pooling` must be one of {POOLINGS}. Received: {pooling!r}")
+    if not 0 <= dropout < 1:
+        raise ValueError(f"`dropout` must be in [0, 1). Received: {dropout}")
+    if precision not in PRECISIONS:
+        raise ValueError(
+            f"`precision` must be one of {tuple(PRECISIONS)}. Received: {precision!r}"
+        )
 
 
 def build_core(
