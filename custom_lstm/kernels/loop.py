@@ -33,7 +33,7 @@ class Steps:
 
     Args:
         step: `(inputs, states, constants)` of one step to `(outputs, new_states)`.
-        inputs: nest of `(batch, time, ...)`.
+        inputs: nest of `(batch, time, ...)`; finite at masked steps, too: see `zeroed`.
         states: nest of what the states are before the first step.
         constants: nest of `(batch, ...)`, the same for every step.
         variables: those that the step may read or change.
@@ -123,7 +123,6 @@ class _Flat:
         steps = self._steps
         inputs = keras.tree.flatten(steps.inputs)
         if steps.mask is not None:
-            inputs = [_zeroed(steps.mask, tensor) for tensor in inputs]
             inputs.append(steps.mask)
         states = [
             state.value if isinstance(state, keras.Variable) else state
@@ -221,15 +220,19 @@ class _Flat:
                 output if in_state else _last_before(mask, output)
                 for output, in_state in zip(outputs, self._in_states, strict=True)
             ]
-            outputs = [_zeroed(begun, output) for output in outputs]
+            outputs = [zeroed(begun, output) for output in outputs]
         last = [output[:, -1] for output in outputs]
         if mask is not None and nonzero is not None:
-            last = [_zeroed(mask[:, -1], output) for output in last]
-            outputs = [_zeroed(nonzero, output) for output in outputs]
+            last = [zeroed(mask[:, -1], output) for output in last]
+            outputs = [zeroed(nonzero, output) for output in outputs]
         return outputs, last
 
 
-def _zeroed(nonzero: Tensor, tensor: Tensor) -> Tensor:
+def zeroed(nonzero: Tensor, tensor: Tensor) -> Tensor:
+    """Return `tensor`, 0 where `nonzero`, which has its first axes, is False.
+
+    So nothing behind a mask, were it NaN, reaches what is computed or differentiated.
+    """
     return _where(nonzero, tensor, ops.zeros_like(tensor))
 
 

@@ -254,9 +254,13 @@ def _replay(op: Any, inputs: list[Tensor]) -> list[Tensor]:
             arguments[name] = given.pop(0)
             continue
         arguments[name], given = given[:count], given[count:]
+    of_inputs = {a.number_attr or a.type_list_attr for a in definition.input_arg}
+    values = [a.name for a in definition.attr if "type" not in a.type]
+    values = [name for name in values if name not in (*names, *of_inputs)]
     for name in names:
         if name not in arguments and name != "name":
-            arguments[name] = op.get_attr(name)
+            known = name in attributes
+            arguments[name] = op.get_attr(name if known else values.pop(0))
     result = function(**arguments)
     if isinstance(result, tf.Tensor):
         return [result]

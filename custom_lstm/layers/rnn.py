@@ -224,11 +224,9 @@ class RNN(keras.layers.RNN):
         Returns:
             Last output, outputs of all steps, last states.
         """
-        cell = self.cell
-        mask = keras.tree.flatten(mask)[0]
+        cell, mask = self.cell, boolean_mask(mask)
         if mask is not None:
-            mask = ops.cast(mask, "bool")
-            mask = mask if len(mask.shape) == 2 else ops.squeeze(mask, -1)
+            sequences = loop.zeroed(mask, sequences)
         hoisted = splits(cell) and cell.compute_dtype == self.compute_dtype
         if hoisted:
             sequences = project_sequence(cell, sequences, training)
@@ -271,6 +269,15 @@ def _step(cell, cells, hoisted, training, inputs, states, drawn):
             inputs, states, **({"training": training} if takes_training else {})
         )
         return output, new if keras.tree.is_nested(new) else [new]
+
+
+def boolean_mask(mask: Nest) -> Tensor | None:
+    """Return a mask as booleans `(batch, time)`, or None."""
+    mask = keras.tree.flatten(mask)[0]
+    if mask is None:
+        return None
+    mask = ops.cast(mask, "bool")
+    return mask if len(mask.shape) == 2 else ops.squeeze(mask, -1)
 
 
 class _Loops(threading.local):
