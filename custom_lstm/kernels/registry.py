@@ -112,7 +112,7 @@ def choose(name: str, request: Request) -> Kernel:
         'reference'
     """
     if name == "auto":
-        return next(k for k in KERNELS if k.pays(request) and not _why_not(k, request))
+        return next(k for k in KERNELS if not _why_not(k, request) and k.pays(request))
     if reason := supports(name, request):
         raise ValueError(f"LSTM kernel {name!r} cannot run here: {reason}.")
     return next(kernel for kernel in KERNELS if kernel.name == name)
@@ -197,8 +197,11 @@ def _xla_pays(request: Request) -> bool:
     """By the measurements in `benchmarks/LOG.md`.
 
     XLA compiles for every shape, a second each time: only where batch and time are
-    fixed, and only where steps are so small that starting them takes most of the time.
+    fixed, not just known as eager calls know them, and only where steps are so small
+    that starting them takes most of the time.
     """
+    if importlib.import_module("custom_lstm.kernels.tensorflow_lstm").is_eager():
+        return False
     time, batch = request.time, request.batch
     small = batch is not None and batch * request.units <= SMALL_STEP
     return small and time is not None and time >= 16

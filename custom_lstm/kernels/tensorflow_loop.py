@@ -21,6 +21,8 @@ STEPS_A_TURN = 4
 
 LONGEST_UNROLLED = 64
 """Steps up to which a partitioned loop is written out when nobody asks for it."""
+LONGEST_UNROLLED_ANSWER = 32
+"""The same where no gradient is expected."""
 
 
 def why_not_partitioned() -> str | None:
@@ -81,7 +83,6 @@ def partitioned(
     *,
     unroll: bool,
     training: bool,
-    shards: int = 1,
 ) -> tuple[list[Tensor], list[Tensor]]:
     """Run a step over sequences, with the backward pass of its plan.
 
@@ -89,7 +90,6 @@ def partitioned(
         step, inputs, states, constants, weights, unroll: see `plain`.
         training: whether the gradient is expected: what it needs is kept. Without, the
             gradient runs the loop forward again.
-        shards: parts of the batch that step side by side, a core each.
 
     Returns:
         As `plain`.
@@ -99,16 +99,12 @@ def partitioned(
             not known to treat rows apart.
     """
     time = inputs[0].shape[1]
-    unroll = unroll or (time is not None and time <= LONGEST_UNROLLED)
+    longest = LONGEST_UNROLLED if training else LONGEST_UNROLLED_ANSWER
+    unroll = unroll or (time is not None and time <= longest)
     each = [tf.TensorSpec([t.shape[0], *t.shape[2:]], t.dtype) for t in inputs]
     traced = TracedStep(step, each, states, constants, weights)
     sizes = [len(inputs), len(states), len(constants), len(weights)]
-    ends, given = len(traced.outputs), traced.has_gradients
-
-    def run_parts(arguments, keep):
-        *rows, weights = _groups(arguments, sizes)
-        parts = zip(*(_cut(tensors, shards) for tensors in rows), strict=True)
-        return [_Forward(traced, part, weights, unroll, keep) for part in parts]
+    ends, given, keep = len(traced.outputs), traced.has_gradients, training or unroll
 
     def all_steps(*arguments):
         outputs, last = plain(step, *_groups(arguments, sizes), unroll=unroll)
@@ -116,25 +112,21 @@ def partitioned(
 
     @tf.custom_gradient
     def sequence(*arguments):
-        hidden = [_unseen(tensor) for tensor in arguments]
-        runs = run_parts(hidden, training or unroll)
-        results = [run.results for run in runs]
-        together = [tf.concat(column, 0) for column in zip(*results, strict=True)]
+        hidden = [_unseen(tensor, training) for tensor in arguments]
+        forward = _Forward(traced, *_groups(hidden, sizes), unroll=unroll, keep=keep)
 
         @tf.custom_gradient
         def gradient_of(*sources):
-            above = [_unseen(tensor) for tensor in sources[len(arguments) :]]
-            kept = runs if training or unroll else run_parts(hidden, True)
-            cuts = _cut(above, shards)
-            found = [run.backward(d, ends) for run, d in zip(kept, cuts, strict=True)]
-            made = [d for d in _joined(found) if d is not None]
+            above = [_unseen(tensor, training) for tensor in sources[len(arguments) :]]
+            kept = forward if keep else forward.again()
+            made = [d for d in kept.backward(above, ends) if d is not None]
             return made, lambda *v: _second(all_steps, sources, given, v)
 
         def gradient(*above):
             made = iter(gradient_of(*arguments, *above))
             return [next(made) if there else None for there in given]
 
-        return together, gradient
+        return forward.results, gradient
 
     results = sequence(*inputs, *states, *constants, *weights)
     return list(results[:ends]), list(results[ends:])
@@ -275,10 +267,10 @@ class _Rows(dict):
 
 
 class _Forward:
-    """A loop forward over a part of the batch, and what its backward pass needs."""
+    """A loop forward, and what its backward pass needs."""
 
-    def __init__(self, traced, part, weights, unroll, keep):
-        inputs, states, constants = part
+    def __init__(self, traced, inputs, states, constants, weights, *, unroll, keep):
+        self._arguments = inputs, states, constants, weights
         graph, plan = traced.graph, traced.plan
         self._traced, self._plan, self._graph = traced, plan, graph
         self._loop = loop = _Loop(inputs[0], unroll)
@@ -296,6 +288,11 @@ class _Forward:
         last = self._run(states, keep)
         outputs = [self._output(value) for value in graph.outputs]
         self.results = [*outputs, *last]
+
+    def again(self):
+        """Return the same loop, with all that its backward pass needs."""
+        unroll = self._loop.unroll
+        return _Forward(self._traced, *self._arguments, unroll=unroll, keep=True)
 
     def _run(self, states, keep):
         graph, plan, loop = self._graph, self._plan, self._loop
@@ -394,7 +391,7 @@ class _Forward:
         ]
         d_states = [state if state.dtype.is_floating else None for state in d_states]
         d_weights = [None if v is None else rows[v] for v in graph.d_weights]
-        return d_inputs, d_states, d_constants, d_weights
+        return [*d_inputs, *d_states, *d_constants, *d_weights]
 
 
 def _as_function(step, unroll):
@@ -420,30 +417,6 @@ def _groups(values, sizes):
     return groups
 
 
-def _cut(tensors: Sequence[Tensor], shards: int) -> list[list[Tensor]]:
-    """Near-equal parts of tensors along the batch."""
-    if shards == 1:
-        return [list(tensors)]
-    parts = []
-    for tensor in tensors:
-        size = tensor.shape[0] if tensor.shape[0] is not None else tf.shape(tensor)[0]
-        sizes = [(size + k) // shards for k in range(shards)]
-        parts.append(tf.split(tensor, sizes, 0, num=shards))
-    return [list(part) for part in zip(*parts, strict=True)] or [[]] * shards
-
-
-def _joined(found):
-    """The cotangents of parts of the batch, of all together."""
-    *by_row, weights = zip(*found, strict=True)
-    joined = []
-    for group in by_row:
-        for column in zip(*group, strict=True):
-            joined.append(None if column[0] is None else tf.concat(column, 0))
-    for column in zip(*weights, strict=True):
-        joined.append(None if column[0] is None else tf.add_n(column))
-    return joined
-
-
 def _outputs_of(step, inputs, states, constants, weights):
     """What the step returns for an output, without running it."""
     specs = [
@@ -463,12 +436,13 @@ def _of_shape(tensor: Tensor, shape: Any) -> Tensor:
     return tensor
 
 
-def _unseen(tensor: Tensor) -> Tensor:
+def _unseen(tensor: Tensor, training: bool) -> Tensor:
     """Keep from tapes what they are given the gradient of.
 
-    In a graph, forward mode would take what is stopped for constant: it must raise.
+    In a graph, forward mode would take what is stopped for constant: it must raise. But
+    a model that answers must hold no operation that other runtimes do not know.
     """
-    if tf.inside_function() and (tensor.dtype.is_floating or tensor.dtype.is_complex):
+    if training and (tensor.dtype.is_floating or tensor.dtype.is_complex):
         tensor = tf.raw_ops.PreventGradient(
             input=tensor,
             message="there is no forward mode inside a tf.function: call it eagerly",

@@ -300,3 +300,39 @@ def test_what_leads_to_no_state_is_left_out_of_the_loops():
     }
     assert (plan.read, plan.saved) == (["p"], ["y"])
     assert (plan.read_backward, plan.written) == (["y"], ["dz"])
+
+
+@ON_TENSORFLOW
+def test_eager_calls_never_compile():
+    layer = custom_lstm.LSTM(4)
+    for time in (20, 21, 22):  # for each of which XLA would compile for a second
+        layer(inputs(time))
+        assert layer.kernel_used != "xla"
+
+
+@ON_TENSORFLOW
+@pytest.mark.parametrize("name", ["gru", "call alone"])
+def test_a_gradient_penalty_is_that_of_the_steps(name):
+    """The second derivatives of a partitioned loop are those of the plain one."""
+    import tensorflow as tf
+
+    layer = custom_lstm.RNN(CELLS[name]())
+    layer(inputs())
+
+    def penalty(x, training):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            loss = tf.reduce_sum(tf.sin(layer(x, training=training)))
+        return tf.reduce_sum(tape.gradient(loss, x) ** 2)
+
+    def gradients(x):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            loss = penalty(x, training=True)
+        return tape.gradient(loss, [x, *(w.value for w in layer.trainable_weights)])
+
+    x = tf.constant(inputs())
+    expected, found = gradients(x), tf.function(gradients, autograph=False)(x)
+    assert layer.loop_used == "partitioned"
+    for a, b in zip(expected, found, strict=True):
+        np.testing.assert_allclose(b, a, rtol=1e-3, atol=1e-5)
