@@ -38,7 +38,7 @@ _LAZY = ("convert", "data", "models", "plots", "training")  # heavy imports wait
 
 
 def __getattr__(name: str) -> ModuleType:
-    """Imports a heavy module when it is first used (PEP 562)."""
+    """Import a heavy module when it is first used (PEP 562)."""
     if name in _LAZY:
         return importlib.import_module(f"custom_lstm.{name}")
     raise AttributeError(f"module 'custom_lstm' has no attribute {name!r}")

@@ -62,7 +62,7 @@ def main(
     except UserError as error:
         print(f"train.py: {error}", file=sys.stderr)
         return error.exit_code
-    except BrokenPipeError:  # the reader, `head` say, has seen enough
+    except BrokenPipeError:  # the reader, such as `head`, has closed its end
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:
@@ -87,9 +87,8 @@ def _run(words, without_keras, tasks) -> int:
         case [name, *rest] if not name.startswith("-"):
             if name not in tasks:
                 known = ", ".join(tasks)
-                raise UsageError(
-                    f"unknown task {name}{nearest(name, tasks)} (tasks are {known})"
-                )
+                near = nearest(name, [*tasks, "help", "--version"])
+                raise UsageError(f"unknown task {name}{near} (tasks are {known})")
             cls, words = tasks[name], rest
         case _:
             cls = default
@@ -98,7 +97,7 @@ def _run(words, without_keras, tasks) -> int:
         RunFolder.open(options.resume)
     _choose_onednn()
     module, name = cls.entry.split(":")
-    with _hushed() if cls.keras else without_keras():
+    with _quiet() if cls.keras else without_keras():
         run = operator.attrgetter(name)(importlib.import_module(module))
     return run(options, tasks)
 
@@ -118,21 +117,16 @@ def _more(tasks: Mapping[str, type[Options]]) -> str:
 
 
 def _choose_onednn() -> None:
-    """Let TensorFlow compute with oneDNN on every x86 CPU, unless the user decided.
-
-    TensorFlow itself does so from AVX-512 VNNI on. On an AVX2 machine a training step
-    of the main task takes 1.6 times as long without (`benchmarks/LOG.md`).
-    """
+    """Turn oneDNN on, unless the environment decides; `benchmarks/LOG.md` tells why."""
     if platform.machine().lower() in ("x86_64", "amd64"):
         os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 
 @contextlib.contextmanager
-def _hushed() -> Iterator[None]:
-    """Hide what TensorFlow says while it is imported, unless that fails.
+def _quiet() -> Iterator[None]:
+    """Hide TensorFlow's messages during its import, also those of C++, unless it fails.
 
-    Its C++ code writes to the file descriptor, past `sys.stderr`. Whoever sets
-    TF_CPP_MIN_LOG_LEVEL wants to decide for themselves.
+    TF_CPP_MIN_LOG_LEVEL in the environment shows them.
     """
     if "TF_CPP_MIN_LOG_LEVEL" in os.environ:
         yield

@@ -47,10 +47,11 @@ Share = Annotated[float, pydantic.Field(ge=0, le=1)]
 """A number from 0 to 1."""
 
 COMPLETION = "--tyro-print-completion"
-"""Asks for a completion script, with a shell's name behind it."""
+"""Prints a completion script for the shell named after it."""
 _SHELLS = ("bash", "zsh", "fish")
 _STRICT = pydantic.ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 _WIDEST = 88
+_MOST_NAMES = 3
 _T = TypeVar("_T")
 _adapter: Callable[[type], pydantic.TypeAdapter] = functools.cache(pydantic.TypeAdapter)
 
@@ -88,14 +89,13 @@ def options(cls: type[_T]) -> type[_T]:
             raise UsageError(_in_words(error, flat(made))) from None
 
     made.__init__ = checked
+    own = made.__dict__.get("__annotations__", {})
     for field in dataclasses.fields(made):  # tyro keeps the docstrings' line breaks
-        if not dataclasses.is_dataclass(field.default):
+        if field.name in own and not dataclasses.is_dataclass(field.default):
             about = tyro.conf.arg(
                 help=helps.get(field.name), help_behavior_hint=_default_hint
             )
-            made.__annotations__[field.name] = Annotated[
-                made.__annotations__[field.name], about
-            ]
+            own[field.name] = Annotated[own[field.name], about]
     return made
 
 
@@ -159,10 +159,8 @@ class Options:
         Raises:
             UsageError: there is no such option, or it cannot have this value.
         """
-        names = flat(self)
-        for name in changes:
-            if name not in names:
-                raise UsageError(_unknown(spelled(name), names))
+        for name in changes.keys() - flat(self).keys():
+            raise UsageError(_unknown(spelled(name), flat(self), self.renamed))
         made: dict[str, Any] = _grouped(type(self), flat(self) | changes)
         for field in dataclasses.fields(self):  # type: ignore[arg-type]
             if dataclasses.is_dataclass(field.default):
@@ -180,7 +178,7 @@ class Options:
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Self:
-        """Rebuild options that `to_json` wrote, from a file that nobody vouches for.
+        """Rebuild options that `to_json` wrote, from an untrusted file.
 
         Args:
             content: every option by name, also by one of `renamed`, but for those of
@@ -193,7 +191,7 @@ class Options:
         content = {**cls.added, **content}
         names = flat(cls)
         if missing := set(names) - set(content):
-            raise UsageError(f"options are missing: {', '.join(sorted(missing))}")
+            raise UsageError(f"options are missing: {_some(sorted(missing))}")
         if unknown := set(content) - set(names):
             word = spelled(min(unknown))[:40]
             raise UsageError(
@@ -212,16 +210,16 @@ class Options:
 
     @classmethod
     def parse(cls, words: Sequence[str], more: str = "") -> Self:
-        """Read options from the words of a command line, behind the task's name.
+        """Read options from the words of a command line, after the task's name.
 
         Args:
-            words: what was typed there.
+            words: what was typed.
             more: lines for the help below `description`, each of which begins with a
                 space.
 
         Raises:
             UsageError: an option or a value is unknown, mistyped or out of range.
-            SystemExit: `--help` was asked for.
+            SystemExit: after `--help`.
         """
         default = cls()
         if cls.presets:
@@ -279,7 +277,9 @@ def groups(cls: type) -> Iterator[tuple[str, str, list[tuple[str, Any, str]]]]:
     for field in dataclasses.fields(cls):  # type: ignore[arg-type]
         kind: Any = type(field.default)
         helps, defaults = _docstrings(kind), flat(kind)
-        options = [(name, value, helps[name]) for name, value in defaults.items()]
+        options = [
+            (name, value, helps.get(name, "")) for name, value in defaults.items()
+        ]
         yield field.name, kind.__doc__ or "", options
 
 
@@ -308,7 +308,7 @@ def spelled(name: str) -> str:
 
 
 def nearest(word: str, valid: Iterable[str]) -> str:
-    """Return a question for the valid word that `word` may have meant, or nothing."""
+    """Return "; did you mean …?" with the nearest valid word, or nothing."""
     match = difflib.get_close_matches(word, list(valid), n=1)
     return f"; did you mean {match[0]}?" if match else ""
 
@@ -350,10 +350,10 @@ def print_completion(
 
 
 def _read(words: Sequence[str], default: Options, more: str) -> Any:
-    """Let tyro read the words, and say in one line what it complains of."""
+    """Let tyro read the words; raise its complaint as one line."""
     cls, names = type(default), flat(default)
     if words and words[0].startswith("--tyro-"):
-        raise UsageError(f"{words[0]} must be the first word behind train.py")
+        raise UsageError(f"{words[0]} must be the first word after train.py")
     complaint = io.StringIO()
     try:
         with contextlib.redirect_stderr(complaint), _colours_as_asked():
@@ -371,12 +371,45 @@ def _read(words: Sequence[str], default: Options, more: str) -> Any:
             raise
         raise UsageError(_complaint(complaint.getvalue(), cls)) from None
     for word in unknown:
-        raise UsageError(_unknown(word, names))
+        if word.startswith("-"):
+            flags = [name for name, value in names.items() if isinstance(value, bool)]
+            valid = [*names, *(f"no_{name}" for name in flags), "help", "version"]
+            raise UsageError(_unknown(word.split("=")[0], valid, cls.renamed))
+        raise UsageError(_unexpected(word, words, names))
     return parsed
 
 
-def _unknown(word: str, names: Iterable[str]) -> str:
-    return f"unknown option {word}{nearest(word, map(spelled, names))}"
+def _unknown(
+    word: str, names: Iterable[str], renamed: Mapping[str, str] | None = None
+) -> str:
+    now = (renamed or {}).get(word.removeprefix("--").replace("-", "_"))
+    hint = nearest(word, map(spelled, names))
+    return f"unknown option {word}{f': it is {spelled(now)} now' if now else hint}"
+
+
+def _unexpected(word: str, words: Sequence[str], defaults: Mapping[str, Any]) -> str:
+    """Return what is wrong with a word that is neither an option nor a value."""
+    before = words[: words.index(word)]
+    option = next((w.split("=")[0] for w in before[::-1] if w.startswith("--")), None)
+    if option is None:
+        return f"unexpected word {word}; options begin with --"
+    name = option.removeprefix("--").replace("-", "_")
+    flag = isinstance(defaults.get(name.removeprefix("no_")), bool)
+    return f"unexpected word {word}: {option} takes {'no' if flag else 'one'} value"
+
+
+def _some(names: Sequence[str]) -> str:
+    more = len(names) - _MOST_NAMES
+    listed = ", ".join(names[:_MOST_NAMES])
+    return f"{listed} and {more} more" if more > 0 else listed
+
+
+def _not_one_of(option: str, choices: Sequence[str], given: str) -> str:
+    shown = given if given.isprintable() else repr(given)
+    return (
+        f"{option} must be one of {', '.join(choices)}, not {shown:.80}"
+        f"{nearest(given, choices)}"
+    )
 
 
 def _preset_in(words: Sequence[str], presets: Iterable[str]) -> str:
@@ -389,10 +422,7 @@ def _preset_in(words: Sequence[str], presets: Iterable[str]) -> str:
     except SystemExit:
         raise UsageError(f"--preset needs one of {', '.join(presets)}") from None
     if name not in presets:
-        raise UsageError(
-            f"--preset must be one of {', '.join(presets)}, not {name}"
-            f"{nearest(name, presets)}"
-        )
+        raise UsageError(_not_one_of("--preset", list(presets), name))
     return name
 
 
@@ -414,8 +444,7 @@ def _in_words(error: pydantic.ValidationError, names: Iterable[str]) -> str:
             return f"{option} needs at least one value"
         case "literal_error":
             choices = re.findall(r"[^' ,]+(?=')|-?\d+", about["expected"])
-            near = nearest(str(given), choices)
-            return f"{option} must be {about['expected']}, not {shown}{near}"
+            return _not_one_of(option, choices, str(given))
         case "unexpected_keyword_argument":
             return _unknown(option, names)
     message = first["msg"].replace("Input should be", "it must be")
@@ -427,8 +456,12 @@ def _complaint(panel: str, cls: type[Options]) -> str:
     _, *lines = re.sub(r"\x1b\[[0-9;]*m", "", panel).splitlines()
     inside = (line.strip(" │╭╮╰╯─\n") for line in lines)
     said = " ".join(itertools.takewhile(bool, inside)).removesuffix(".")
-    if choice := re.search(r"invalid choice '(.*?)'.*?Expected one of \((.*)\)", said):
-        return said + nearest(choice[1], re.findall(r"'([^']*)'", choice[2]))
+    choice = re.match(r"invalid choice '(.*)' for argument '(--.*?)'\W+Expe.*", said)
+    if choice:
+        *_, expected = said.partition("Expected one of ")
+        return _not_one_of(choice[2], re.findall(r"'([^']*)'", expected), choice[1])
+    if missing := re.match(r"Missing value for argument '(--.*?)'", said):
+        return f"{missing[1]} needs a value"
     if typed := re.match(r"Error parsing --([\w-]+):(.*)", said):
         hints = {f.name: f.type for _, f in _fields(cls)}
         if kind := _number_in_words(hints.get(typed[1].replace("-", "_"))):
@@ -462,10 +495,17 @@ def _filled(text: str) -> str:
 
 
 def _docstrings(cls: type) -> dict[str, str]:
-    """Return the docstring below each field of a class, on one line."""
-    (body,) = ast.parse(textwrap.dedent(inspect.getsource(cls))).body
+    """Return the docstring below each field of a class on one line, or none."""
+    inherited: dict[str, str] = {}
+    for base in filter(dataclasses.is_dataclass, cls.__bases__):
+        inherited |= _docstrings(base)
+    try:
+        source = inspect.getsource(cls)
+    except OSError:
+        return inherited
+    (body,) = ast.parse(textwrap.dedent(source)).body
     assert isinstance(body, ast.ClassDef)
-    return {
+    return inherited | {
         field.target.id: " ".join(below.value.value.split())
         for field, below in itertools.pairwise(body.body)
         if isinstance(field, ast.AnnAssign)

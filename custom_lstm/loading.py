@@ -1,8 +1,8 @@
-"""Loading of model files that nobody vouches for.
+"""Loading of untrusted model files.
 
 A `.keras` file is a zip archive of JSON that names classes, and of HDF5 that holds
 arrays. Either can be made to run code, to read other files or to fill the memory. Two
-defend against that:
+layers protect against that:
 
 - Keras's safe mode refuses Python code, classes and functions that are neither its own
   nor registered, and arrays that lie outside the file; it unpacks nothing outside its
@@ -83,7 +83,7 @@ _FAILURES = (
 def load_model(
     path: str | os.PathLike, packages: Collection[str] = ("custom_lstm",)
 ) -> keras.Model:
-    """Load a `.keras` file that nobody vouches for; see this module.
+    """Load an untrusted `.keras` file; see this module.
 
     Args:
         path: the file; its name ends in `.keras`. If it has a checksum (see
@@ -143,7 +143,7 @@ def _check_file(path: Path, untrusted: Collection[str]) -> None:
             raise ValueError(f"it names {name}, of a package that is not trusted here")
     config = _parse(text)
     _check_names(config)
-    stored, needed = count_stored(weights), count_variables(config)
+    stored, needed = _count_stored(weights), _count_variables(config)
     if needed > 2 * stored + SPARE_NUMBERS:
         raise ValueError(
             f"it describes a model of {needed} numbers, and holds {stored}"
@@ -156,7 +156,7 @@ def _check_kind(path: Path) -> None:
     if not path.exists():
         raise ValueError("there is no such file")
     if not path.is_file():
-        raise ValueError("it is no ordinary file")
+        raise ValueError("it is not a regular file")
     if path.suffix != ".keras":
         raise ValueError("its name does not end in .keras")
     with path.open("rb") as file:
@@ -229,26 +229,10 @@ def _check_names(config: Config) -> None:
                 raise ValueError(f"it names {full}, which does more than compute")
 
 
-def count_stored(weights: bytes) -> int:
-    """Count the numbers in an HDF5 file of weights.
+def _count_stored(weights: bytes) -> int:
+    """Return how many numbers an HDF5 file of weights holds; Keras refuses links.
 
-    Args:
-        weights: the file.
-
-    Returns:
-        How many numbers its arrays have. What only links lead to is not counted; Keras
-        refuses it.
-
-    Raises:
-        ValueError: its arrays declare more bytes than there are.
-        OSError, RuntimeError, KeyError: the file is no HDF5, or damaged.
-
-    Example:
-        >>> file = io.BytesIO()
-        >>> with h5py.File(file, "w") as content:
-        ...     content["layers/dense/vars/0"] = [[1.0, 2.0, 3.0]]
-        >>> count_stored(file.getvalue())
-        3
+    Raises a ValueError if its arrays declare more bytes than there are.
     """
     arrays: list[tuple[int, int]] = []
 
@@ -267,35 +251,11 @@ def count_stored(weights: bytes) -> int:
     return sum(numbers for numbers, _ in arrays)
 
 
-def count_variables(config: Config) -> int:
-    """Count the numbers that a model would need, without making room for them.
+def _count_variables(config: Config) -> int:
+    """Return how many numbers a model's variables would have, without allocating them.
 
-    Its variables are built in a stateless scope, where Keras draws no values, and in
-    a thread of its own, to which Keras's record of variables without values belongs.
-
-    Args:
-        config: what config.json holds.
-
-    Returns:
-        How many numbers its variables have.
-
-    Raises:
-        ValueError: it describes no model.
-        Exception: whatever Keras and the classes raise for a wrong description.
-
-    Example:
-        >>> width = 10**9
-        >>> dense = keras.layers.Dense(width, name="wide").get_config()
-        >>> layers = [("InputLayer", {"batch_shape": [None, 1]}), ("Dense", dense)]
-        >>> layers = [
-        ...     {"module": "keras.layers", "class_name": name, "config": config}
-        ...     for name, config in layers
-        ... ]
-        >>> config = {"name": "large", "layers": layers, "build_input_shape": [None, 1]}
-        >>> count_variables(
-        ...     {"module": "keras", "class_name": "Sequential", "config": config}
-        ... )
-        2000000000
+    They are built in a stateless scope, where Keras draws no values, and in a thread
+    of its own, to which Keras's record of variables without values belongs.
     """
 
     def build() -> int:

@@ -265,7 +265,7 @@ class RecurrentLayer(ABC):
 
 
 def _chosen(counts: Array, new: list[Array], old: list[Array]) -> list[Array]:
-    """`new` where the step counts, else `old`."""
+    """Return `new` where the step counts, else `old`."""
     return [np.where(counts, n, o) for n, o in zip(new, old, strict=True)]
 
 

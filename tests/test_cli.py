@@ -56,6 +56,15 @@ def test_help_and_unknown_tasks_list_the_tasks(capsys, words):
         assert name in said
 
 
+@pytest.mark.parametrize(
+    ("word", "meant"),
+    [("hlep", "help"), ("version", "--version"), ("count-one", "count-ones")],
+)
+def test_the_nearest_first_word_is_named(capsys, word, meant):
+    assert main([word]) == 2
+    assert f"did you mean {meant}? (" in capsys.readouterr().err
+
+
 def test_the_first_task_may_be_named(capsys):
     assert main(["digits", "--length", "0"]) == main(["--length", "0"]) == 2
     first, second = capsys.readouterr().err.splitlines()

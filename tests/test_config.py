@@ -66,7 +66,7 @@ class Options(config.Options):
         ({"units": 10**10}, "--units must be 1000000000|1e\\+09 or less"),
         ({"units": 2.5}, "--units cannot be 2.5"),
         ({"units": True}, "--units cannot be True"),
-        ({"kind": "lsmt"}, "--kind must be 'lstm' or 'gru', .*did you mean lstm?"),
+        ({"kind": "lsmt"}, "--kind must be one of lstm, gru, not lsmt; did you mean"),
         ({"sizes": ()}, "--sizes needs at least one value"),
         ({"sizes": (1, 0)}, "--sizes must be 1 or more, not 0"),
         ({"rate": float("inf")}, "--rate cannot be inf"),
@@ -93,6 +93,8 @@ def test_replacing_keeps_the_rest():
     assert changed.model == Model(units=5)
     assert changed.run == Run(again=2)
     assert Options().model.units == 8
+    with pytest.raises(UsageError, match="option --width: it is --units now"):
+        Options().replace(width=3)
 
 
 def test_options_are_frozen():
@@ -146,3 +148,47 @@ def test_help_is_the_docstrings(capsys, monkeypatch):
     assert "Units of the layer. (default: 8)" in text
     assert "what suits the units." in text
     assert "default: None" not in text
+
+
+@options
+class LongRun(Run):
+    """What is done with it."""
+
+    again: Count = 3
+    """How often."""
+    minutes: Positive = 1
+    """How long."""
+
+
+@options
+class LongOptions(Options):
+    """All."""
+
+    run: LongRun = LongRun()
+
+
+def test_groups_are_inherited_with_help_and_checks():
+    (run,) = [
+        options for name, _, options in config.groups(LongOptions) if name == "run"
+    ]
+    assert [(name, value) for name, value, _ in run] == [
+        ("preset", "default"),
+        ("resume", None),
+        ("again", 3),
+        ("minutes", 1),
+    ]
+    assert [text for _, _, text in run] == [
+        "Defaults.",
+        "Run to resume.",
+        "How often.",
+        "How long.",
+    ]
+    parsed = LongOptions.parse(["--minutes", "5", "--units", "3"])
+    assert (parsed.run.minutes, parsed.model.units) == (5, 3)
+    with pytest.raises(UsageError, match="--again must be 0 or more, not -1"):
+        LongOptions.parse(["--again", "-1"])
+
+
+def test_an_option_of_before_is_answered_with_its_new_name():
+    with pytest.raises(UsageError, match="option --width is called --units now"):
+        Options.parse(["--width=3"])

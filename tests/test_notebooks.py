@@ -40,7 +40,7 @@ class Notebook:
             yield "".join(output.get("data", {}).get("text/plain", []))
 
     def solutions(self):
-        """The code blocks that are folded away."""
+        """Yield the code blocks that are folded away."""
         for folded in re.findall(r"<details>.*?</details>", self.prose, re.DOTALL):
             yield from re.findall(r"```python\n(.*?)```", folded, re.DOTALL)
 

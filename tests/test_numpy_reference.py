@@ -82,7 +82,7 @@ def test_what_a_masked_step_holds_is_not_read(kind):
 
 
 def make(kind, shape=SHAPE, **options):
-    """A layer of random weights, and arrays drawn for it."""
+    """Return a layer of random weights, and arrays drawn for it."""
     problem = Problem(kind, shape)
     x, [(states, weights), *_] = problem.split(problem.arrays)
     own = KINDS[kind].options

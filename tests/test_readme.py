@@ -61,7 +61,7 @@ def test_every_block_says_what_it_is():
 
 
 def _runs_of_train_py():
-    """The words behind train.py of each command in the README."""
+    """Yield the words behind train.py of each command in the README."""
     for line in COMMANDS:
         for command in re.findall(r"python (train\.py[^&)]*)", line):
             yield shlex.split(command, comments=True)[1:]
@@ -101,7 +101,7 @@ def test_tasks_and_their_options_in_the_prose_exist():
 
 
 def _options_table():
-    """The options of the main job, as `--help` has them."""
+    """Return the options of the main job, as `--help` has them."""
     lines = ["| option | default | meaning |", "|---|---|---|"]
     for group, about, options in groups(Config):
         lines.append(f"| **{group}** | | {about} |")
@@ -142,4 +142,4 @@ def test_one_version_everywhere():
     citation = (ROOT / "CITATION.cff").read_text("utf-8")
     assert f"\nversion: {version}\n" in citation
     changes = (ROOT / "CHANGELOG.md").read_text("utf-8")
-    assert re.search(r"^## (.*)$", changes, re.MULTILINE)[1] == version
+    assert re.search(r"^## (\d.*)$", changes, re.MULTILINE)[1] == version

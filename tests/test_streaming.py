@@ -95,7 +95,7 @@ def arrays(outputs):
 
 
 def joined(chunks, whole):
-    """Outputs of all chunks, put together as those of the whole are."""
+    """Return outputs of all chunks, put together as those of the whole are."""
     parts = zip(*map(arrays, chunks), strict=True)
     return [
         np.concatenate(p, axis=1) if w.ndim > 2 and w.shape[1] == TIME else p[-1]
@@ -136,8 +136,8 @@ def test_chosen_streams_begin_anew_and_the_others_go_on(name, x):
     stream(x[:, :3])
     stream.reset([0, 2])
     ours = arrays(stream(x[:, 3:]))
-    whole, anew = arrays(model(x)), arrays(model(x[:, 3:]))
-    for part, on, begun in zip(ours, whole, anew, strict=True):
+    whole, fresh = arrays(model(x)), arrays(model(x[:, 3:]))
+    for part, on, begun in zip(ours, whole, fresh, strict=True):
         on = on[:, 3:] if on.ndim > 2 else on
         np.testing.assert_allclose(part[1], on[1], atol=1e-6)
         np.testing.assert_allclose(part[[0, 2]], begun[[0, 2]], atol=1e-6)

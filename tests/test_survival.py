@@ -29,7 +29,7 @@ def imported():
 
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory):
-    """A run that nothing disturbed."""
+    """Return a run that nothing disturbed."""
     work = tmp_path_factory.mktemp("alone")
     return processes.run_to_the_end(work / "runs", work / "log")
 
@@ -78,7 +78,7 @@ def test_terminated_thrice_it_comes_out_the_same(tmp_path, alone):
         steps.append(int(run.checkpoints()[0].stem.removeprefix("step-")))
     assert steps == sorted(set(steps))
     assert steps[0] <= 3 + 1
-    assert "saved; go on with" in log.read_text()
+    assert "saved; resume with" in log.read_text()
     run = processes.run_to_the_end(tmp_path / "runs", log)
     assert processes.last_checkpoint(run) == processes.last_checkpoint(alone)
 
@@ -89,7 +89,7 @@ def test_a_second_process_in_one_run_folder_refuses(tmp_path):
     first.saving.acquire(timeout=120)
     again = processes.words_for(tmp_path / "runs")
     assert processes.Process(again, tmp_path / "second").wait() == 1
-    assert "another process is at work on" in (tmp_path / "second").read_text()
+    assert "another process is using" in (tmp_path / "second").read_text()
     first.signal(signal.SIGKILL)
     first.wait()
 

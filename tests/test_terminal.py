@@ -19,7 +19,7 @@ TRAIN = Path(__file__).parents[1] / "train.py"
 
 
 def _printed(capsys, *words):
-    """What the command prints before it ends."""
+    """Return what the command prints before it ends."""
     try:
         code = main(list(words))
     except SystemExit as stop:
@@ -42,7 +42,7 @@ def test_help_fits_the_terminal(capsys, monkeypatch, task, columns):
 
 
 def _on_a_terminal(*words, **environment):
-    """The exit code, and what the command shows on a terminal with colours."""
+    """Return the exit code, and what the command shows on a terminal with colours."""
     terminal, end = pty.openpty()
     aside = {"NO_COLOR", "TF_CPP_MIN_LOG_LEVEL"}  # who sets this wants to see more
     plain = {k: v for k, v in os.environ.items() if k not in aside}
@@ -75,9 +75,9 @@ def test_no_color_is_respected_on_a_terminal(task):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ("--data digit", "did you mean digits?"),
+        ("--data digit", "one of auto, mnist, digits, not digit; did you mean digits?"),
         ("--length x", "--length"),
-        ("--length", "Missing value for argument '--length'"),
+        ("--length", "--length needs a value"),
         ("showers --output vectr", "did you mean vector?"),
     ],
 )

@@ -18,7 +18,7 @@ TASKS = {name: options for name, options in cli.TASKS.items() if name != "compar
 
 @st.composite
 def spoilt(draw, originals, pieces):
-    """An original with a few changes: bits flipped, parts cut out, doubled, put in."""
+    """Return an original, changed a little: bits flipped, parts cut, doubled, added."""
     content = draw(st.sampled_from(originals))
     other = draw(st.sampled_from(originals))
     for _ in range(draw(st.integers(1, 4))):
@@ -72,7 +72,7 @@ WORDS += [b"null", b"true", b"-1", b'"', b"\xff\xfe", b"\\ud800", b"\0", b'"help
 
 @st.composite
 def _exchanged(draw):
-    """A config with options exchanged, added or left out."""
+    """Return a config with options exchanged, added or left out."""
     config = _config(draw(st.sampled_from(sorted(TASKS))))
     options = config["options"]
     for _ in range(draw(st.integers(1, 2))):
@@ -165,7 +165,7 @@ BYTES += [bytes([k]) for k in (0, 1, 2, 3, 4, 6, 8, 16, 32, 127, 255)]
 
 @st.composite
 def _chunks(draw):
-    """A PNG with chunks changed, doubled or left out, whose checksums are right."""
+    """Return a PNG with chunks changed, doubled or left out, and right checksums."""
     content = draw(st.sampled_from(PNGS))
     chunks, place = [], 8
     while place < len(content):

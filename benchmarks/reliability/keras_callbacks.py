@@ -58,6 +58,6 @@ def _train(folder: Path, words: list[str], saving, seen) -> None:
 
 
 def weights(folder: Path):
-    """The weights at the end of the run."""
+    """Return the weights at the end of the run."""
     with np.load(folder / "weights.npz") as arrays:
         return [arrays[name] for name in arrays.files]

@@ -4,7 +4,7 @@
 
 The tests are those that the installed Keras brings with it. They run as they are,
 except that in their modules `layers.LSTM` is `custom_lstm.LSTM`, and so on for `OURS`.
-Every layer constructed is counted: a case passes only if classes of ours were among
+Every layer constructed is counted: a case passes only if classes of `OURS` were among
 them, and none of those whose place they took.
 """
 
@@ -91,7 +91,7 @@ class Case:
 
 
 def cases() -> Iterator[Case]:
-    """Every case of `MODULES` that names one of the classes that ours replace."""
+    """Every case of `MODULES` that names one of the classes that `OURS` replaces."""
     for name in MODULES:
         module = importlib.import_module(name)
         for owner in vars(module).values():
@@ -103,13 +103,13 @@ def cases() -> Iterator[Case]:
 
 
 def names_in(code: types.CodeType) -> set[str]:
-    """The names that a function mentions, and those defined in it."""
+    """Return the names that a function mentions, and those defined in it."""
     inner = [c for c in code.co_consts if isinstance(c, types.CodeType)]
     return {*code.co_names}.union(*map(names_in, inner))
 
 
 def with_ours(module: types.ModuleType) -> types.ModuleType:
-    """A module like `module`, a `layers` or what holds one, with our classes."""
+    """Return a module like `module`, a `layers` or what holds one, with our classes."""
     twin = types.ModuleType(module.__name__)
     vars(twin).update(vars(module))
     if hasattr(module, "LSTM"):
@@ -131,10 +131,10 @@ def traceback_filtering_kept() -> Iterator[None]:
 
 
 def run(case: Case) -> tuple[str, dict[str, int]]:
-    """Runs a case on our classes.
+    """Run a case on our classes.
 
     Returns:
-        What failed, "" if nothing did; and how many of ours it constructed, by name.
+        What failed, "" if nothing did; and how many of `OURS` it constructed, by name.
     """
     made: collections.Counter[type] = collections.Counter()
     construct = keras.layers.Layer.__new__
@@ -164,12 +164,12 @@ def run(case: Case) -> tuple[str, dict[str, int]]:
     if theirs:
         said.append(f"constructed Keras's own {theirs}")
     if not ours:
-        said.append("constructed no class of ours")
+        said.append("constructed no class of custom_lstm")
     return "\n".join(said), ours
 
 
 def main() -> int:
-    """Prints a line for each case, and how many passed; 1 if one did not."""
+    """Print a line for each case, and how many passed; 1 if one did not."""
     applicable = passed = 0
     for case in cases():
         if case.why_not:

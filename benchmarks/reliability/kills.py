@@ -85,7 +85,7 @@ def _outcome(run):
 
 
 def survive_keras(work: Path, runs: int, kills: int, seed: int, epochs: int) -> Counter:
-    """The same job, but with ModelCheckpoint and BackupAndRestore."""
+    """Return the same job, but with ModelCheckpoint and BackupAndRestore."""
     import keras_callbacks
 
     rng, log = np.random.default_rng(seed), work / "log"

@@ -53,7 +53,7 @@ class Process:
 
     @staticmethod
     def job(saving, seen, words, log, before):
-        """What the process does."""
+        """Return what the process does."""
         write_to(log)
         _announce(saving, seen)
         if before is not None:
@@ -95,7 +95,7 @@ class Process:
 
 
 def only_run(runs: Path):
-    """The one run in this folder that has begun, or None."""
+    """Return the one run in this folder that has begun, or None."""
     found = [path for path in runs.glob("*") if (path / "config.json").is_file()]
     assert len(found) <= 1, found
     return RunFolder(found[0]) if found else None
@@ -114,7 +114,7 @@ def _announce(saving, seen):
 
 
 def watched(save, saving, seen):
-    """A function that saves, and says when it begins and whether it is at it."""
+    """Return a function that saves, and says when it begins and whether it is at it."""
 
     def announced(*args, **kwargs):
         began, seen[1] = time.monotonic(), True
@@ -135,7 +135,7 @@ def words_for(runs: Path, words=SMALL, task=()):
 
 
 def last_checkpoint(folder: RunFolder) -> bytes:
-    """The bytes of the last checkpoint: weights, optimizer, seeds, history."""
+    """Return the bytes of the last checkpoint: weights, optimizer, seeds, history."""
     path = folder.checkpoints()[0]
     verify_checksum(path)
     return path.read_bytes()

@@ -60,7 +60,7 @@ def _memory(pid: int) -> int:
 
 
 def _open_files(pid: int) -> int:
-    """The least of several looks: a checkpoint may be on its way to the disk."""
+    """Return the least of several looks: a checkpoint may be on its way to the disk."""
     looks = []
     for _ in range(20):
         looks.append(len(list(Path(f"/proc/{pid}/fd").iterdir())))

@@ -130,8 +130,8 @@ class ForgetBias(keras.initializers.Initializer):
 
         b_f = value,   b_i = b_g = b_o = 0
 
-    A forget gate of bias 10 lets go of 1/(1 + e¹⁰), 0.005 %, of c in a step. (Keras
-    begins with 1, at which it lets go of 27 %.)
+    A forget gate of bias 10 forgets 1/(1 + e¹⁰), 0.005 %, of c in a step. (Keras
+    begins with 1, at which it forgets 27 %.)
 
     As `bias_initializer` of an `LSTM` it makes the whole bias, so that
     `unit_forget_bias` has no effect.

@@ -356,11 +356,11 @@ class ZoneoutLSTMCell(LSTMCell):
 
     In training d_c and d_h are drawn for every step, unit and sequence: 1 with
     probability `zoneout_cell` and `zoneout_hidden`, else 0. Otherwise they are these
-    probabilities, so that c' and h' are what is to be expected.
+    probabilities, so that c' and h' are expected values.
 
     D. Krueger et al., "Zoneout: Regularizing RNNs by randomly preserving hidden
-    activations", ICLR 2017, https://arxiv.org/abs/1606.01305. The defaults are theirs
-    for characters of the Penn Treebank.
+    activations", ICLR 2017, https://arxiv.org/abs/1606.01305. The defaults are
+    those of its experiments on characters of the Penn Treebank.
 
     Because a loop that JAX runs is traced once and cannot draw, `keras.layers.RNN` and
     stacked cells use one mask for all steps of a sequence there; `custom_lstm.RNN`

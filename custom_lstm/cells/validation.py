@@ -52,12 +52,7 @@ def state_size_of(sizes: Any) -> Sizes:
 
 
 def output_size_of(size: Any) -> int:
-    """Read `output_size`: like `state_size_of`, but there is one output.
-
-    Example:
-        >>> output_size_of([4])
-        4
-    """
+    """Read `output_size` as `state_size_of` does; it must be one number."""
     widths = keras.tree.flatten(state_size_of(size))
     if len(widths) != 1:
         raise ValueError(
@@ -137,12 +132,7 @@ def names_of_states(cell: keras.layers.Layer) -> tuple[str, ...]:
 
 
 def fits(shape: Shape, expected: Shape) -> bool:
-    """Return whether two shapes agree, where both are known before run time.
-
-    Example:
-        >>> fits((None, 3), (2, 3)), fits((2, 3), (2, 3, 1))
-        (True, False)
-    """
+    """Return whether two shapes agree, where both are known before run time."""
     return len(shape) == len(expected) and all(
         a is None or b is None or a == b for a, b in zip(shape, expected, strict=True)
     )
@@ -157,11 +147,7 @@ def shapes_text(tensors: Sequence[Tensor]) -> str:
 def check_tensor(
     owner: str, what: str, tensor: Tensor, kind: str = "real numbers"
 ) -> None:
-    """Raise unless `tensor` holds real numbers; `kind` is what the error calls them.
-
-    Example:
-        >>> check_tensor("LSTM", "inputs", ops.ones((2, 3)))
-    """
+    """Raise unless `tensor` holds real numbers; `kind` is what the error calls them."""
     dtype = getattr(tensor, "dtype", None)
     name = str(getattr(dtype, "name", dtype)).removeprefix("torch.")
     if not name.startswith(("float", "bfloat", "int", "uint", "bool")):
@@ -172,15 +158,9 @@ def check_tensor(
 
 
 def check_sequences(owner: str, shape: Shape, mask: Nest = None) -> None:
-    """Raise unless inputs are `(batch, time, …)`, and masks `(batch, time)`.
+    """Raise a ValueError unless inputs are `(batch, time, …)`, masks `(batch, time)`.
 
-    Args:
-        owner: who was called, for the error.
-        shape: of the inputs.
-        mask: None, a boolean tensor, or a list of them.
-
-    Raises:
-        ValueError: names the shapes, expected and received.
+    `owner` was called, for the error; `mask` is None, a tensor, or a list of them.
     """
     several = len(shape) > 0 and keras.tree.is_nested(shape[0])
     if several or len(shape) < 3 or shape[1] == 0:
@@ -203,17 +183,10 @@ def check_sequences(owner: str, shape: Shape, mask: Nest = None) -> None:
 def check_states(
     owner: str, what: str, states: Nest, sizes: Sizes, batch: int | None
 ) -> None:
-    """Raise unless `states` are what `state_size` promises, and real numbers.
+    """Raise a ValueError unless `states` are real numbers as `state_size` promises.
 
-    Args:
-        owner: who was called, for the error.
-        what: which states these are, for the error.
-        states: (nested) tensors.
-        sizes: the cell's `state_size`.
-        batch: batch size, or None if it is not known before run time.
-
-    Raises:
-        ValueError: names count and shapes, expected and received.
+    `owner` was called, and `what` says which states these are, for the error; `batch`
+    is None if it is not known before run time.
     """
     widths = keras.tree.flatten(sizes)
     tensors = keras.tree.flatten(states)
@@ -234,15 +207,9 @@ def check_states(
 
 
 def check_step(cell: Any, result: Any, batch: int | None) -> None:
-    """Raise unless a cell's `call` returned `(output, new_states)` as promised.
+    """Raise a ValueError unless a cell's `call` returned `(output, new_states)`.
 
-    Args:
-        cell: the cell.
-        result: what its `call` returned.
-        batch: batch size of the inputs, or None if not known before run time.
-
-    Raises:
-        ValueError: names what was returned and what the cell had promised.
+    `batch` is the batch size of the inputs, or None if not known before run time.
     """
     owner = type(cell).__name__
     if not isinstance(result, list | tuple) or len(result) != 2:
@@ -320,12 +287,7 @@ def read_argument(owner: str, name: str, value: Any) -> Any:
 
 
 def write_argument(name: str, value: Any) -> Any:
-    """Return the config entry from which `read_argument` makes `value` again.
-
-    Example:
-        >>> write_argument("activation", keras.activations.tanh)
-        'tanh'
-    """
+    """Return the config entry from which `read_argument` makes `value` again."""
     module = _SERIALIZED.get(name.rpartition("_")[2])
     return module.serialize(value) if module and value is not None else value
 
@@ -337,12 +299,7 @@ def _is_number(value: Any, method: str) -> bool:
 
 
 def check_positive(owner: str, name: str, value: Any, whole: bool = False) -> Any:
-    """Return `value` as a number above 0, an integer if `whole`; or raise a ValueError.
-
-    Example:
-        >>> check_positive("Cell", "epsilon", 1)
-        1.0
-    """
+    """Return `value` as a number above 0, an integer if `whole`, or raise an error."""
     method = "__index__" if whole else "__float__"
     if not _is_number(value, method) or not 0 < value < float("inf"):
         raise ValueError(
@@ -359,12 +316,7 @@ def check_number(
     least: float = -float("inf"),
     below: float = float("inf"),
 ) -> Any:
-    """Return `value` if it is a finite number in [least, below), or raise a ValueError.
-
-    Example:
-        >>> check_number("ForgetBias", "value", 3)
-        3
-    """
+    """Return `value` if it is finite and in [least, below), or raise a ValueError."""
     known = _is_number(value, "__float__") and abs(value) < float("inf")
     if known and least <= value < below:
         return value
@@ -380,12 +332,7 @@ def check_rate(owner: str, name: str, rate: Any) -> float:
 
 
 def check_flag(owner: str, name: str, value: Any) -> bool:
-    """Return `value` if it is true or false, or raise a ValueError.
-
-    Example:
-        >>> check_flag("LSTM", "unroll", 1)
-        True
-    """
+    """Return `value` if it is true or false, or raise a ValueError."""
     if isinstance(value, bool | np.bool_) or (type(value) is int and value in (0, 1)):
         return bool(value)
     raise ValueError(

@@ -54,11 +54,11 @@ _MASKS = np.array(
 )
 """Padding on the right, on the left, and gaps: 4 steps of 6 each."""
 _PATIENCE = 600
-"""Seconds after which a fresh process is given up."""
+"""Seconds after which a fresh process is ended."""
 
 
 def config(subject: CellUnderTest) -> str:
-    """Every constructor argument survives `get_config`.
+    """`get_config` returns every constructor argument.
 
     The cell's config names every argument, makes a cell with equal attributes and an
     equal config, and follows when an argument is given another value.
@@ -81,12 +81,7 @@ def config(subject: CellUnderTest) -> str:
 
 
 def constructor_arguments(cls: type) -> list[str]:
-    """Return names of the arguments that `cls` takes: its own, and every layer's.
-
-    Example:
-        >>> constructor_arguments(keras.layers.StackedRNNCells)
-        ['cells', 'name', 'trainable', 'dtype']
-    """
+    """Return the names of the arguments that `cls` takes, and of every layer's."""
     parameters = inspect.signature(cls.__init__).parameters.values()  # type: ignore[misc]
     named = [
         p.name
@@ -166,10 +161,10 @@ def _other_values(name: str, value: Any) -> Iterator[Any]:
 
 def _same_config(whose: str, config: Config, copied: Config) -> None:
     for name in config.keys() | copied.keys():
-        mine, theirs = (_text(entries.get(name)) for entries in (config, copied))
-        if mine != theirs:
+        expected, found = (_text(entries.get(name)) for entries in (config, copied))
+        if expected != found:
             raise ContractViolation(
-                f"{whose} config to have {name}={mine}", f"{name}={theirs}"
+                f"{whose} config to have {name}={expected}", f"{name}={found}"
             )
 
 
@@ -354,8 +349,8 @@ def hoisted(subject: CellUnderTest) -> str:
         x = subject.inputs(time=time)
         with during(f"{time} step(s)"):
             stock = run(cell, x, unroll=False)
-            ours = run(cell, x, layer=RNN, unroll=False)
-            seen = require_close("as keras.layers.RNN", ours.pairs(stock))
+            hoisted = run(cell, x, layer=RNN, unroll=False)
+            seen = require_close("as keras.layers.RNN", hoisted.pairs(stock))
     how = "projected at once" if getattr(cell, "splits", False) else "not split"
     return f"{seen}; inputs {how}"
 
@@ -451,7 +446,7 @@ def saving(subject: CellUnderTest) -> str:
     The fresh process imports the modules that define the classes in the model, as a
     user's would. A class from a notebook, a script or the inside of a function
     cannot be imported there: the model is then loaded in this process, and the
-    finding says so. Keras's `safe_mode` stays on.
+    result says so. Keras's `safe_mode` stays on.
     """
     inputs = keras.Input((None, subject.features))
     rnn = keras.layers.RNN(subject.cell(), return_sequences=True)
@@ -546,7 +541,7 @@ def _elsewhere(
     if process.returncode:
         last = process.stderr.strip().splitlines()[-1:]
         raise ContractViolation(
-            "a fresh process to load the model", *last or ["it died silently"]
+            "a fresh process to load the model", *last or ["it ended without a message"]
         )
     unregistered = json.loads((folder / "unregistered.json").read_text("utf-8"))
     return np.load(folder / "y.npy", allow_pickle=False), unregistered

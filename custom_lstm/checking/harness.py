@@ -60,7 +60,7 @@ class CellUnderTest:
 
     Raises:
         TypeError: if no cell comes from `source`.
-        ValueError: if its `state_size`, `features` or `seed` makes no sense.
+        ValueError: if its `state_size`, `features` or `seed` is invalid.
     """
 
     def __init__(
@@ -242,18 +242,10 @@ class Step(NamedTuple):
 
 
 def run_step(cell: Any, inputs: Any, states: Nest) -> Step:
-    """Run one step by `call` itself, past whatever guards `__call__`.
-
-    Args:
-        cell: a built cell.
-        inputs: `(batch, features)`.
-        states: arrays or tensors, flat or as the cell takes them.
-
-    Returns:
-        What the cell returned.
+    """Run one step by `call` itself, without the checks of `__call__`.
 
     Raises:
-        ContractViolation: if that is not a pair of one tensor and states.
+        ContractViolation: if it does not return a pair of one tensor and states.
     """
     result = cell.call(to_tensor(inputs, cell), pack(cell, states))
     if not isinstance(result, list | tuple) or len(result) != 2:
@@ -287,17 +279,10 @@ def run(
     unroll: bool = True,
     **options: Any,
 ) -> Run:
-    """Run a cell over whole sequences, in a layer.
+    """Run a cell over whole sequences `(batch, time, features)`, in a layer.
 
-    Args:
-        cell: a cell.
-        inputs: `(batch, time, features)`.
-        layer: class of the layer.
-        states: before the first step, flat.
-        mask: `(batch, time)`.
-        training: whether dropout is on.
-        unroll: of the layer, as the following. Quicker for few steps.
-        **options: other arguments.
+    `states` are flat; `options` are other arguments of the layer. Unrolling is quicker
+    for few steps.
     """
     options |= {"return_sequences": True, "return_state": True, "unroll": unroll}
     rnn = layer(cell, **options)
@@ -328,16 +313,9 @@ Pair = tuple[str, Any, Any]
 def require_close(
     clause: str, pairs: Iterable[Pair], rtol: float = RTOL, atol: float = ATOL
 ) -> str:
-    """Say how close arrays are, if they are close enough.
+    """Return how close arrays are, or raise a ContractViolation that says where not.
 
-    Args:
-        clause: what makes them equal, for the error.
-        pairs: names, arrays, and expected arrays.
-        rtol: allowed difference, relative to what is expected.
-        atol: allowed difference besides.
-
-    Raises:
-        ContractViolation: says which differ, by how much, and where most.
+    `clause` says what makes them equal.
 
     Example:
         >>> require_close("halves add up", [("sum", np.array([1.0]), np.array([1.0]))])
@@ -389,7 +367,7 @@ def shapes(tensors: Iterable[Any]) -> str:
 
 @contextlib.contextmanager
 def during(what: str) -> Iterator[None]:
-    """Add to errors raised within what was being done."""
+    """Add what was being done to errors of the body."""
     try:
         yield
     except ContractViolation as violation:
@@ -403,15 +381,7 @@ def during(what: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Seed Python's `random`, from which Keras draws its seeds; restore it after.
-
-    Example:
-        >>> with seeded(1):
-        ...     first = random.random()
-        >>> with seeded(1):
-        ...     first == random.random()
-        True
-    """
+    """Seed Python's `random`, from which Keras draws its seeds; restore it after."""
     before = random.getstate()
     random.seed(seed)
     try:
@@ -425,27 +395,15 @@ def finest_dtype() -> str:
 
     On JAX and PyTorch, Keras 3.15 brings most results back to float32, also in layers
     whose dtype is float64.
-
-    Example:
-        >>> finest_dtype() in ("float64", "float32")
-        True
     """
     return "float64" if keras.backend.backend() == "tensorflow" else "float32"
 
 
 @contextlib.contextmanager
 def dtype_policy(policy: str) -> Iterator[None]:
-    """Give layers made meanwhile this dtype policy; restore the old one after.
+    """Give new layers this dtype policy within the body; restore the old one after.
 
     With `"float64"`, tensors without a dtype of their own are made in it too.
-
-    Args:
-        policy: `"float32"`, `"float64"` or `"mixed_bfloat16"`.
-
-    Example:
-        >>> with dtype_policy("float64"):
-        ...     keras.layers.Dense(1).compute_dtype
-        'float64'
     """
     before = keras.config.dtype_policy(), keras.config.floatx()
     keras.config.set_dtype_policy(policy)
@@ -464,14 +422,9 @@ Scalar = Callable[[list[Tensor]], Tensor]
 def automatic_gradients(
     function: Scalar, arrays: Sequence[np.ndarray]
 ) -> list[np.ndarray]:
-    """Return derivatives of a scalar function by the backend's own differentiation.
+    """Return derivatives of a scalar function of tensors, by the backend itself.
 
-    Args:
-        function: takes the list of tensors, returns a scalar tensor.
-        arrays: where to differentiate.
-
-    Returns:
-        One array for each of `arrays`; zeros where nothing connects it to the result.
+    One array for each of `arrays`; zeros where nothing connects it to the result.
 
     Example:
         >>> x = np.array([1.0, 3.0], dtype="float32")

@@ -51,7 +51,7 @@ def gradients(subject: CellUnderTest) -> str:
     rng = np.random.default_rng(subject.seed)
     epsilon, rtol, atol = _DIFFERENCES[finest_dtype()]
     with dtype_policy(finest_dtype()):
-        total = WeightedTotal(subject)
+        total = _WeightedTotal(subject)
         found = automatic_gradients(total, total.arrays)
         pairs = []
         for k, name in enumerate(total.names):
@@ -71,7 +71,7 @@ def _finite_from_the_start(subject: CellUnderTest) -> None:
     """Raise if gradients are not finite where a sequence begins."""
     cell = subject.cell()
     begin = initial_states(cell, batch=3)
-    total = WeightedTotal(subject, cell=cell, begin=begin)
+    total = _WeightedTotal(subject, cell=cell, begin=begin)
     found = zip(total.names, automatic_gradients(total, total.arrays), strict=True)
     wrong = [name for name, gradient in found if not np.isfinite(gradient).all()]
     if wrong:
@@ -83,7 +83,7 @@ def _finite_from_the_start(subject: CellUnderTest) -> None:
 
 def weights_used(subject: CellUnderTest) -> str:
     """Every trainable weight acts on outputs or states."""
-    total = WeightedTotal(subject, batch=16)
+    total = _WeightedTotal(subject, batch=16)
     found = automatic_gradients(total, total.arrays)[total.first_weight :]
     for name, gradient in zip(total.names[total.first_weight :], found, strict=True):
         columns = (
@@ -166,13 +166,8 @@ def _fixed_initial_values(shape: Sequence[int], dtype: DType | None = None) -> T
 def read_reference(reference: Any, subject: CellUnderTest) -> CellUnderTest:
     """Return a source of reference cells.
 
-    Args:
-        reference: a cell, a layer with an attribute `cell`, or the class of either.
-            A class gets the width of the subject's first state for `units`.
-        subject: what will be compared with it.
-
-    Raises:
-        TypeError: if no cell comes from it.
+    Of a layer, or a layer's class, it is the cell; a class gets the width of the
+    subject's first state for `units`.
     """
     options: dict[str, Any] = {
         "features": subject.features,
@@ -193,29 +188,29 @@ def reference_weights(subject: CellUnderTest, reference: CellUnderTest) -> str:
     Shapes must be equal, and initial values where no chance is: those entries of the
     reference's weights that are the same for two seeds. The forget gate's bias is one.
     """
-    mine, theirs, again = (
+    own, first, second = (
         _initial(source, seed)
         for source, seed in ((subject, 0), (reference, 0), (reference, 1))
     )
-    _require_same_shapes(mine, theirs)
+    _require_same_shapes(own, first)
     count = 0
-    for k, (own, first, second) in enumerate(zip(mine, theirs, again, strict=True)):
-        fixed = first == second
+    for k, (w, expected, other) in enumerate(zip(own, first, second, strict=True)):
+        fixed = expected == other
         count += int(np.sum(fixed))
-        pairs = [(f"initial weight {k}, fixed entries", own[fixed], first[fixed])]
+        pairs = [(f"initial weight {k}, fixed entries", w[fixed], expected[fixed])]
         require_close("as in the reference", pairs)
-    return f"{shapes(mine)}; {count} entries with fixed initial values"
+    return f"{shapes(own)}; {count} entries with fixed initial values"
 
 
 def reference_outputs(subject: CellUnderTest, reference: CellUnderTest) -> str:
     """With equal weights, outputs and states are equal."""
     with dtype_policy(finest_dtype()):
-        mine, theirs = _twins(subject, reference)
+        own, expected = _twins(subject, reference)
         x = subject.inputs()
-        begin = run(theirs, subject.inputs(draw=1)).states
+        begin = run(expected, subject.inputs(draw=1)).states
         for states in (None, begin):
-            expected = run(theirs, x, states=states)
-            pairs = run(mine, x, states=states).pairs(expected)
+            results = run(own, x, states=states)
+            pairs = results.pairs(run(expected, x, states=states))
             seen = require_close(
                 "as of the reference", pairs, *_TOLERANCES[finest_dtype()]
             )
@@ -225,20 +220,20 @@ def reference_outputs(subject: CellUnderTest, reference: CellUnderTest) -> str:
 def reference_gradients(subject: CellUnderTest, reference: CellUnderTest) -> str:
     """With equal weights, all gradients are equal."""
     with dtype_policy(finest_dtype()):
-        mine, theirs = (
-            WeightedTotal(subject, cell=cell) for cell in _twins(subject, reference)
+        own, expected = (
+            _WeightedTotal(subject, cell=cell) for cell in _twins(subject, reference)
         )
-        theirs.weighting = mine.weighting
+        expected.weighting = own.weighting
         pairs = list(
             zip(
-                (f"gradient of {name}" for name in mine.names),
-                automatic_gradients(mine, theirs.arrays),
-                automatic_gradients(theirs, theirs.arrays),
+                (f"gradient of {name}" for name in own.names),
+                automatic_gradients(own, expected.arrays),
+                automatic_gradients(expected, expected.arrays),
                 strict=True,
             )
         )
     seen = require_close("as of the reference", pairs, *_TOLERANCES[finest_dtype()])
-    return f"{seen} in {finest_dtype()}, in {', '.join(mine.names)}"
+    return f"{seen} in {finest_dtype()}, in {', '.join(own.names)}"
 
 
 def _initial(source: CellUnderTest, seed: int) -> list[np.ndarray]:
@@ -250,23 +245,23 @@ def _initial(source: CellUnderTest, seed: int) -> list[np.ndarray]:
 
 def _twins(subject: CellUnderTest, reference: CellUnderTest) -> tuple[Any, Any]:
     """Return a cell and a reference cell with the reference's weights."""
-    mine, theirs = subject.cell(), reference.cell()
-    values = to_arrays(theirs.weights)
-    _require_same_shapes(to_arrays(mine.weights), values)
+    own, expected = subject.cell(), reference.cell()
+    values = to_arrays(expected.weights)
+    _require_same_shapes(to_arrays(own.weights), values)
     if subject.widths != reference.widths:
         raise ContractViolation(
             f"states of width {reference.widths}", f"{subject.widths}"
         )
-    mine.set_weights(values)
-    return mine, theirs
+    own.set_weights(values)
+    return own, expected
 
 
-def _require_same_shapes(mine: list[np.ndarray], theirs: list[np.ndarray]) -> None:
-    if [w.shape for w in mine] != [w.shape for w in theirs]:
-        raise ContractViolation(f"weights of shapes {shapes(theirs)}", shapes(mine))
+def _require_same_shapes(own: list[np.ndarray], expected: list[np.ndarray]) -> None:
+    if [w.shape for w in own] != [w.shape for w in expected]:
+        raise ContractViolation(f"weights of shapes {shapes(expected)}", shapes(own))
 
 
-class WeightedTotal:
+class _WeightedTotal:
     """A random weighting of outputs and last states, as a pure function of tensors:
 
         L(inputs, initial states, trainable weights) = Σ w∘outputs + Σ v∘states

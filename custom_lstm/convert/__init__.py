@@ -2,8 +2,8 @@
 
 The common form is Keras's: one list of arrays per layer, as `layer.get_weights()`
 gives and `layer.set_weights` takes it. It is the same for `LSTM`, `GRU` and
-`SimpleRNN` of Keras and of this package, so that between the two nothing is to be
-converted. A `keras.layers.Bidirectional` around them has the list of the forward layer
+`SimpleRNN` of Keras and of this package: nothing needs to be converted between the
+two. A `keras.layers.Bidirectional` around them has the list of the forward layer
 and that of the backward layer, one after the other.
 
     library           arrays, for F features and u units                  gates
@@ -31,7 +31,7 @@ and that of the backward layer, one after the other.
     RNNLayer
 
 The candidate is called g, n, j or c. Every `from_` function takes what its `to_`
-function returns, and gives back the same numbers; what a library cannot hold is said
+function returns, and returns the same numbers; what a library cannot hold is written
 there. Neither torch nor flax is imported; their tensors are accepted as they are.
 Results are new arrays, of the dtype that came; of text, float64.
 

@@ -76,7 +76,7 @@ def to_torch(layers: Sequence[Weights], prefix: str = "") -> dict[str, np.ndarra
 
     Args:
         layers: `[layer.get_weights() for layer in ...]`: of one LSTM, GRU or
-            SimpleRNN, or of several, one upon the other, or `Bidirectional` ones.
+            SimpleRNN, or of several stacked ones, or of `Bidirectional` ones.
         prefix: what the names shall begin with.
 
     Returns:

@@ -68,14 +68,11 @@ _WHOLE = re.compile(r"[0-9]{1,9}")
 _DECIMALS = re.compile(r"[-+.0-9eE \t\r\n]*")
 
 
-class Form(NamedTuple):
-    """How TMVA writes one kind of layer.
+class _Form(NamedTuple):
+    """How TMVA writes one kind of layer: names in the order of the file.
 
-    Attributes:
-        gates: names of the three children of each gate, in the order of the file.
-        order: where Keras's gates are among TMVA's.
-        sizes: names of the attributes that are at least 1.
-        flags: names of those that are 0 or 1.
+    `order` tells where Keras's gates are among TMVA's; `sizes` are attributes of at
+    least 1, `flags` those that are 0 or 1.
     """
 
     gates: tuple[tuple[str, str, str], ...]
@@ -100,13 +97,13 @@ class Form(NamedTuple):
 
 
 FORMS = {
-    "RNNLayer": Form(
+    "RNNLayer": _Form(
         gates=(("InputWeights", "StateWeights", "Biases"),),
         order=(0,),
         sizes=("StateSize", "InputSize", "TimeSteps"),
         flags=("RememberState", "ReturnSequence"),
     ),
-    "LSTMLayer": Form(
+    "LSTMLayer": _Form(
         gates=(
             ("InputWeights", "InputStateWeights", "InputBiases"),
             ("ForgetWeights", "ForgetStateWeights", "ForgetBiases"),
@@ -117,7 +114,7 @@ FORMS = {
         sizes=("StateSize", "CellSize", "InputSize", "TimeSteps"),
         flags=("RememberState", "ReturnSequence"),
     ),
-    "GRULayer": Form(
+    "GRULayer": _Form(
         gates=(
             ("ResetWeights", "ResetStateWeights", "ResetBiases"),
             ("UpdateWeights", "UpdateStateWeights", "UpdateBiases"),
@@ -287,9 +284,9 @@ def to_tmva(layers: Sequence[TMVALayer], interleaved: bool = False) -> bytes:
     options, dense layers), which only TMVA knows: the elements are made to take the
     place of those in such a file.
 
-    Numbers have as many digits as bring back the same: 17 of float64, 9 of float32
-    and less. What TMVA cannot hold: of a GRU's two biases it has the sum; that can be
-    had for z and r, and for g if the second is 0 there. A missing bias is 0.
+    Numbers have enough digits to be read back exactly: 17 of float64, 9 of float32
+    and less. Of a GRU's two biases TMVA has only the sum, which is enough for z and r,
+    and for g if the second is 0 there. A missing bias is 0.
 
     Args:
         layers: in the order in which they follow one another.
@@ -348,7 +345,7 @@ def save_tmva(
         temporary.write_bytes(xml)
 
 
-class Element(NamedTuple):
+class _Element(NamedTuple):
     """A layer as it is in the file: its tag, attributes, and children by name."""
 
     tag: str
@@ -356,7 +353,7 @@ class Element(NamedTuple):
     matrices: dict[str, np.ndarray]
 
 
-def _from_element(where: str, element: Element, interleaved: bool | None) -> TMVALayer:
+def _from_element(where: str, element: _Element, interleaved: bool | None) -> TMVALayer:
     tag, attributes, matrices = element
     form = FORMS[tag]
     if interleaved is None:
@@ -381,7 +378,7 @@ def _from_element(where: str, element: Element, interleaved: bool | None) -> TMV
     )
 
 
-def _check_sizes(where: str, element: Element, interleaved: bool) -> None:
+def _check_sizes(where: str, element: _Element, interleaved: bool) -> None:
     """Raise unless W are (u, F), U are (u, u), b are (u, 1), in their places."""
     tag, attributes, matrices = element
     units, features = attributes["StateSize"], attributes["InputSize"]
@@ -403,7 +400,7 @@ def _check_sizes(where: str, element: Element, interleaved: bool) -> None:
             )
 
 
-def _to_element(where: str, layer: TMVALayer, interleaved: bool) -> Element:
+def _to_element(where: str, layer: TMVALayer, interleaved: bool) -> _Element:
     cell, form = layer._cell, FORMS[layer.tag]
     W, U = _split(form.weights, interleaved)
     arrays = (cell.kernel, cell.recurrent_kernel, _one_bias(where, cell)[None])
@@ -421,7 +418,7 @@ def _to_element(where: str, layer: TMVALayer, interleaved: bool) -> Element:
         "ReturnSequence": int(layer.return_sequence),
         "ResetGateAfter": int(layer.reset_after),
     }
-    return Element(
+    return _Element(
         layer.tag,
         {name: attributes[name] for name in (*form.sizes, *form.flags)},
         {name: matrices[name] for name in form.children},
@@ -442,7 +439,7 @@ def _one_bias(where: str, cell: CellWeights) -> np.ndarray:
     return cell.bias[0] + cell.bias[1]
 
 
-def _alternates(where: str, element: Element) -> bool:
+def _alternates(where: str, element: _Element) -> bool:
     """Return whether W and U alternate, as far as the second matrix tells."""
     names = FORMS[element.tag].weights
     units, features = (element.attributes[n] for n in ("StateSize", "InputSize"))
@@ -462,12 +459,8 @@ def _split(names: list[str], interleaved: bool) -> tuple[list[str], list[str]]:
     return names[: len(names) // 2], names[len(names) // 2 :]
 
 
-def _parse(xml: bytes) -> list[Element]:
-    """Return the recurrent layers of a document, in its order.
-
-    Nothing is kept of what else is in it, so that memory is bounded by the numbers in
-    the layers. Declarations of types and entities are refused.
-    """
+def _parse(xml: bytes) -> list[_Element]:
+    """Return the recurrent layers of a document; nothing else of it stays in memory."""
     target = _Layers()
     parser = XMLParser(target=target, forbid_dtd=True)
     try:
@@ -480,7 +473,7 @@ def _parse(xml: bytes) -> list[Element]:
     return target.found
 
 
-def _document(elements: Sequence[Element]) -> bytes:
+def _document(elements: Sequence[_Element]) -> bytes:
     """Return the elements as XML, under one `<Weights>`: `_parse` gives them back."""
     lines = ['<?xml version="1.0"?>', f'<Weights NetDepth="{len(elements)}">']
     for number, (tag, attributes, matrices) in enumerate(elements, start=1):
@@ -508,8 +501,8 @@ class _Layers:
     """Collects layers from what the parser reports."""
 
     def __init__(self) -> None:
-        self.found: list[Element] = []
-        self._layer: Element | None = None
+        self.found: list[_Element] = []
+        self._layer: _Element | None = None
         self._shape: tuple[int, int] | None = None
         self._text: list[str] = []
 
@@ -522,7 +515,7 @@ class _Layers:
         """Take the beginning of an element."""
         if self._layer is None:
             if tag in FORMS:
-                self._layer = Element(tag, {}, {})
+                self._layer = _Element(tag, {}, {})
                 self._layer.attributes.update(_attributes(self._where, tag, attributes))
             return
         if self._shape is not None or tag not in FORMS[self._layer.tag].children:

@@ -117,17 +117,7 @@ def augment_images(
 
 
 def check_number(name: str, value: float, most: float) -> None:
-    """Check that a value is a finite number from 0 to `most`.
-
-    Raises:
-        DataError: it is not.
-
-    Example:
-        >>> check_number("strength", 0.3, 1)
-        >>> check_number("strength", 3, 1)
-        Traceback (most recent call last):
-        custom_lstm.errors.DataError: strength must be a number from 0 to 1, not 3
-    """
+    """Raise a DataError unless a value is a finite number from 0 to `most`."""
     number = isinstance(value, Real) and math.isfinite(value)
     if not number or not 0 <= value <= most:
         raise DataError(f"{name} must be a number from 0 to {most:g}, not {value!r}")

@@ -1,4 +1,4 @@
-"""Pools of digits: MNIST, or the digits that scikit-learn brings along."""
+"""Pools of digits: MNIST, or scikit-learn's embedded digits."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ class Digits:
         for name, shape in (("images", "(n, 28, 28)"), ("labels", "(n,)")):
             array = getattr(self, name)
             if not isinstance(array, np.ndarray) or array.dtype != np.uint8:
-                came = getattr(array, "dtype", type(array).__name__)
-                raise DataError(f"{name} must be a uint8 array {shape}, not {came}")
+                received = getattr(array, "dtype", type(array).__name__)
+                raise DataError(f"{name} must be a uint8 array {shape}, not {received}")
         count = self.labels.size
         if self.images.shape != (count, SIDE, SIDE) or self.labels.shape != (count,):
             raise DataError(
@@ -141,12 +141,13 @@ def load_pools(
         root = data_root(data_dir)
         arrays = load_mnist(root, cache_dir)
     except PermissionError as error:
-        raise DataError(f"the data folder may not be read: {error}") from error
+        raise DataError(f"the data folder is not readable: {error}") from error
     if arrays is not None:
         return _mnist(arrays, os.fspath(prepared_folder(root)))
     if name == "mnist":
-        raise DataError(f"{absence(root)}. Go on line and start again. {ADVICE}")
-    return _embedded(f"{absence(root)}; for MNIST go on line or set TFDS_DATA_DIR.")
+        raise DataError(f"{absence(root)}. Connect to the internet and retry. {ADVICE}")
+    hint = f"{absence(root)}; for MNIST connect to the internet or set TFDS_DATA_DIR."
+    return _embedded(hint)
 
 
 def _mnist(arrays: list[np.ndarray], source: str) -> Pools:
@@ -189,10 +190,7 @@ def _notice(what: str, pools: tuple[Digits, ...], hint: str) -> str:
 
 
 def _enlarge(images: np.ndarray) -> np.ndarray:
-    """Enlarge digits `(n, 8, 8)` of 0 to 1 to the middle 20×20 pixels of uint8 28×28.
-
-    Interpolation is bicubic, with a background of zeros all around.
-    """
+    """Enlarge digits `(n, 8, 8)` of 0 to 1 to 20×20 in the middle of uint8 28×28."""
     from PIL import Image
 
     padded = np.pad(images, ((0, 0), (4, 4), (4, 4))).astype(np.float32)

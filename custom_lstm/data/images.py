@@ -124,7 +124,7 @@ def _pixels(path: Path) -> Floats:
         raise ImageError(f"there is no file {path}")
     if not path.is_file():
         raise ImageError(f"{path} is not a regular file")
-    Image.init()  # without it Pillow knows no WebP
+    Image.init()  # without it Pillow does not read WebP
     try:
         with (
             warnings.catch_warnings(action="ignore"),  # Pillow's, of odd files
@@ -139,7 +139,7 @@ def _pixels(path: Path) -> Floats:
         known = ", ".join(FORMATS)
         raise ImageError(f"{path} is no image of a known kind ({known})") from error
     except PermissionError as error:
-        raise ImageError(f"{path} may not be read") from error
+        raise ImageError(f"{path} is not readable") from error
     except _DAMAGE as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ImageError(f"{path} is damaged: {reason}") from error
@@ -174,10 +174,7 @@ def _decode(path: Path, image: Image) -> Floats:
 
 
 def _grey(pixels: Floats) -> Floats:
-    """Reduce pixels to their lightness, or to the colour channel that tells more.
-
-    Ink that is as light as its paper, red on green say, still differs in a colour.
-    """
+    """Reduce pixels to lightness, or to the colour channel with far more contrast."""
     if pixels.shape[2] == 1:
         return pixels[..., 0]
     colours = pixels[..., :3]
@@ -194,8 +191,8 @@ def _grey(pixels: Floats) -> Floats:
 def _fill_transparent(colours: Floats, alpha: Floats) -> Floats:
     """Fill transparent pixels with background.
 
-    Where most is transparent, what is not is ink, and the background is black or
-    white, whichever is further from it; else what is not is paper, and continued.
+    Where most are transparent, the others are ink, and the background is black or
+    white, whichever is further from it; elsewhere they are paper, and continued.
     """
     seen = alpha > 0.5
     if not seen.any():
@@ -228,9 +225,8 @@ def _segment(grey: Floats) -> Floats | None:
 def _background(grey: Floats) -> tuple[Floats, float]:
     """Return the background alone, and how far from it one of its pixels may lie.
 
-    The first fit is to the border, by least absolute deviations, which ink on less
-    than half of it does not sway: one level, or a quadratic surface if that fits far
-    better. The later fits are to all that lies near the last.
+    First the border is fitted by least absolute deviations, by a level, or a quadratic
+    surface if that fits far better; then all that lies near the last fit.
     """
     y, x = (np.linspace(-1, 1, side) for side in grey.shape)
     y, x = np.meshgrid(y, x, indexing="ij")
@@ -263,10 +259,9 @@ def _fit(terms: Floats, values: Floats, weights: Floats) -> Floats:
 
 
 def _digit_mask(ink: Floats) -> NDArray[np.bool_]:
-    """Return where the digit's strokes are, without specks and the paper's edge.
+    """Return where the digit's strokes are, without specks.
 
-    An edge, a table's or a shadow's, runs along the border; it is left out if there is
-    a stroke apart from the border to be read instead.
+    An edge along the border is left out too, if there is a stroke apart from it.
     """
     square = np.ones((3, 3), bool)
     gap = max(1, max(ink.shape) // 100)

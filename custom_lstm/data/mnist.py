@@ -72,24 +72,18 @@ def load_mnist(
 
     Raises:
         DataError: if it is half prepared, corrupt, or its download fails.
-
-    Example:
-        >>> from unittest import mock
-        >>> with mock.patch(f"{__name__}.host_answers", return_value=False):
-        ...     load_mnist(Path("nowhere"), cache_dir="nowhere") is None
-        True
     """
     prepared = prepared_folder(root)
     family = f"mnist-{VERSION}-{_short_hash(os.fsencode(root.resolve()))}-"
     folder = cache_folder(cache_dir)
-    known = fingerprint(prepared)
+    known = _fingerprint(prepared)
     for path in sorted(folder.glob(f"{family}{known or '*'}.u8")):
         if arrays := read_cache(path, _SHAPES):
             return arrays
     if not known and not host_answers(URL):
         return None
     arrays = _decode(root)
-    path = folder / f"{family}{fingerprint(prepared)}.u8"
+    path = folder / f"{family}{_fingerprint(prepared)}.u8"
     write_cache(path, arrays, replaces=f"{family}*.u8")
     return arrays
 
@@ -121,22 +115,12 @@ def data_root(data_dir: str | os.PathLike | None = None) -> Path:
 
 
 def prepared_folder(root: Path) -> Path:
-    """Return the folder below the data folder in which MNIST is prepared.
-
-    Example:
-        >>> prepared_folder(Path("data")).as_posix()
-        'data/mnist/3.0.1'
-    """
+    """Return the folder below the data folder in which MNIST is prepared."""
     return root / "mnist" / VERSION
 
 
 def absence(root: Path) -> str:
-    """Return a message that MNIST is not there and why it was not downloaded.
-
-    Example:
-        >>> print(absence(Path("nowhere")))
-        MNIST is not prepared in nowhere and its host storage.googleapis.com did not ...
-    """
+    """Return a message that MNIST is not there and why it was not downloaded."""
     unfinished = [*root.glob(f"mnist/incomplete.*{VERSION}*")]
     unfinished += root.glob(f"mnist/{VERSION}.incomplete*")
     half = ""
@@ -148,11 +132,8 @@ def absence(root: Path) -> str:
     )
 
 
-def fingerprint(prepared: Path) -> str | None:
+def _fingerprint(prepared: Path) -> str | None:
     """Identify a prepared MNIST, and refuse a half-prepared one.
-
-    Args:
-        prepared: the folder, as `prepared_folder` gives it.
 
     Returns:
         A hash of the folder's descriptions and of its data files' names, sizes and
@@ -160,10 +141,6 @@ def fingerprint(prepared: Path) -> str | None:
 
     Raises:
         DataError: if the folder is there but incomplete.
-
-    Example:
-        >>> fingerprint(Path("nowhere")) is None
-        True
     """
     if not prepared.exists():
         return None
@@ -196,18 +173,9 @@ def fingerprint(prepared: Path) -> str | None:
 
 
 def host_answers(url: str, seconds: float = PROBE_SECONDS) -> bool:
-    """Ask for a limited time whether a host has a file.
+    """Return whether a host says within some seconds that it has a file.
 
-    Args:
-        url: where the file is. Proxies are used as the environment sets them.
-        seconds: the longest time to wait, name resolution included.
-
-    Returns:
-        Whether the host said yes in time.
-
-    Example:
-        >>> host_answers("http://127.0.0.1:9/")
-        False
+    Proxies are used as the environment sets them; name resolution counts.
     """
     answered = threading.Event()
 
@@ -322,14 +290,9 @@ def _decode(root: Path) -> list[np.ndarray]:
     import tensorflow as tf
     import tensorflow_datasets as tfds
 
-    failures = (
-        OSError,
-        ValueError,
-        AssertionError,
-        tf.errors.OpError,
-        tfds.download.DownloadError,
-        tfds.download.download_manager.NonMatchingChecksumError,
-    )
+    failures: tuple[type[Exception], ...] = (OSError, ValueError, AssertionError)
+    failures += (tf.errors.OpError, tfds.download.DownloadError)
+    failures += (tfds.download.download_manager.NonMatchingChecksumError,)
     load = functools.partial(
         tfds.load,
         f"mnist:{VERSION}",
@@ -347,7 +310,7 @@ def _decode(root: Path) -> list[np.ndarray]:
     except failures as error:
         if existed:
             raise _damaged(prepared, _one_line(error)) from error
-        if not fingerprint(prepared):
+        if not _fingerprint(prepared):
             why = f"MNIST cannot be downloaded to {prepared}: {_one_line(error)}"
             raise DataError(f"{why}. {ADVICE}") from error
         splits = load()  # a concurrent start has prepared it meanwhile

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 import operator
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
@@ -39,7 +40,7 @@ def alternating_signs(length: int, start: int = 1) -> tf.Tensor:
         >>> print(*alternating_signs(5).numpy())
         1 -1 1 -1 1
     """
-    return _signs(check_whole("length", length, least=1), _check_sign(start))
+    return _signs(_check_whole("length", length, least=1), _check_sign(start))
 
 
 def totals_by_cumsum(labels: tf.Tensor, start: int = 1) -> tf.Tensor:
@@ -111,7 +112,7 @@ def total_range(length: int, start: int = 1) -> tuple[int, int]:
         >>> total_range(3), total_range(3, start=-1)
         ((-9, 18), (-18, 9))
     """
-    length = check_whole("length", length, least=1)
+    length = _check_whole("length", length, least=1)
     first, second = LARGEST_DIGIT * ((length + 1) // 2), LARGEST_DIGIT * (length // 2)
     return (-second, first) if _check_sign(start) == 1 else (-first, second)
 
@@ -135,9 +136,9 @@ def epoch_order(n_digits: int, seed: int, epoch: int) -> tf.Tensor:
         [0, 1, 2, 3, 4]
     """
     return _order(
-        check_whole("n_digits", n_digits, least=1),
-        check_whole("seed", seed),
-        check_whole("epoch", epoch),
+        _check_whole("n_digits", n_digits, least=1),
+        _check_whole("seed", seed),
+        _check_whole("epoch", epoch),
     )
 
 
@@ -189,10 +190,10 @@ def index_batches(
     """
     rows = _rows_of_each(shape[0], ensemble_size)
     size = rows * math.prod(shape[1:])
-    steps = check_whole("count", count, least=size) // size
-    epochs, seed = check_whole("epochs", epochs, least=1), check_whole("seed", seed)
-    first_epoch = check_whole("first_epoch", first_epoch, most=epochs)
-    first_step = check_whole("first_step", first_step, most=steps)
+    steps = _check_whole("count", count, least=size) // size
+    epochs, seed = _check_whole("epochs", epochs, least=1), _check_whole("seed", seed)
+    first_epoch = _check_whole("first_epoch", first_epoch, most=epochs)
+    first_step = _check_whole("first_step", first_step, most=steps)
 
     def order_of(number):
         order = _order(count, seed, number) if shuffle else tf.range(count)
@@ -235,7 +236,7 @@ def steps_per_epoch(
         214
     """
     n_digits, length = _check_length(n_digits, length)
-    batch_size = check_whole("batch_size", batch_size, least=1)
+    batch_size = _check_whole("batch_size", batch_size, least=1)
     rows = _rows_of_each(batch_size, ensemble_size)
     if rows > n_digits // length:
         each = "" if ensemble_size == 1 else f" for each of {ensemble_size} networks"
@@ -301,12 +302,9 @@ def training_sequences(
         TensorShape([2, 2, 28, 28, 1])
     """
     steps = steps_per_epoch(_pool_size(digits), length, batch_size, ensemble_size)
-    check_number("augment_decay", augment_decay, 1)
-    share = _check_share(share, batch_size)
+    share, start = _check_share(share, batch_size), _check_sign(start)
     first = share[0] * batch_size // share[1] * length
-    start = _check_sign(start)
-    if augment is not None and not isinstance(augment, Augment):
-        raise DataError(f"augment must be an Augment, not {type(augment).__name__}")
+    warp = _warp(augment, augment_decay, epochs * steps, seed, first)
     batches = index_batches(
         len(digits),
         (batch_size, length),
@@ -321,14 +319,7 @@ def training_sequences(
 
     def batch(number, indices):
         indices = _cut(indices, share)
-        chosen = tf.gather(images, indices)[..., None]
-        if augment is not None:
-            flat = tf.reshape(chosen, (-1, *chosen.shape[-3:]))
-            done = tf.cast(number, tf.float32) / (epochs * steps)
-            strength = _strength(done, augment_decay)
-            warp = tf.stack([seed, -1 - number])
-            flat = augment_images(flat, augment, warp, first, strength)
-            chosen = tf.reshape(flat, chosen.shape)
+        chosen = warp(tf.gather(images, indices)[..., None], number)
         totals = totals_by_cumsum(tf.gather(labels, indices), start)
         return chosen, tf.cast(totals, tf.float32)[..., None]
 
@@ -379,8 +370,8 @@ def evaluation_sequences(
         ([[7.0, 3.0], [5.0, 0.0]], [[1.0, 1.0], [1.0, 0.0]])
     """
     size, length = _check_length(_pool_size(digits), length)
-    batch_size = check_whole("batch_size", batch_size, least=1)
-    multiple = check_whole("multiple", multiple, least=1)
+    batch_size = _check_whole("batch_size", batch_size, least=1)
+    multiple = _check_whole("multiple", multiple, least=1)
     share = _check_share(share, multiple)
     count = rows = -(-size // length)
     if multiple > 1:
@@ -409,29 +400,14 @@ def prefetched(dataset: tf.data.Dataset) -> tf.data.Dataset:
     TensorFlow 2.21's tuner sleeps between its looks at a pipeline, up to a minute, and
     the end of an iteration sometimes waits until it wakes. Without it, `AUTOTUNE`
     means as many calls at once as there are cores.
-
-    Args:
-        dataset: of batches.
-
-    Example:
-        >>> prefetched(tf.data.Dataset.range(3)).options().autotune.enabled
-        False
     """
     options = tf.data.Options()
     options.autotune.enabled = False
     return dataset.prefetch(2).with_options(options)
 
 
-def check_whole(name: str, value: int, least: int = 0, most: int = 2**63 - 1) -> int:
-    """Return a whole number if it is in its range.
-
-    Raises:
-        DataError: it is not a whole number, or out of range.
-
-    Example:
-        >>> check_whole("length", 4, least=1)
-        4
-    """
+def _check_whole(name: str, value: int, least: int = 0, most: int = 2**63 - 1) -> int:
+    """Return a whole number if it is in its range, or raise a DataError."""
     try:
         number = operator.index(value)
     except TypeError as error:
@@ -463,15 +439,15 @@ def _check_labels(labels: tf.Tensor) -> tf.Tensor:
 
 def _check_share(share: tuple[int, int], whole: int) -> tuple[int, int]:
     number, shares = share
-    shares = check_whole("shares", shares, least=1)
+    shares = _check_whole("shares", shares, least=1)
     if whole % shares:
         raise DataError(f"{shares} equal shares cannot be made of {whole}")
-    return check_whole("share", number, most=shares - 1), shares
+    return _check_whole("share", number, most=shares - 1), shares
 
 
 def _check_length(n_digits: int, length: int) -> tuple[int, int]:
-    n_digits = check_whole("n_digits", n_digits, least=1)
-    length = check_whole("length", length, least=1)
+    n_digits = _check_whole("n_digits", n_digits, least=1)
+    length = _check_whole("length", length, least=1)
     if length > n_digits:
         raise DataError(f"length {length} is longer than the pool of {n_digits} digits")
     return n_digits, length
@@ -484,7 +460,7 @@ def _pool_size(digits: Digits) -> int:
 
 
 def _rows_of_each(rows: int, ensemble_size: int) -> int:
-    size = check_whole("ensemble_size", ensemble_size, least=1)
+    size = _check_whole("ensemble_size", ensemble_size, least=1)
     if rows % size:
         raise DataError(f"{rows} rows cannot be shared equally by {size} networks")
     return rows // size
@@ -504,11 +480,27 @@ def _order(count: int, seed: int, epoch: int | tf.Tensor) -> tf.Tensor:
     return tf.argsort(keys, stable=True)
 
 
-def _strength(done: tf.Tensor, decay: float) -> tf.Tensor | float:
-    """Return the strength of warps when that share of a run is done."""
-    if not decay:
-        return 1.0
-    return 1 - tf.maximum(0.0, done - (1 - decay)) / decay
+def _warp(
+    augment: Augment | None, decay: float, steps: int, seed: int, first: int
+) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
+    """Return what warps the images of a batch, given its number in the run."""
+    check_number("augment_decay", decay, 1)
+    if augment is None:
+        return lambda images, number: images
+    if not isinstance(augment, Augment):
+        raise DataError(f"augment must be an Augment, not {type(augment).__name__}")
+
+    def warp(images, number):
+        strength: tf.Tensor | float = 1.0
+        if decay:
+            done = tf.cast(number, tf.float32) / steps
+            strength = 1 - tf.maximum(0.0, done - (1 - decay)) / decay
+        flat = tf.reshape(images, (-1, *images.shape[-3:]))
+        key = tf.stack([seed, -1 - number])
+        flat = augment_images(flat, augment, key, first, strength)
+        return tf.reshape(flat, images.shape)
+
+    return warp
 
 
 def _cut(x: tf.Tensor, share: tuple[int, int]) -> tf.Tensor:

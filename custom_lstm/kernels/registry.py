@@ -16,7 +16,7 @@ from custom_lstm.kernels import cudnn
 from custom_lstm.typing import Activation, DType, Tensor
 
 LONGEST_UNROLLED = 64
-"""Steps up to which the loop is unrolled without being asked for."""
+"""Steps up to which `"auto"` unrolls the loop."""
 SMALL_STEP = 1024
 """Numbers in h up to which starting a step takes longer than computing it."""
 SHARED_STEP = 1024
@@ -30,7 +30,7 @@ STANDARD = (
     keras.activations.sigmoid,
     keras.activations.tanh,
 )
-"""The activations that the fast kernels know: of candidate, gates and output."""
+"""The activations of the fast kernels: of candidate, gates and output."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Request:
         gatewise_dropout: whether each gate sees dropout masks of its own in this call.
         unroll: whether the layer was told to unroll the loop.
         cudnn: whether cuDNN may run it.
-        zeros_as_keras: whether outputs are to be zeroed as Keras's unrolled backward
+        zeros_as_keras: whether outputs are zeroed as Keras's unrolled backward
             loop does: by the mask in its first order, not in that of the outputs.
     """
 
@@ -101,7 +101,7 @@ def choose(name: str, request: Request) -> Kernel:
     Args:
         name: `"auto"` for the first of `KERNELS` that can run it and pays, or a
             kernel's name.
-        request: what is to be run.
+        request: what to run.
 
     Raises:
         ValueError: the named kernel is unknown or cannot run the request.
@@ -142,19 +142,19 @@ def supports(name: str, request: Request) -> str | None:
 def _why_not(kernel: Kernel, request: Request) -> str | None:
     backend = keras.backend.backend()
     if kernel.backends and backend not in kernel.backends:
-        written = " and ".join(kernel.backends)
-        return f"it is written for {written}, and the backend is {backend}"
+        written = " or ".join(kernel.backends)
+        return f"it needs {written}, and the backend is {backend}"
     return kernel.supports(request)
 
 
 def _only_standard(request: Request) -> str | None:
-    """What every fast kernel refuses."""
+    """Return what every fast kernel refuses."""
     if request.cell != "LSTMCell":
-        return f"it knows LSTMCell, and the cell is {request.cell}"
+        return f"it runs only LSTMCell, and the cell is {request.cell}"
     if request.activations != STANDARD:
-        return "it knows tanh, sigmoid and tanh, and the activations are others"
+        return "it supports only the activations tanh, sigmoid and tanh"
     if request.gatewise_dropout:
-        return "it knows no dropout masks for each gate"
+        return "it does not support dropout masks for each gate"
     if request.zeros_as_keras:
         return "unrolled, backwards and with zero_output_for_mask, Keras's zeros differ"
     return None
@@ -173,14 +173,14 @@ def _known(*names: str) -> Rule:
 
 
 def _no_mask(request: Request) -> str | None:
-    return "it knows no masks" if request.masked else _only_standard(request)
+    return "it does not support masks" if request.masked else _only_standard(request)
 
 
 def _on_gpu(request: Request) -> str | None:
     if not request.cudnn:
         return "`use_cudnn` is False"
     if request.unroll:
-        return "the layer is to be unrolled"
+        return "`unroll` is True"
     if request.dtype != "float32":
         return f"it takes float32 only, and the inputs are {request.dtype}"
     if not cudnn.has_gpu():
@@ -194,11 +194,9 @@ def _unrolling_pays(request: Request) -> bool:
 
 
 def _xla_pays(request: Request) -> bool:
-    """By the measurements in `benchmarks/LOG.md`.
+    """Return whether batch and time are fixed, as XLA needs them, and steps small.
 
-    XLA compiles for every shape, a second each time: only where batch and time are
-    fixed, not just known as eager calls know them, and only where steps are so small
-    that starting them takes most of the time.
+    Eager calls only seem to have fixed sizes: XLA would compile for each of them.
     """
     if importlib.import_module("custom_lstm.kernels.tensorflow_lstm").is_eager():
         return False

@@ -187,10 +187,7 @@ def _cut(tensor: Tensor | None, shards: int, axis: int = 0) -> list[Any]:
 
 
 def _unseen(tensor: Tensor) -> Tensor:
-    """Hide from tapes a tensor whose gradient `lstm_sequence` gives them itself.
-
-    In a graph, forward mode would take it for constant: it must raise.
-    """
+    """Hide a tensor from tapes; in a graph, also raise in forward mode."""
     if tf.inside_function():
         tensor = tf.raw_ops.PreventGradient(
             input=tensor,
@@ -201,10 +198,9 @@ def _unseen(tensor: Tensor) -> Tensor:
 
 @tf.function(autograph=False)
 def _second(inputs, above, v, mask, unroll, shards):
-    """The gradient of v·(gradient of the forward pass by its inputs), all by autodiff.
+    """Return the gradient of v·(gradient of the forward pass), all by autodiff.
 
-    `tf.gradients` in a graph, because tapes do not record where TensorFlow makes
-    forward derivatives of backward ones.
+    By `tf.gradients`: tapes record no forward derivatives of backward ones.
     """
     x, h, c, W, U, b = inputs
     outputs, _ = _forward_pass(x, h, c, W, U, b, mask, unroll, shards)
@@ -217,9 +213,8 @@ def _second(inputs, above, v, mask, unroll, shards):
 class _Loop:
     """The steps of sequences like one, unrolled or as a loop over TensorArrays.
 
-    The layout of whole sequences is `(batch, time, ...)` where it unrolls, and
-    `(time, batch, ...)`, as TensorArrays have them, where it loops. Entries step by
-    step are a list or a tensor: `[1:]` leaves out the first of either.
+    Layouts are `(batch, time, ...)` unrolled, `(time, batch, ...)` in a loop; entries
+    step by step are a list or a tensor.
     """
 
     def __init__(self, like: Tensor, unroll: bool):
@@ -242,7 +237,7 @@ class _Loop:
         return values
 
     def _turns(self, body, steps: int, stride: int, t: Any, *values: Any) -> Any:
-        """A loop each turn of which takes several steps, while there are that many."""
+        """Loop in turns of several steps, while there are that many left."""
 
         def enough(t, *_):
             last = t + (steps - 1) * stride

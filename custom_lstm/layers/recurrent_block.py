@@ -61,7 +61,7 @@ class RecurrentBlock(keras.layers.Layer):
             its width first, or an instance.
         output_activation: such as `"relu"` or `"tanh"`; None is linear.
         output: `"vector"` for y at the last slice, `"sequence"` for y at all of
-            them, `"aggregate"` for these, one behind the other, in one vector.
+            them, `"aggregate"` for these, concatenated into one vector.
         weight_decay: λ in the loss λ·Σw² over the weights of the recurrent layers,
             W_k among them. Biases, gains and the encoder are left out; so is a weight
             that has a regulariser already.
@@ -116,10 +116,10 @@ class RecurrentBlock(keras.layers.Layer):
             )
         self.kind = check_choice(_OWNER, "output", output, OUTPUTS)
         self.weight_decay = float(check_number(_OWNER, "weight_decay", weight_decay, 0))
-        self.seed = seed = check_seed(_OWNER, seed)
+        self.seed = check_seed(_OWNER, seed)
         self.unroll = check_flag(_OWNER, "unroll", unroll)
         self.encode = TimeDistributed(encoder, name="encode")
-        layers = per_layer(
+        self.stages = self._make_stages(
             hidden_sizes=hidden_sizes,
             output_sizes=output_sizes,
             cell=cell,
@@ -127,23 +127,27 @@ class RecurrentBlock(keras.layers.Layer):
             dropout=dropout,
             layer_norm=layer_norm,
         )
-        self.stages = [
+        self.supports_masking = True
+
+    def _make_stages(self, **arguments: Any) -> list["Stage"]:
+        layers = _per_layer(**arguments)
+        stages = [
             Stage(
                 **layer,
-                seed=None if seed is None else seed + k,
-                return_sequences=k < len(layers) - 1 or output != "vector",
+                seed=None if self.seed is None else self.seed + k,
+                return_sequences=k < len(layers) - 1 or self.kind != "vector",
                 unroll=self.unroll,
                 name=f"layer_{k + 1}",
                 dtype=self.dtype_policy,
             )
             for k, layer in enumerate(layers)
         ]
-        if len({id(stage.recurrent.cell) for stage in self.stages}) < len(layers):
+        if len({id(stage.recurrent.cell) for stage in stages}) < len(layers):
             raise ValueError(
                 f"{_OWNER}: {len(layers)} layers need as many cells, not one instance "
-                f"for all. Received: cell={cell!r}"
+                f"for all. Received: cell={arguments['cell']!r}"
             )
-        self.supports_masking = True
+        return stages
 
     def get_config(self) -> Config:
         """Return every constructor argument; those of the layers as lists."""
@@ -267,11 +271,6 @@ class Stage(keras.layers.Layer):
     """A layer of the block: dropout, a recurrent layer, norm, projection, activation.
 
     Its arguments are those of `RecurrentBlock`, one layer's value each.
-
-    Example:
-        >>> stage = Stage(4, 2, "gru", "relu", 0.1, True, name="layer_1")
-        >>> tuple(stage(keras.ops.ones((3, 40, 8))).shape)
-        (3, 2)
     """
 
     def __init__(
@@ -347,13 +346,8 @@ class Stage(keras.layers.Layer):
                 weight.regularizer = weight.regularizer or keras.regularizers.L2(decay)
 
 
-def per_layer(**arguments: Any) -> list[dict[str, Any]]:
-    """Return one dict of arguments for each layer.
-
-    Example:
-        >>> per_layer(a=[1, 2], b=3)
-        [{'a': 1, 'b': 3}, {'a': 2, 'b': 3}]
-    """
+def _per_layer(**arguments: Any) -> list[dict[str, Any]]:
+    """Return one dict of arguments for each layer."""
     lists = {k: v for k, v in arguments.items() if isinstance(v, list | tuple)}
     counts = {name: len(values) for name, values in lists.items()}
     if len(set(counts.values())) > 1 or 0 in counts.values():

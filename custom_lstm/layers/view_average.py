@@ -102,10 +102,9 @@ class ViewAverage(keras.layers.Wrapper):
         return ops.cast(mean, outputs.dtype)
 
     def _rows(self, height: int, width: int) -> np.ndarray:
-        """Return where each view but the first looks, as `affine_transform` takes it.
+        """Return a row a₀ a₁ a₂ b₀ b₁ b₂ 0 0 for each view but the first.
 
-        A row a₀ a₁ a₂ b₀ b₁ b₂ 0 0 has the pixel (x, y) of the view show what lies at
-        (a₀x + a₁y + a₂, b₀x + b₁y + b₂) in the image.
+        Its pixel (x, y) shows (a₀x + a₁y + a₂, b₀x + b₁y + b₂) of the image.
         """
         s, same, quarter = self.shift, np.eye(2), np.array([[0, -1], [1, 0]])
         angles = np.radians([self.rotate, -self.rotate])

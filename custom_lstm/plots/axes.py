@@ -92,15 +92,9 @@ def draw_against_truth(
     first: int = 1,
     label: str = "predicted",
 ) -> None:
-    """Draw true values as hollow squares and predictions as dots inside them.
+    """Draw true values `(time,)` as hollow squares and predictions as dots inside them.
 
-    Args:
-        axes: where; its limits are left alone.
-        true: `(time,)`.
-        predicted: `(time,)`.
-        theme: gives the colours.
-        first: the first step's number.
-        label: names the predictions in the legend.
+    Steps are numbered from `first`; the limits of the axes are left alone.
     """
     steps = first + np.arange(len(true))
     both: dict[str, Any] = {"markevery": _marker_interval(true), "clip_on": False}
@@ -142,22 +136,12 @@ def loss_axis(axes: Axes, values: Floats) -> None:
 
 
 def plain_tick(value: float, _: int | None = None) -> str:
-    """Return a tick's value without needless zeros.
-
-    Example:
-        >>> plain_tick(0.5), plain_tick(2.0)
-        ('0.5', '2')
-    """
+    """Return a tick's value without needless zeros."""
     return f"{value:.6g}"
 
 
 def percent_tick(value: float, _: int | None = None) -> str:
-    """Return a fraction as a percentage.
-
-    Example:
-        >>> percent_tick(0.995)
-        '99.5 %'
-    """
+    """Return a fraction as a percentage."""
     return f"{100 * value:.6g} %"
 
 

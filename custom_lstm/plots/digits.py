@@ -51,17 +51,8 @@ _OPERATIONS = {1: "added", -1: "subtracted"}
 def check_images(images: ArrayLike, shape: Sequence[int | str]) -> Floats:
     """Return digits as floats from 0 (paper) to 1 (ink), `shape + (28, 28)`.
 
-    Args:
-        images: `shape + (28, 28)`, with or without a last axis of length 1; uint8, or
-            floats in any range.
-        shape: the leading axes expected.
-
-    Raises:
-        ValueError: if the shape is another.
-
-    Example:
-        >>> check_images(np.full((2, 28, 28, 1), 255, np.uint8), ("time",)).shape
-        (2, 28, 28)
+    They are uint8, or floats in any range, with or without a last axis of length 1.
+    Raises a ValueError if the shape is another.
     """
     array = np.asarray(images)
     if array.ndim == len(shape) + 3 and array.shape[-1] == 1:
@@ -94,20 +85,15 @@ def draw_digit(
 
 
 def sign_text(value: float) -> str:
-    """Return the sign that is drawn before a digit.
-
-    Example:
-        >>> sign_text(1), sign_text(-1)
-        ('+', '−')
-    """
+    """Return the sign that is drawn before a digit."""
     return "+" if value > 0 else MINUS
 
 
-def total_text(value: float) -> str:
+def _total_text(value: float) -> str:
     """Return a total as text, rounded as it is scored.
 
     Example:
-        >>> [total_text(value) for value in (3.4, -0.2, -7.0, float("nan"))]
+        >>> [_total_text(value) for value in (3.4, -0.2, -7.0, float("nan"))]
         ['3', '0', '−7', '?']
     """
     if not np.isfinite(value):
@@ -117,12 +103,7 @@ def total_text(value: float) -> str:
 
 
 def differ_rounded(true: Floats, predicted: Floats) -> NDArray[np.bool_]:
-    """Return where a predicted total, rounded, is not the true one.
-
-    Example:
-        >>> differ_rounded(np.array([3, 5]), np.array([3.4, 4.4]))
-        array([False,  True])
-    """
+    """Return where a predicted total, rounded, is not the true one."""
     return np.rint(predicted) != np.rint(true)
 
 
@@ -272,7 +253,7 @@ class _Sheet:
         if wrong and word == "predicted":
             look = {"color": self.theme.wrong, "weight": "bold"}
         size = TEXT if side > 0.5 else SMALL
-        self._write(x, y, total_text(total), size, **look)
+        self._write(x, y, _total_text(total), size, **look)
         if step % self.grid.steps == 0:
             left = x - _CELL * side / 2
             self._write(left, y, word, SMALL, color=colour, ha="right")

@@ -177,10 +177,9 @@ def _check_states(states: Mapping[str, ArrayLike], time: int) -> dict[str, Float
 
 
 def _order(c: Floats) -> NDArray[np.intp]:
-    """Return units by how much they share the strongest common trajectory of `c`.
+    """Return units by their share of the strongest common trajectory of `c`.
 
-    That is the first right singular vector of `c (time, units)`, with the sign for
-    which the units that become positive come first.
+    That is the first right singular vector; units that become positive come first.
     """
     left, _, right = np.linalg.svd(c, full_matrices=False)
     return np.argsort(-right[0] * (np.sign(left[:, 0].sum()) or 1), kind="stable")

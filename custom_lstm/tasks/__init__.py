@@ -1,1 +1,1 @@
-"""Jobs besides the main one, each run by `train.py <task>`."""
+"""What `train.py` trains: digits, and the other tasks; and the comparison of runs."""

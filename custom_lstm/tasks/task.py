@@ -1,4 +1,4 @@
-"""What every task shares: the life of a run, from its options to an exit code."""
+"""What every task shares: a run, from its options to an exit code."""
 
 import abc
 import contextlib
@@ -31,9 +31,9 @@ Models = dict[str, keras.Model]
 class Task(abc.ABC, Generic[O]):
     """A job that trains models, one after another, evaluates and draws them.
 
-    A subclass names its options and says what is its own; this class has the life of
-    every run: start, resume, claim the folder, train what is left, keep the best
-    weights, score, draw, report. `main` is what its options' `entry` names.
+    A subclass names its options and defines what differs; this class runs every task:
+    start, resume, lock the folder, train what is left, keep the best weights, score,
+    draw, report. Its options' `entry` names `main`.
 
     Args:
         options: all options of the run.
@@ -62,7 +62,7 @@ class Task(abc.ABC, Generic[O]):
         self.seconds = 0.0
         self.scores: dict[str, Any] = {}
 
-    # What a task says of itself.
+    # What a task defines.
 
     @property
     @abc.abstractmethod
@@ -80,7 +80,7 @@ class Task(abc.ABC, Generic[O]):
         """Steps in an epoch."""
 
     def prepare(self) -> None:  # noqa: B027
-        """Have the data, resolve defaults and check sizes, before a folder is made."""
+        """Load the data, resolve defaults and check sizes, before a folder is made."""
 
     def facts(self) -> dict[str, Any]:
         """Return what config.json holds besides the options, for `recall`."""
@@ -110,7 +110,7 @@ class Task(abc.ABC, Generic[O]):
         return []
 
     def finished(self, part: str, model: keras.Model) -> keras.Model:
-        """Make of a trained model the one to keep."""
+        """Return the model to keep, made from a trained one."""
         return model
 
     @abc.abstractmethod
@@ -136,18 +136,18 @@ class Task(abc.ABC, Generic[O]):
         return contextlib.nullcontext()
 
     def use(self, folder: RunFolder) -> bool:
-        """Use the finished model of a resumed run in another way, if asked to.
+        """Use the finished model of a resumed run in another way, if requested.
 
         Returns:
             Whether it did: then nothing is trained or scored.
         """
         return False
 
-    # The life of a run.
+    # What all tasks share.
 
     @classmethod
     def main(cls, options: O, tasks: Mapping[str, type[Options]] | None = None) -> int:
-        """Do what the options ask for.
+        """Run the task.
 
         Args:
             options: all options; `resume` is a run folder or None.
@@ -256,7 +256,7 @@ class Task(abc.ABC, Generic[O]):
         return model, state, interrupted
 
     def _fit(self, model, metrics, callbacks, first, last_epoch, steps) -> None:
-        """Train from `(epoch, step)` up to `last_epoch`, by the loop asked for."""
+        """Train from `(epoch, step)` up to `last_epoch`, by the chosen loop."""
         epoch, step = first
         batches = self.training_data(epoch, step, last_epoch)
         validation = self.validation_data()

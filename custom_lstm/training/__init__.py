@@ -1,1 +1,1 @@
-"""The main job: options, training by either loop, the run folder, scores."""
+"""The engine of every task: run folder, checkpoints, callbacks, loops, devices."""

@@ -15,10 +15,10 @@ import numpy as np
 from custom_lstm.errors import NotFinite
 from custom_lstm.training.checkpoints import (
     TrainingState,
-    bring_home,
     save_best,
     save_checkpoint,
     steps_done,
+    sync_variables,
 )
 from custom_lstm.training.options import CheckpointOptions
 from custom_lstm.training.run_folder import RunFolder
@@ -32,18 +32,18 @@ _NARROWEST = 50
 
 
 class TensorBoard(keras.callbacks.TensorBoard):
-    """Keras's, which writes once an epoch, and holds its memory.
+    """`keras.callbacks.TensorBoard`, writing once an epoch, in constant memory.
 
-    TensorFlow remembers for ever each new `float` that it makes a tensor of, 760 bytes;
-    a `numpy.float32` it forgets. Keras hands it every step's metrics, which are then
-    not written, and every epoch's, as floats.
+    TensorFlow never frees a `float` that it makes a tensor of, 760 bytes each, but does
+    free a `numpy.float32`. Keras passes every step's metrics, which are not written,
+    and every epoch's, as floats.
 
     Args:
         log_dir: folder of the logs.
     """
 
     def on_train_batch_end(self, batch: int, logs: object = None) -> None:
-        """What Keras does after a step, but for the metrics."""
+        """Do what Keras does after a step, without its metrics."""
         super().on_train_batch_end(batch)
 
     def on_test_end(self, logs: Logs = None) -> None:
@@ -60,7 +60,7 @@ def _float32(logs: Logs) -> dict[str, np.float32]:
 
 
 class RunCallback(keras.callbacks.Callback):
-    """Keep history, checkpoints and the best model; stop when nothing gets better.
+    """Record history, checkpoints and the best model; stop without improvement.
 
     A checkpoint is written at the end of a step, as often as `checkpoints` says, when a
     signal asks to stop, and when the training ends; the best weights when `val_loss`
@@ -118,7 +118,7 @@ class RunCallback(keras.callbacks.Callback):
         return bool(self.patience) and waited >= self.patience
 
     def on_epoch_begin(self, epoch, logs=None):
-        """Bring the metrics to where they were when the checkpoint was made."""
+        """Restore the metrics that the checkpoint holds."""
         if self.state.metrics:
             variables = [v for metric in self._metrics() for v in metric.variables]
             for variable, value in zip(variables, self.state.metrics, strict=True):
@@ -127,7 +127,7 @@ class RunCallback(keras.callbacks.Callback):
         self._previous_batch = -1
 
     def on_train_batch_end(self, batch, logs=None):
-        """Write a checkpoint if one is due, and stop if asked to."""
+        """Write a checkpoint if one is due, and stop if requested."""
         self._stopping.agree()
         self._changed = True
         self._unsaved_steps += batch - self._previous_batch
@@ -138,7 +138,7 @@ class RunCallback(keras.callbacks.Callback):
         self._save_or_stop()
 
     def on_test_batch_end(self, batch, logs=None):
-        """Stop if asked to, in the midst of a validation too."""
+        """Stop if requested, during a validation too."""
         if self._stopping.requested:
             self._save_or_stop()
 
@@ -159,7 +159,7 @@ class RunCallback(keras.callbacks.Callback):
         self._save_or_stop()
 
     def finish(self):
-        """Write the last checkpoint, if there is anything new."""
+        """Write the last checkpoint, if anything changed since."""
         if self._changed:
             self._save()
 
@@ -169,9 +169,7 @@ class RunCallback(keras.callbacks.Callback):
         )
 
     def _save_or_stop(self):
-        stop = (
-            self._stopping.requested is not None
-        )  # once: a signal can come at any line
+        stop = self._stopping.requested is not None  # read once: it may change
         if stop or self._due():
             self._save()
         if stop:
@@ -180,7 +178,7 @@ class RunCallback(keras.callbacks.Callback):
     def _save(self):
         began = time.monotonic()
         if self._in_epoch:
-            bring_home(self.model)
+            sync_variables(self.model)
             self.state.metrics = [
                 keras.ops.convert_to_numpy(variable)
                 for metric in self._metrics()
@@ -334,7 +332,7 @@ def verbosity() -> int:
     """Return 1 where a bar can move, a terminal, and otherwise 2, for a line an epoch.
 
     The bar rewrites its line with colours and backspaces, which NO_COLOR and a dumb
-    terminal forbid, and which in a file are rubbish.
+    terminal forbid, and which make a file unreadable.
     """
     plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
     wide = shutil.get_terminal_size().columns >= _NARROWEST

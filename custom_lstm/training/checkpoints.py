@@ -32,7 +32,7 @@ from custom_lstm.training.run_folder import RunFolder
 KEPT = 2
 """Checkpoints in a run folder."""
 _STATE = "state.json"
-NO_CHECKPOINT = (
+_NOT_A_CHECKPOINT = (
     KeyError,
     TypeError,
     ValueError,
@@ -40,12 +40,12 @@ NO_CHECKPOINT = (
     MemoryError,
     zipfile.BadZipFile,
 )
-"""What reading a file raises that is no checkpoint."""
+"""What reading a file that is not a checkpoint raises."""
 
 
 @dataclasses.dataclass
 class TrainingState:
-    """What a run must know besides the model and its optimizer.
+    """The state of a run besides the model and its optimizer.
 
     Args:
         history: one row an epoch: epoch (from 1), loss, exact, … as logged.
@@ -53,7 +53,7 @@ class TrainingState:
         best_epoch: the epoch that reached it, from 1; 0 before any.
         unfinished: what was logged of an epoch whose last step is done, but not its
             validation.
-        metrics: the variables of the metrics in the midst of an epoch.
+        metrics: the variables of the metrics within an epoch.
     """
 
     history: list[dict[str, float]] = dataclasses.field(default_factory=list)
@@ -69,7 +69,7 @@ def save_checkpoint(
     """Write all that resuming exactly needs; drop all but the last two checkpoints.
 
     That is: weights, optimizer with its moving averages and step count, seed
-    generators, metrics, and `state`. Where the data stand follows from the step count.
+    generators, metrics, and `state`. The step count tells the position in the data.
 
     Args:
         folder: the run folder.
@@ -80,9 +80,9 @@ def save_checkpoint(
         The file written.
 
     Raises:
-        UserError: the disk is full or the folder not writable; the checkpoints that
-            stood there still stand.
-        NotFinite: so do they if a number of the model or the optimizer is not finite.
+        UserError: the disk is full or the folder not writable; earlier checkpoints
+            stay.
+        NotFinite: a number of the model or the optimizer is not finite; they stay too.
     """
     steps = steps_done(model)
     groups = _variables(model)
@@ -95,24 +95,15 @@ def save_checkpoint(
     content = dataclasses.asdict(dataclasses.replace(state, metrics=[]))
     path = folder.checkpoint(steps)
     with writing(path):
-        write_arrays(path, arrays, {_STATE: json.dumps(content)})
+        _write_arrays(path, arrays, {_STATE: json.dumps(content)})
         _drop_others(folder, path)
     return path
 
 
-def write_arrays(
+def _write_arrays(
     path: Path, arrays: dict[str, list[NDArray]], texts: dict[str, str]
 ) -> None:
-    """Write numbered arrays and texts, by name, as a sealed `.npz` file.
-
-    Args:
-        path: the file, which is replaced whole or not at all.
-        arrays: those of "model" are called "model/0000" and so on.
-        texts: stand before them.
-
-    Raises:
-        OSError: the disk is full or the folder not writable.
-    """
+    """Write arrays, as "model/0000" and so on, and texts: `.npz` with a checksum."""
     with atomic_write(path) as temporary:
         with zipfile.ZipFile(temporary, "w") as archive:
             for name, text in texts.items():
@@ -125,7 +116,7 @@ def write_arrays(
 
 
 def _check_finite(model, variables, arrays):
-    """Check all but metrics: a validation may come to an infinite loss."""
+    """Check all but metrics: a validation loss may be infinite."""
     metrics = {id(variable) for variable in model.metrics_variables}
     bad = [
         variable.path
@@ -140,10 +131,7 @@ def _check_finite(model, variables, arrays):
 
 
 def _drop_others(folder: RunFolder, last: Path) -> None:
-    """Keep a checkpoint and the one before it.
-
-    Any from a later step was damaged, or the run would have been resumed from it.
-    """
+    """Keep a checkpoint and the one before it; any of a later step was damaged."""
     paths = folder.checkpoints()
     kept = paths[paths.index(last) :][:KEPT]
     for path in paths:
@@ -152,19 +140,19 @@ def _drop_others(folder: RunFolder, last: Path) -> None:
 
 
 def steps_done(model: keras.Model) -> int:
-    """Return how many steps the optimizer has made, in the midst of an epoch too."""
-    bring_home(model)
+    """Return how many steps the optimizer has made, also within an epoch."""
+    sync_variables(model)
     return int(keras.ops.convert_to_numpy(model.optimizer.iterations))
 
 
-def bring_home(model: keras.Model) -> None:
-    """Let a model's variables be read; on JAX, a loop keeps their values elsewhere."""
+def sync_variables(model: keras.Model) -> None:
+    """Bring a model's variables up to date, whose values JAX's loop keeps elsewhere."""
     if hasattr(model, "jax_state_sync"):
         model.jax_state_sync()
 
 
 def restore(folder: RunFolder, model: keras.Model) -> TrainingState:
-    """Give a model what the last checkpoint holds; of a damaged one, say so.
+    """Load the last checkpoint into a model; print a line for each damaged one.
 
     Args:
         folder: of a run; without a checkpoint it is left as it is.
@@ -217,15 +205,11 @@ def save_best(folder: RunFolder, model: keras.Model) -> None:
         UserError: the disk is full or the folder not writable.
     """
     with writing(folder.best):
-        write_arrays(folder.best, {"model": model.get_weights()}, {})
+        _write_arrays(folder.best, {"model": model.get_weights()}, {})
 
 
-def save_model(path: Path, model: keras.Model) -> None:
-    """Write a `.keras` file that ends in the SHA-256 of its bytes.
-
-    Raises:
-        UserError: the disk is full or the folder not writable.
-    """
+def _save_model(path: Path, model: keras.Model) -> None:
+    """Write a `.keras` file with a checksum."""
     with writing(path), atomic_write(path) as temporary:
         model.save(temporary)
         add_checksum(temporary)
@@ -252,7 +236,7 @@ def keep_model(
     if folder.best.is_file():
         model = _with_best(folder, model)
     model = finished(model)
-    save_model(folder.model, model)
+    _save_model(folder.model, model)
     return model
 
 
@@ -265,15 +249,17 @@ def _read(path: Path, model: keras.Model) -> TrainingState:
     try:
         with zipfile.ZipFile(path) as archive:
             if any(part.compress_type for part in archive.infolist()):
-                raise ValueError("it is compressed, as no checkpoint is")
+                raise ValueError("it is compressed, which checkpoints are not")
         with np.load(path, allow_pickle=False) as arrays:
             state = TrainingState(**json.loads(arrays[_STATE]))
             groups = {
                 name: [arrays[f"{name}/{number:04}"] for number in range(count)]
                 for name, count in _counts(arrays.files).items()
             }
-    except NO_CHECKPOINT as error:
-        raise UserError(f"{path} is no checkpoint of this program: {error}") from error
+    except _NOT_A_CHECKPOINT as error:
+        raise UserError(
+            f"{path} is not a checkpoint of custom_lstm: {error}"
+        ) from error
     state.metrics = groups.pop("metrics", [])
     for name, variables in _variables(model).items():
         _check_fits(path, variables, groups[name])
@@ -318,7 +304,7 @@ def _with_best(folder: RunFolder, model: keras.Model) -> keras.Model:
         verify_checksum(folder.best)
         with np.load(folder.best, allow_pickle=False) as arrays:
             best.set_weights([arrays[name] for name in sorted(arrays.files)])
-    except NO_CHECKPOINT as error:
+    except _NOT_A_CHECKPOINT as error:
         raise UserError(
             f"{folder.best} cannot be used: {error}. Without this file the run would "
             "keep its last weights"

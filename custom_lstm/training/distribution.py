@@ -1,7 +1,7 @@
 """The devices that share each batch of a run: on one machine, or on several.
 
 Each device takes an equal share of every batch, and the gradients of all are summed
-before the optimizer's step, so that the weights are those of one device but for
+before the optimizer's step, so that the weights are those of one device except for
 rounding.
 """
 
@@ -81,11 +81,11 @@ class DeviceGroup:
             )
 
     def create(self, runs: Path, name: str, parts: Sequence[str] = ("",)) -> RunFolder:
-        """Make the run folder, or one that is thrown away; see `RunFolder.create`."""
+        """Make the run folder, or a temporary one; see `RunFolder.create`."""
         return RunFolder.create(self.scratch or runs, name, parts)
 
     def take(self, folder: RunFolder) -> RunFolder:
-        """Return an earlier run's folder, or a copy that is thrown away.
+        """Return an earlier run's folder, or a temporary copy.
 
         Raises:
             UserError: it cannot be copied.
@@ -128,7 +128,7 @@ class DeviceGroup:
         if (found != found[0]).any():
             raise UserError(
                 "the processes differ in options, data or checkpoints: start each "
-                "with the same command but for --process-id, and --resume the same run"
+                "with the same command except --process-id, and --resume the same run"
             )
 
 
@@ -140,7 +140,7 @@ def assemble(
     clip_norm: float = 0.0,
     ensemble_size: int = 1,
 ) -> DeviceGroup:
-    """Set up the devices that the options ask for.
+    """Set up the devices that the options name.
 
     Must come before TensorFlow or JAX compute anything. With several processes it
     returns when all of them have called it.
@@ -153,7 +153,7 @@ def assemble(
         ensemble_size: networks that are trained side by side.
 
     Raises:
-        UsageError: this backend or this machine cannot do what is asked for.
+        UsageError: this backend or this machine does not support these options.
         UserError: the processes do not find each other.
 
     Example:
@@ -176,10 +176,9 @@ def assemble(
 
 
 def _one_core_an_operation() -> None:
-    """Let operations of an ensemble's networks run side by side, each on one core.
+    """Run operations of an ensemble's networks side by side, a core each.
 
-    They wait less for one another than parts of one operation do: `benchmarks/LOG.md`.
-    Where TensorFlow has computed already, its threads stay as they are.
+    They wait less for one another than parts of one operation: `benchmarks/LOG.md`.
     """
     with contextlib.suppress(RuntimeError):
         tf.config.threading.set_intra_op_parallelism_threads(1)
@@ -257,11 +256,7 @@ def _data_parallel(options: Parallel, seed: int) -> DeviceGroup:
 
 @contextlib.contextmanager
 def _meeting() -> Iterator[None]:
-    """Train together, then let every process go its own way.
-
-    Raises:
-        UserError: another process is gone.
-    """
+    """Train together, then let processes continue alone; a lost one is a UserError."""
     import jax
 
     try:
@@ -275,18 +270,14 @@ def _meeting() -> Iterator[None]:
             raise
         first, *_ = str(error).splitlines()
         raise UserError(
-            "another process of this run has ended or cannot be reached; --resume goes "
-            f"on from the last checkpoint in all of them ({first[:200]})"
+            "another process of this run has ended or cannot be reached; resume all of "
+            f"them from the last checkpoint with --resume ({first[:200]})"
         ) from error
     jax.distributed.shutdown()
 
 
 def _end_soon(exit_code: int) -> None:
-    """End this process in `_PATIENCE` seconds, if it has not ended by then.
-
-    On leaving, JAX waits five minutes for the other processes, and those wait for this
-    one in the middle of a step. When it is gone, they end too.
-    """
+    """End this process in `_PATIENCE` seconds; JAX would wait for the others."""
     timer = threading.Timer(_PATIENCE, os._exit, (exit_code,))
     timer.daemon = True
     timer.start()

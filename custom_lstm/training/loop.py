@@ -36,7 +36,7 @@ def custom_fit(
     initial_epoch: int = 0,
     verbose: int = 1,
 ) -> keras.callbacks.History:
-    """Train as `model.fit` would, step by step in the open.
+    """Train as `model.fit` would, with every step written out.
 
     Per step, with model f, weights w, loss ℓ and the optimizer's rule:
     g = ∂ℓ(y, f(x; w))/∂w, then w ← rule(w, g).
@@ -73,6 +73,7 @@ def custom_fit(
         >>> list(history.history)
         ['loss']
     """
+    strategy = tf.distribute.get_strategy()
     steps = _Steps(model, metrics or [keras.metrics.Mean(name="loss")])
     calls = keras.callbacks.CallbackList(
         list(callbacks),
@@ -83,7 +84,6 @@ def custom_fit(
         steps=steps_per_epoch,
         model=model,
     )
-    strategy = tf.distribute.get_strategy()
     stream = iter(strategy.experimental_distribute_dataset(batches))
     if validation_data is not None:
         validation_data = strategy.experimental_distribute_dataset(validation_data)
@@ -91,11 +91,11 @@ def custom_fit(
     calls.on_train_begin()
     logs: dict[str, Any] = {}
     for epoch in range(initial_epoch, epochs):
-        calls.on_epoch_begin(epoch)
+        steps.reset()
+        calls.on_epoch_begin(epoch)  # may restore the means of a part of an epoch
         logs = _train_epoch(steps, stream, steps_per_epoch, calls)
         if validation_data is not None:
-            found = _evaluate(steps, validation_data, calls)
-            logs |= {f"val_{name}": value for name, value in found.items()}
+            logs |= _evaluate(steps, validation_data, calls)
         calls.on_epoch_end(epoch, logs)
         if model.stop_training:
             break
@@ -115,15 +115,15 @@ def fit_remaining(
     checkpoints: CheckpointOptions,
     patience: int = 0,
     metrics: Callable[[], Sequence[keras.metrics.Metric]] | None = None,
-    callbacks: Iterable[keras.callbacks.Callback] = (),
+    callbacks: Sequence[keras.callbacks.Callback] = (),
     from_all: Callable[[int], int] | None = None,
     verbose: int | None = None,
 ) -> bool:
     """Train what is left of the epochs; return whether Ctrl-C ended it.
 
     Where it begins follows from the optimizer's step count alone, so a resumed
-    run repeats no batch and leaves none out; all else that has a state was in the
-    checkpoint, so it comes out as if it had never stopped.
+    run repeats no batch and skips none; every other state was in the checkpoint, so
+    the result is that of a run that never stopped.
 
     Args:
         model: compiled; new, or restored from a checkpoint.
@@ -148,16 +148,14 @@ def fit_remaining(
         UserError: the folder cannot be written.
     """
     if checkpoints.deterministic:
-        _be_deterministic()
-    callbacks = list(callbacks)
+        tf.config.experimental.enable_op_determinism()
     if verbose is None:
         verbose = verbosity() if epochs <= _MANY_EPOCHS else 2
     began = time.monotonic()
     with folder.timed(), Stopping(from_all) as stopping:
         kept = metrics or (lambda: model.metrics)
         own = (state, steps, kept, stopping, checkpoints, patience)
-        recorder = RunCallback(folder, *own)
-        progress = Progress(epochs, steps, verbose)
+        recorder, progress = RunCallback(folder, *own), Progress(epochs, steps, verbose)
         every = [FiniteCheck(), recorder, *callbacks, progress]
         try:
             _run_epochs(fit, model, recorder, every, epochs)
@@ -195,7 +193,7 @@ def keras_fit(
         validation_data: what `evaluate` takes, if there is any.
     """
     if steps:
-        if first[1]:  # its metrics must exist to be brought to where they were
+        if first[1]:  # metrics must exist before they can be restored
             model.evaluate(batches, steps=1, verbose=0)
         model.fit(
             batches,
@@ -219,8 +217,7 @@ def keras_fit(
 
 
 def _train_epoch(steps, stream, count, calls) -> dict[str, float]:
-    """Train for `count` steps; return the means over them."""
-    steps.reset()
+    """Train for `count` steps; return the means since the last reset."""
     for step in range(count):
         calls.on_train_batch_begin(step)
         steps.train(*next(stream))
@@ -231,7 +228,7 @@ def _train_epoch(steps, stream, count, calls) -> dict[str, float]:
 
 
 def _evaluate(steps, batches, calls) -> dict[str, float]:
-    """Run through the validation batches, as `model.evaluate` would."""
+    """Run through the validation batches, as `model.evaluate` would; return `val_…`."""
     steps.reset()
     calls.on_test_begin()
     for number, batch in enumerate(batches):
@@ -240,7 +237,7 @@ def _evaluate(steps, batches, calls) -> dict[str, float]:
         calls.on_test_batch_end(number, steps.logs())
     logs = steps.logs()
     calls.on_test_end(logs)
-    return logs
+    return {f"val_{name}": value for name, value in logs.items()}
 
 
 def _on_every_replica(step):
@@ -317,11 +314,7 @@ def _run_epochs(fit, model, recorder, callbacks, epochs):
 
 
 class _Weights(keras.callbacks.Callback):
-    """Remember the weights of an epoch's end.
-
-    When a loop ends, the optimizer puts its moving averages, if it keeps any, in the
-    weights' place; where there are epochs to come, that is too early.
-    """
+    """Remember an epoch's weights, which a loop's end replaces by their averages."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -339,16 +332,10 @@ class _Weights(keras.callbacks.Callback):
 
 
 def _report(model, recorder, seconds):
-    """Print what the checkpoints cost, and which weights came out."""
+    """Print what the checkpoints cost, and the checksum of the weights."""
     if recorder.saves:
         share = recorder.seconds / seconds
         print(
             f"\nCheckpoints: {recorder.saves}, which took {recorder.seconds:.1f} s, "
             f"{share:.1%} of the training; weights (SHA-256) {digest(model)}"
         )
-
-
-def _be_deterministic():
-    import tensorflow as tf
-
-    tf.config.experimental.enable_op_determinism()

@@ -1,25 +1,40 @@
-"""Options of the engine, for tasks to have among theirs; read without Keras."""
+"""Options of the engine, which tasks include; read without Keras."""
 
 import re
+from pathlib import Path
 from typing import Annotated
 
 import pydantic
 import tyro
 
-from custom_lstm.config import MANY, Count, Positive, nearest, options
+from custom_lstm.config import MANY, Count, Positive, Seed, nearest, options
 from custom_lstm.errors import UsageError
 
 STRATEGIES = ("one", "mirrored", "data-parallel")
 _NO_MULTI_WORKER = (
-    "--strategy {} cannot be: Keras 3 does not support "
+    "--strategy {} is not possible: Keras 3 does not support "
     "tf.distribute.MultiWorkerMirroredStrategy. Use mirrored for the devices of one "
     "machine, or data-parallel on the JAX backend for several machines"
 )
 
 
 @options
+class RunOptions:
+    """The run folder and what is done with it."""
+
+    seed: Seed = 0
+    """Seed of weights, data and their order."""
+    runs: Path = Path("runs")
+    """Folder in which the run folder is made."""
+    name: str | None = None
+    """Name in the run folder's name; by default made of task and options."""
+    resume: Path | None = None
+    """Resume this run; if it is finished, score it again. Its own options hold."""
+
+
+@options
 class CheckpointOptions:
-    """How the run survives being stopped."""
+    """When checkpoints are written, and whether results repeat exactly."""
 
     save_minutes: Annotated[float, pydantic.Field(ge=0, le=MANY)] = 0.5
     """Minutes between two checkpoints; a kill costs no more than that."""
@@ -33,7 +48,7 @@ class CheckpointOptions:
 
         Args:
             steps: done since the last one.
-            seconds: gone since the last one.
+            seconds: since the last one.
 
         Example:
             >>> CheckpointOptions(save_steps=10).due(steps=9, seconds=20)
@@ -47,7 +62,7 @@ class CheckpointOptions:
 
 @options
 class Parallel:
-    """Devices that share each batch; named again on --resume."""
+    """Devices that share each batch; to be given again with --resume."""
 
     strategy: Annotated[str, tyro.conf.arg(metavar="{one,mirrored,data-parallel}")] = (
         "one"
@@ -55,11 +70,11 @@ class Parallel:
     """One device; mirrored on those of this machine (TensorFlow backend); or
     data-parallel over processes and machines (KERAS_BACKEND=jax)."""
     devices: Positive | None = None
-    """With mirrored: so many GPUs, or logical CPUs where there is no GPU; by default
-    all GPUs."""
+    """With mirrored: number of GPUs, or of logical CPUs where there is no GPU; by
+    default all GPUs."""
     processes: Positive = 1
-    """With data-parallel: processes of the run, each started by the same command but
-    for --process-id."""
+    """With data-parallel: processes of the run, each started by the same command except
+    --process-id."""
     process_id: Count = 0
     """Which of the processes this is; 0 keeps the run folder."""
     coordinator: str | None = None

@@ -1,4 +1,4 @@
-"""The run folder: everything that a run leaves behind, in known places.
+"""The run folder, and the files in it.
 
 config.json  history.csv  times.json  scores.json  model.keras
 curves.png   predictions.png  gates.png
@@ -52,10 +52,10 @@ class RunFolder:
 
     @classmethod
     def create(cls, runs: Path, name: str, parts: Sequence[str] = ("",)) -> "RunFolder":
-        """Make `runs/<time>-<name>`, with a number behind if that is taken.
+        """Make `runs/<time>-<name>`, with a number appended if it exists.
 
         Args:
-            runs: folder of all runs; made if need be.
+            runs: folder of all runs; made if it is missing.
             name: of the run.
             parts: names of the models, each in a folder of its own, if there are
                 several; see `part`.
@@ -111,8 +111,7 @@ class RunFolder:
                 held = lock.acquire()
             except filelock.Timeout:
                 raise UserError(
-                    f"another process is at work on {self.path}; wait for it, or stop "
-                    "it"
+                    f"another process is using {self.path}; wait for it, or stop it"
                 ) from None
         with held:
             with writing(self.path):
@@ -207,7 +206,7 @@ class RunFolder:
         """
         content = read_json(self.config)
         if not isinstance(content.get("options"), dict):
-            raise UserError(f"{self.config} holds no options: this is no run")
+            raise UserError(f"{self.config} holds no options: this is not a run")
         if content.get("task") != task:
             raise UsageError(
                 f"{self.path} is a run of the task {content.get('task')!r}, not "

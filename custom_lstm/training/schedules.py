@@ -28,9 +28,7 @@ def one_cycle(
 
 
 def largest_divisor(number: int, at_most: int) -> int:
-    """Return the largest divisor of a number of steps up to a limit.
-
-    So many of them can run in one execution, and an epoch ends with one.
+    """Return the largest divisor of `number` up to a limit: steps in one execution.
 
     Example:
         >>> largest_divisor(100, at_most=30)

@@ -10,7 +10,7 @@ from typing import Any
 
 from custom_lstm.errors import UserError
 
-_SAID = b"\nstopping after this step; a second Ctrl-C drops everything\n"
+_SAID = b"\nstopping after this step; a second Ctrl-C stops without saving\n"
 
 
 class Stopped(Exception):
@@ -31,8 +31,8 @@ class Stopping:
 
     Args:
         from_all: where several processes train together, returns the largest of the
-            numbers that they give at once; one that stopped alone would leave the
-            others waiting for ever.
+            numbers that they give at once: one that stopped alone would leave the
+            others waiting.
 
     Attributes:
         requested: the signal that came, if any; with several processes, in any of them

@@ -12,7 +12,7 @@ def rng():
 
 @pytest.fixture
 def set_random_weights(rng):
-    """Gives a built layer random weights, and returns them in float64."""
+    """Give a built layer random weights, and return them in float64."""
 
     def set_random(layer):
         weights = [0.5 * rng.normal(size=w.shape) for w in layer.get_weights()]

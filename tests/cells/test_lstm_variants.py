@@ -31,7 +31,7 @@ def assert_close(ours, theirs):
 
 
 def plain(cell):
-    """What an LSTMCell with the common weights of `cell` computes in one step."""
+    """Return a step of an LSTMCell with the common weights of `cell`."""
     lstm = LSTMCell(cell.units)
     lstm.build((None, FEATURES))
     lstm.set_weights(cell.get_weights()[:3])

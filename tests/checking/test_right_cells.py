@@ -1,4 +1,4 @@
-"""Cells that are right pass every check: Keras's own, and ours."""
+"""Cells that are right pass every check: Keras's own, and this package's."""
 
 import keras
 import pytest
@@ -60,7 +60,7 @@ def test_a_right_cell_keeps_every_clause(cell):
 
 
 def test_right_cells_are_loaded_in_a_fresh_process():
-    """Keras's, ours and an unregistered one, stacked, as a process takes seconds."""
+    """Keras's, custom_lstm's and an unregistered one, stacked: a process is slow."""
     kinds = keras.layers.LSTMCell, custom_lstm.LSTMCell, OfSublayers
 
     def stack():

@@ -37,7 +37,7 @@ def run_linen(params):
 
 
 def run_nnx(params):
-    """The same with an nnx cell."""
+    """Return the same with an nnx cell."""
     nnx = flax_module("flax.nnx")
     cell = nnx.OptimizedLSTMCell(FEATURES, UNITS, rngs=nnx.Rngs(0))
     if params is not None:

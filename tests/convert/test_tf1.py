@@ -18,7 +18,7 @@ def sigmoid(x):
 
 
 def basic_lstm(variables, forget_bias):
-    """Outputs of all steps in float64."""
+    """Return outputs of all steps in float64."""
     kernel, bias = (np.float64(variables[name]) for name in ("kernel", "bias"))
     h = c = np.zeros((len(X), UNITS))
     outputs = []

@@ -130,7 +130,7 @@ def test_deep_nesting_and_many_elements_are_passed_over():
 
 @st.composite
 def spoilt(draw):
-    """A good document with a few changes at places where something stands."""
+    """Return a good document with a few changes at places that hold something."""
     tag = draw(st.sampled_from(TAGS))
     xml = draw(st.sampled_from([XML[tag].encode(), files.whole_file(XML[tag])]))
     for _ in range(draw(st.integers(1, 3))):
@@ -158,7 +158,7 @@ ORDERS = st.sampled_from([None, True, False])
 
 
 def read_or_refuse(xml, interleaved):
-    """What is read is right; what is not read ends in the one error."""
+    """Check that what is read is right, and what is not read ends in the one error."""
     try:
         layers = from_tmva(xml, interleaved)
     except TMVAFormatError:

@@ -38,7 +38,7 @@ needs_torch = pytest.mark.skipif(
 
 
 def make(case, library=layers):
-    """The stack of layers that a case is in Keras's words, with random weights."""
+    """Return the stack of Keras layers of a case, with random weights."""
     kind, options = CASES[case]
     layer_class = getattr(library, "SimpleRNN" if kind == "RNN" else kind)
     rng = np.random.default_rng(1)
@@ -60,7 +60,7 @@ def make(case, library=layers):
 
 
 def run(stack, case):
-    """Outputs, and last states of all layers and directions, as torch returns them."""
+    """Return outputs, and last states of all layers and directions, as torch does."""
     outputs, states = X, []
     for layer in stack:
         outputs, *own = map(keras.ops.convert_to_numpy, layer(outputs))
@@ -89,7 +89,7 @@ def torch_results(tmp_path_factory):
 
 
 def under(results, prefix):
-    """The arrays `prefix/0`, `prefix/1` and so on."""
+    """Return the arrays `prefix/0`, `prefix/1` and so on."""
     count = sum(name.startswith(f"{prefix}/") for name in results)
     return [results[f"{prefix}/{k}"] for k in range(count)]
 

@@ -7,7 +7,7 @@ from custom_lstm.data import load_pools
 
 @pytest.fixture(scope="session")
 def pools():
-    """The embedded digits."""
+    """Return the embedded digits."""
     return load_pools("digits")
 
 

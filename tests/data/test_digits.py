@@ -170,7 +170,7 @@ def test_forbidden_folder_is_an_error_of_one_line(tmp_path, monkeypatch):
         raise PermissionError(13, "Permission denied", str(tmp_path))
 
     monkeypatch.setattr(digits, "load_mnist", forbidden)
-    with pytest.raises(DataError, match="may not be read.*Permission denied"):
+    with pytest.raises(DataError, match="is not readable.*Permission denied"):
         load_pools("mnist", data_dir=tmp_path)
 
 

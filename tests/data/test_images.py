@@ -32,7 +32,7 @@ def on_paper(ink, height=300, width=400, top=60, left=90):
 
 @pytest.fixture
 def read(tmp_path):
-    """Writes one picture, an array of 0 to 1 or Pillow's, and reads it back."""
+    """Write one picture, an array of 0 to 1 or Pillow's, and read it back."""
 
     def write_and_read(picture, name="digit.png", **options):
         if isinstance(picture, np.ndarray):
@@ -268,7 +268,7 @@ def test_files_are_read_in_their_order(tmp_path):
 
 
 def header_of(width, height):
-    """A PNG that promises so many pixels and holds none."""
+    """Return a PNG that promises so many pixels and holds none."""
     ihdr = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
     end = b"IEND"
     chunks = [

@@ -6,12 +6,12 @@ from keras import ops
 
 
 def cotangent(shape):
-    """A fixed direction in which to differentiate an output of this shape."""
+    """Return a fixed direction in which to differentiate an output of this shape."""
     return np.cos(np.arange(np.prod(shape)) + 1).reshape(shape)
 
 
 def run(layer, x, states=(), order=1, compiled=False, **kwargs):
-    """Calls a built layer and differentiates one linear form of all its outputs.
+    """Call a built layer and differentiate one linear form of all its outputs.
 
     Args:
         layer: a built recurrent layer.

@@ -72,7 +72,7 @@ class Network:
         self.weights += [array for pair in self.dense for array in pair]
 
     def forward(self, x: Array) -> Array:
-        """Outputs `(batch, widths[-1])` from inputs `(batch, time, features)`."""
+        """Return outputs `(batch, widths[-1])` of inputs `(batch, time, features)`."""
         self._run = self.recurrent.forward(x)
         a = self._run.outputs.reshape(len(x), -1)
         self._inputs = [a]

@@ -14,7 +14,7 @@ UNITS = 2
 
 
 def members_of(model: keras.Model, folder: Path) -> dict[str, bytes]:
-    """What stands in the file of a model."""
+    """Return the members of a model's file, by name."""
     model.save(folder / "members.keras")
     with zipfile.ZipFile(folder / "members.keras") as archive:
         return {name: archive.read(name) for name in archive.namelist()}
@@ -34,7 +34,7 @@ def write(path: Path, members, packing=zipfile.ZIP_STORED) -> Path:
 
 
 def with_layer(members, class_name, config=None, module="keras.layers"):
-    """The same with another layer behind."""
+    """Return the same with another layer behind."""
     content = json.loads(members[CONFIG])
     layer = {"module": module, "class_name": class_name, "registered_name": None}
     common = {"name": "other", "trainable": True, "dtype": "float32"}
@@ -44,14 +44,14 @@ def with_layer(members, class_name, config=None, module="keras.layers"):
 
 
 def with_dense(members, **changes):
-    """The same with other arguments of its layer."""
+    """Return the same with other arguments of its layer."""
     content = json.loads(members[CONFIG])
     content["config"]["layers"][1]["config"].update(changes)
     return members | {CONFIG: json.dumps(content).encode()}
 
 
 def with_weights(members, change):
-    """The same with the file of weights changed: `change(file, path of the kernel)`."""
+    """Return the same with changed weights: `change(file, path of the kernel)`."""
     file = io.BytesIO(members[WEIGHTS])
     with h5py.File(file, "r+") as content:
         change(content, "layers/dense/vars/0")

@@ -99,7 +99,7 @@ class Problem:
         return index == 0 or (index - 1) % (self.kind.states + 3) < self.kind.states
 
     def run(self, arrays):
-        """The reference layers, their runs, and all results."""
+        """Return the reference layers, their runs, and all results."""
         y, parts = self.split(arrays)
         layers, runs, last = [], [], []
         for states, weights in parts:
@@ -211,13 +211,13 @@ class Problem:
 
 
 def absolute_error(ours, theirs):
-    """The largest difference between numbers."""
+    """Return the largest difference between numbers."""
     pairs = zip(ours, theirs, strict=True)
     return max(np.abs(a - b).max() for a, b in pairs)
 
 
 def relative_error(ours, theirs):
-    """The largest difference in an array, by the largest number in that array."""
+    """Return the largest difference in an array, by its largest number."""
     pairs = zip(ours, theirs, strict=True)
     return max(np.abs(a - b).max() / np.abs(b).max() for a, b in pairs)
 

@@ -15,7 +15,7 @@ Y = RNG.normal(size=(EPOCHS * STEPS, 5, 1)).astype("float32")
 
 
 def model(**optimizer):
-    """A model with everything that has a state: dropout, normalisation, EMA."""
+    """Return a model with everything that has a state: dropout, normalisation, EMA."""
     keras.utils.set_random_seed(3)
     layers = keras.layers
     small = keras.Sequential(
@@ -33,7 +33,7 @@ def model(**optimizer):
 
 
 def fitting(model, calls, loop="fit", x=X, at_step=None):
-    """What `fit_remaining` calls; `at_step` is called with the number of every step."""
+    """Return what `fit_remaining` calls; `at_step` gets the number of every step."""
     metrics = [keras.metrics.Mean(name="loss"), keras.metrics.MeanAbsoluteError("mae")]
     weight = np.ones((5, 1), "float32")
 

@@ -45,7 +45,7 @@ GATES["GRULayer"] = ["_z", "_r", "_c"]  # in Keras's order
 
 
 def draw(tag, units, features, rng):
-    """The matrices of a layer by name, in TMVA's shapes."""
+    """Return the matrices of a layer by name, in TMVA's shapes."""
     columns = {"W": features, "U": units, "b": 1}
     return {
         kind + gate: rng.normal(size=(units, columns[kind]))
@@ -55,7 +55,7 @@ def draw(tag, units, features, rng):
 
 
 def as_keras(tag, matrices, reset_after):
-    """The same as Keras's weights."""
+    """Return the same as Keras's weights."""
     kernel, recurrent_kernel, bias = (
         np.concatenate([matrices[kind + gate].T for gate in GATES[tag]], axis=1)
         for kind in "WUb"
@@ -92,7 +92,7 @@ def _child(name, matrix):
 
 
 def whole_file(*layers):
-    """A weight file with all that stands around the layers."""
+    """Return a weight file with everything around the layers."""
     return f"""<?xml version="1.0"?>
 <MethodSetup Method="DL::DNN">
   <GeneralInfo><Info name="TMVA Release" value="4.2.1 [262657]"/></GeneralInfo>

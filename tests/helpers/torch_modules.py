@@ -13,7 +13,7 @@ import numpy as np
 
 
 def run(module, x):
-    """Outputs of all steps, and the last states."""
+    """Return outputs of all steps, and the last states."""
     import torch
 
     with torch.no_grad():

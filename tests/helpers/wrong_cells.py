@@ -153,7 +153,7 @@ class StateBesideTheStates(Leaky):
 
 
 class StateLeftOver(Leaky):
-    """Goes on where the last call ended."""
+    """Continues where the last call ended."""
 
     left_over = 0.0
 

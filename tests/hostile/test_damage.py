@@ -23,12 +23,12 @@ def places(size, number):
 
 
 def truncations(content):
-    """The content cut after 100 lengths."""
+    """Return the content cut after 100 lengths."""
     return [content[:length] for length in places(len(content), 0)]
 
 
 def flips(content):
-    """The content with one of 100 bits flipped."""
+    """Return the content with one of 100 bits flipped."""
     spoilt = []
     for bit in places(8 * len(content), 1):
         copy = bytearray(content)

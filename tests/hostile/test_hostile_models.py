@@ -68,7 +68,7 @@ def good(tmp_path_factory):
 
 @pytest.fixture
 def secret(tmp_path):
-    """A file of somebody else's numbers."""
+    """Return a file of somebody else's numbers."""
     path = tmp_path / "secret.h5"
     with h5py.File(path, "w") as content:
         content["secret"] = np.full((3, files.UNITS), 42, "float32")
@@ -87,7 +87,7 @@ def refuser(error):
 
 @contextlib.contextmanager
 def watched():
-    """What leaves a trace meanwhile, noted."""
+    """Yield what leaves a trace meanwhile, noted."""
     global _watching
     _watching = acts = []
     try:
@@ -97,7 +97,7 @@ def watched():
 
 
 def refused(path, reason, by=OURS):
-    """The one error, with its reason, and nothing done."""
+    """Check that a file ends in the one error, with its reason, and nothing is done."""
     with watched() as acts, pytest.raises(UserError) as caught:
         load_model(path)
     assert str(caught.value).startswith(f"{path} cannot be loaded as a model: ")
@@ -108,7 +108,7 @@ def refused(path, reason, by=OURS):
 
 
 def harmless(path, good, monkeypatch):
-    """It loads as the good model, and all it wrote is gone with Keras's folder."""
+    """Check that it loads as the good model; what it wrote is gone with its folder."""
     folder = path.parent / "unpacked here"
     folder.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
@@ -447,7 +447,7 @@ def test_what_is_no_archive_is_refused(tmp_path, good):
         refused(tmp_path / name, reason)
     refused(tmp_path / "missing.keras", "there is no such file")
     os.mkfifo(tmp_path / "pipe.keras")
-    refused(tmp_path / "pipe.keras", "it is no ordinary file")
+    refused(tmp_path / "pipe.keras", "it is not a regular file")
 
 
 def same(ours, model):

@@ -21,7 +21,7 @@ BANNED_CALLS = {
 
 
 def called(node):
-    """Name of what a call calls: `load` in `np.load(…)`, with what stands before."""
+    """Name of what a call calls: `load` in `np.load(…)`, with what comes before."""
     function = node.func
     if isinstance(function, ast.Attribute):
         return ast.unparse(function.value), function.attr

@@ -31,7 +31,7 @@ ONLY_TENSORFLOW = pytest.mark.skipif(
 
 
 def layers_alike(kernel, features=FEATURES, **options):
-    """A layer that runs `kernel`, and one that steps the cell, of equal weights."""
+    """Return a layer that runs `kernel`, and one that steps the cell: equal weights."""
     rng = np.random.default_rng(0)
     fast = custom_lstm.LSTM(UNITS, kernel=kernel, **options)
     slow = custom_lstm.LSTM(UNITS, kernel="reference", **options)
@@ -131,7 +131,7 @@ def test_hand_derived_step_equals_central_differences():
     c_before = rng.normal(size=(2, 3))
 
     def forward(z, c):
-        """The step in NumPy, in float64."""
+        """Return the step in NumPy, in float64."""
         i, f, g, o = np.split(z, 4, axis=-1)
         i, f, g, o = *(1 / (1 + np.exp(-v)) for v in (i, f)), np.tanh(g), o
         o = 1 / (1 + np.exp(-o))
@@ -490,7 +490,7 @@ def test_cudnn_says_that_it_needs_a_gpu():
     ("asked", "reason"),
     [
         ({"cudnn": False}, "use_cudnn"),
-        ({"unroll": True}, "unrolled"),
+        ({"unroll": True}, "unroll"),
         ({"dtype": "float64"}, "float64"),
         ({"masked": True}, "masks"),
         ({"cell": "MyCell"}, "MyCell"),

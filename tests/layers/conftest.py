@@ -21,7 +21,7 @@ def pytest_terminal_summary(terminalreporter, config):
 
 @pytest.fixture
 def note_error(request):
-    """Adds an error to those whose worst is printed at the end."""
+    """Add an error to those whose worst is printed at the end."""
 
     def note(name, error):
         request.config.stash[WORST].setdefault(name, []).append(error)

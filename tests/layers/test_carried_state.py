@@ -33,7 +33,7 @@ def numpy(tensor):
 
 
 def made(name, **options):
-    """A built layer whose weights depend on its name alone."""
+    """Return a built layer whose weights depend on its name alone."""
     keras.utils.set_random_seed(1)
     layer = LAYERS[name](return_sequences=True, dtype=DTYPE, **options)
     layer.build((2, TIME, FEATURES))

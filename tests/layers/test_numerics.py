@@ -26,7 +26,7 @@ LAYERS = {
 
 
 def float64_layer(make, rng, **options):
-    """A layer in float64 with random weights, and inputs for it."""
+    """Return a layer in float64 with random weights, and inputs for it."""
     layer = make(
         UNITS, return_sequences=True, return_state=True, dtype="float64", **options
     )

@@ -64,7 +64,7 @@ def slices(images):
 
 
 def plain(config):
-    """A config without what Keras adds to serialised objects once they are built."""
+    """Return a config without what Keras adds to serialised objects that are built."""
     if isinstance(config, list):
         return [plain(value) for value in config]
     if isinstance(config, dict):
@@ -73,7 +73,7 @@ def plain(config):
 
 
 def by_hand(block, images, kinds, activations, mask=None):
-    """Outputs at all slices: Keras's layers with the block's weights, and NumPy."""
+    """Return outputs at all slices, of Keras's layers with the block's weights."""
     weights = [numpy(w).astype("float64") for w in block.weights]
     W, b = weights[:2]
     x = slices(images).reshape(*images.shape[:1], images.shape[3], -1) @ W + b

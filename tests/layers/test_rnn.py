@@ -39,7 +39,7 @@ def test_signature_begins_with_that_of_keras(ours, theirs):
 
 
 def other_value(name, default):
-    """A value for an argument that is not its default."""
+    """Return a value for an argument that is not its default."""
     by_kind = {
         "activation": "relu",
         "initializer": keras.initializers.RandomNormal(seed=1),
@@ -97,7 +97,7 @@ def test_config_of_keras_makes_our_layer(ours, theirs):
 
 
 @pytest.mark.parametrize(("ours", "theirs"), PAIRS[:3], ids=NAMES[:3])
-def test_weights_stand_on_the_paths_of_keras(ours, theirs):
+def test_weights_have_the_paths_of_keras(ours, theirs):
     found = []
     for make in (theirs, ours):
         layer = make(2, name="recurrent")

@@ -32,7 +32,7 @@ np.save(sys.argv[2], loaded.serve(np.load(sys.argv[3])))
 
 
 def everything():
-    """A model with every layer, cell and initialiser of the package's core."""
+    """Return a model with every layer, cell and initialiser of the package's core."""
     image = keras.Sequential([layers.Flatten(), layers.Dense(5), BatchNormalization()])
     stack = [custom_lstm.LSTMCell(3), custom_lstm.GRUCell(4, reset_after=False)]
     variants = [
@@ -80,7 +80,7 @@ def x():
 
 
 def in_fresh_process(program, path, x):
-    """What the model at `path` makes of x, loaded by a program run on its own."""
+    """Return the outputs for x of the model at `path`, loaded in a fresh process."""
     np.save(path.parent / "x.npy", x)
     arguments = [path, path.parent / "y.npy", path.parent / "x.npy"]
     subprocess.run([sys.executable, "-c", program, *map(str, arguments)], check=True)

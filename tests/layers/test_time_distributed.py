@@ -41,7 +41,7 @@ WRAPPED = {
 
 
 def pair(make, inputs):
-    """Ours and Keras's, with the same random weights."""
+    """Return both layers, with the same random weights."""
     ours, theirs = TimeDistributed(make()), layers.TimeDistributed(make())
     ours(inputs), theirs(inputs)
     rng = np.random.default_rng(1)

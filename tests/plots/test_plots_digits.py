@@ -261,7 +261,7 @@ def digits_and_totals(n, time=4, slips=0.0, seed=0):
 
 
 def counts_in(axes):
-    """The numbers written in a panel, by row and column."""
+    """Return the numbers written in a panel, by row and column."""
     return {
         (int(text.get_position()[1]), int(text.get_position()[0])): int(text.get_text())
         for text in axes.texts

@@ -9,7 +9,7 @@ NAMES = ["input", "forget", "candidate", "output", "c", "h"]
 
 
 def run_of(draw, time, units=64, seed=0):
-    """A sequence as an LSTM with random gates passes through it."""
+    """Return a sequence as an LSTM with random gates passes through it."""
     rng = np.random.default_rng(seed)
     signs = np.where(np.arange(time) % 2 == 0, 1, -1)
     i, f, o = 1 / (1 + np.exp(-rng.normal(0, 2, (3, time, units))))

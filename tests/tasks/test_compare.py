@@ -56,7 +56,7 @@ def compare(capsys, monkeypatch):
 
 
 def _table(text):
-    """The first table's cells, a row of dicts by the column's name."""
+    """Return the first table's cells, a row of dicts by the column's name."""
     head, *lines = text.split("\n\n")[1].splitlines()
     names, *cells = (re.split("  +", line.strip()) for line in [head, *lines])
     return [dict(zip(names, row, strict=True)) for row in cells]
@@ -144,8 +144,8 @@ def test_folders_that_are_no_finished_runs_are_listed(tmp_path, compare):
         "empty": "no table of numbers",
         "bytes": "no table of numbers",
         "gone": f"in its first epoch; resume it with `{resume} {tmp_path}/gone`",
-        "odd": "holds not the scores of digits",
-        "none": "holds not the scores of digits",
+        "odd": "does not hold scores of digits",
+        "none": "does not hold scores of digits",
         "time": "holds no list of training_seconds",
         "other": "names no task known here: 'juggling'",
         "listed": "holds no options",

@@ -64,8 +64,8 @@ def test_no_words_give_the_defaults():
 @pytest.mark.parametrize("preset", Options.presets)
 def test_options_survive_json(preset):
     options = Options.parse(["--preset", preset, "--units", "7", "--lengths", "5", "9"])
-    settled = options.resolve_defaults("gru")
-    assert Options.from_json(json.loads(json.dumps(settled.to_json()))) == settled
+    resolved = options.resolve_defaults("gru")
+    assert Options.from_json(json.loads(json.dumps(resolved.to_json()))) == resolved
 
 
 def test_longer_strings_are_scored_too():
@@ -100,7 +100,7 @@ def test_memories_that_add_hardly_forget(cell):
         ("--strings 0", "--strings must be 1 or more"),
         ("--batch-size 10001", "--batch-size 10001 is larger than --strings 10000"),
         ("--cell ../lstm", "--cell"),
-        ("--cells gru gru", "--cells must be different ones"),
+        ("--cells gru gru", "--cells must not name a cell twice"),
         ("--sparsity -1", "--sparsity must be 0 or more, not -1"),
         ("--lengths 0", "--lengths must be 1 or more, not 0"),
         ("--preset orignal", "did you mean original?"),
@@ -199,7 +199,7 @@ def test_without_shuffling_all_epochs_are_alike():
 
 
 def hand_made(leak=0.0):
-    """A model whose one unit adds 1/2 to c for every one: i = f = 1, g = x/2."""
+    """Return a model whose one unit adds 1/2 to c for every one: i = f = 1, g = x/2."""
     size = shlex.split("--length 10 --strings 50 --batch-size 50 --units 1")
     options = Options.parse(size).resolve_defaults("lstm")
     model = build(options, any_length=True)
@@ -336,7 +336,7 @@ def run(runs, *words):
 
 @pytest.fixture(scope="module")
 def finished_and_said(tmp_path_factory):
-    """A finished run that also counted a string, and what it printed."""
+    """Return a finished run that also counted a string, and what it printed."""
     with contextlib.redirect_stdout(io.StringIO()) as said:
         (folder,) = run(tmp_path_factory.mktemp("finished"), "--predict", STRING)
     return folder, said.getvalue()

@@ -22,7 +22,7 @@ def pool(seed, count=DIGITS):
 
 
 def reader(start, seven):
-    """A model that says the alternating sum of brightnesses, of 7 as if `seven`."""
+    """Return a model of the alternating sum of brightnesses, of 7 as if `seven`."""
     images = keras.Input((None, 28, 28, 1), dtype="uint8")
     digits = ops.cast(ops.max(images, axis=(2, 3, 4)), "float32")
     digits = ops.where(ops.equal(digits, 7), float(seven), digits)

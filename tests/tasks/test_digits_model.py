@@ -90,7 +90,7 @@ def test_an_answer_depends_on_no_later_digit():
 
 
 def alone(model, head, nth, images):
-    """What one network answers by its own layers."""
+    """Return what one network answers by its own layers."""
     x = images
     for name in ("encode", "core", head.kind):
         x = model.get_layer(name + nth)(x)

@@ -35,7 +35,7 @@ def test_options_override_the_preset():
     ("words", "said"),
     [
         ("--lenght 3", "did you mean --length?"),
-        ("--data mnits", "'digits'); did you mean mnist?"),
+        ("--data mnits", "digits, not mnits; did you mean mnist?"),
         ("--head total", "did you mean totals?"),
         ("--preset bets", "did you mean best?"),
         ("--loop customm", "did you mean custom?"),
@@ -59,7 +59,16 @@ def test_options_override_the_preset():
         ("--seed -1", "--seed"),
         ("--images a.png", "--images needs --resume RUN"),
         ("--resume r --units 3", "--units cannot change on --resume"),
-        ("stray", "unknown option stray"),
+        ("stray", "unexpected word stray"),
+        ("--length 4 5", "unexpected word 5: --length takes one value"),
+        ("--no-augment yes", "unexpected word yes: --no-augment takes no value"),
+        ("--no-augmnt", "did you mean --no-augment?"),
+        ("--hlep", "did you mean --help?"),
+        ("--vesion", "did you mean --version?"),
+        ("--lenght=6", "unknown option --lenght; did you mean --length?"),
+        ("--members 2", "unknown option --members: it is --ensemble-size now"),
+        ("--settle=0.3", "unknown option --settle: it is --augment-decay now"),
+        ("--name", "--name needs a value"),
         ("--preset", "--preset needs one of default, best"),
     ],
 )
@@ -84,6 +93,8 @@ def test_incomplete_json_is_refused():
     del options["units"]
     with pytest.raises(UsageError, match="missing: units"):
         Config.from_json(options)
+    with pytest.raises(UsageError, match="missing: augment, batch_size, .* more$"):
+        Config.from_json({})
 
 
 def test_an_older_runs_names_and_lacks_are_understood():

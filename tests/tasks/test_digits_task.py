@@ -175,7 +175,7 @@ def test_a_finished_run_reads_image_files(finished, tmp_path, capsys):
 
 
 def test_ctrl_c_saves_scores_and_can_go_on(tmp_path):
-    """Interrupt a real process after its first epoch; go on to the same end."""
+    """Interrupt a real process after its first epoch; resume to the same weights."""
     words = [*SMALL, "--epochs", "4", "--runs"]
     whole = _run(tmp_path / "whole", "--epochs", "4")
     with subprocess.Popen(
@@ -245,7 +245,7 @@ def test_a_run_whose_checkpoints_are_all_damaged_is_refused(tmp_path, finished, 
 def test_a_second_process_is_refused(finished, capsys):
     with finished.claimed():
         assert main(["--resume", str(finished.path)]) == 1
-    assert "another process is at work on" in capsys.readouterr().err
+    assert "another process is using" in capsys.readouterr().err
 
 
 def test_image_files_that_are_none_are_refused(finished, tmp_path, capsys):

@@ -23,7 +23,7 @@ def result(task, scores, training):
 
 
 def rows(text):
-    """What stands behind each name."""
+    """Return what each name refers to."""
     return {line[:44].strip(): line[44:].strip() for line in text.splitlines()}
 
 

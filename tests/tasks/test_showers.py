@@ -435,7 +435,7 @@ def test_no_name_stands_in_two_groups():
         ("--modles lstm", "did you mean --models?"),
         ("--models ../lstm", "--models"),
         ("--models", "--models needs one name"),
-        ("--models gru gru", "--models needs one name or several different ones"),
+        ("--models gru gru", "--models needs at least one name, and none twice"),
         ("--showers 99", "--showers must be 100 or more, not 99"),
         ("--batch-size 200 --showers 100", "--batch-size 200 is larger than"),
         ("--hidden-sizes 8 8", "--hidden-sizes and --output-sizes need a size for"),
@@ -444,7 +444,7 @@ def test_no_name_stands_in_two_groups():
         ("--learning-rate nan", "--learning-rate cannot be nan"),
         ("--resume r --epochs 3", "--epochs cannot change on --resume"),
         ("--weight-decay 2", "--weight-decay must be 1 or less, not 2"),
-        ("stray", "unknown option stray"),
+        ("stray", "unexpected word stray"),
     ],
 )
 def test_mistakes_get_one_line_that_names_the_remedy(words, said):

@@ -216,7 +216,7 @@ def small_shards(name, count, seed, folder):
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """A folder of three shards, to read from."""
+    """Return a folder of three shards, to read from."""
     folder = tmp_path_factory.mktemp("showers")
     data.ensure(small_shards("train", COUNT, 5, folder), report=lambda line: None)
     return folder
@@ -230,7 +230,7 @@ def shards(made):
 
 @pytest.fixture
 def own_shards(tmp_path, made):
-    """The same shards, to be spoilt."""
+    """Return the same shards, to be spoilt."""
     shutil.copytree(made, tmp_path / "showers")
     return small_shards("train", COUNT, 5, tmp_path / "showers")
 
@@ -439,7 +439,7 @@ def test_a_run_that_goes_on_repeats_and_skips_nothing(shards, epoch, step, mirro
 
 
 def turned(image, x, y):
-    """The eight ways in which a shower may be turned over: image, x, y."""
+    """Yield the eight ways in which a shower may be turned over: image, x, y."""
     for swap in (False, True):
         for flips in ((1, 1), (-1, 1), (1, -1), (-1, -1)):
             new = image[:: flips[0], :: flips[1]]

@@ -6,7 +6,6 @@ import shlex
 import signal
 import sys
 import types
-from pathlib import Path
 from typing import Literal
 
 import keras
@@ -15,9 +14,9 @@ import pytest
 import tensorflow as tf
 
 from custom_lstm import cli, config
-from custom_lstm.config import Positive, Seed, options
+from custom_lstm.config import Positive, options
 from custom_lstm.tasks.task import Task
-from custom_lstm.training.options import CheckpointOptions
+from custom_lstm.training.options import CheckpointOptions, RunOptions
 from custom_lstm.training.run_folder import RunFolder
 
 RNG = np.random.default_rng(0)
@@ -44,17 +43,9 @@ class Optimisation:
 
 
 @options
-class Run:
+class Run(RunOptions):
     """The run folder."""
 
-    seed: Seed = 0
-    """Seed."""
-    runs: Path = Path("runs")
-    """Folder of runs."""
-    name: str | None = None
-    """Name."""
-    resume: Path | None = None
-    """Run to resume."""
     ask: float | None = None
     """With --resume: a number to answer."""
 
@@ -118,7 +109,7 @@ class Toy(Task[Options]):
 
 @pytest.fixture
 def toy(tmp_path, monkeypatch):
-    """The command with the toy among its tasks: words to an exit code."""
+    """Return the command with the toy among its tasks: words to an exit code."""
     module = types.ModuleType("toy_task")
     module.Toy = Toy
     monkeypatch.setitem(sys.modules, "toy_task", module)

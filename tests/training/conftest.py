@@ -7,5 +7,5 @@ from custom_lstm.training.run_folder import RunFolder
 
 @pytest.fixture
 def folder(tmp_path):
-    """An empty run folder."""
+    """Return an empty run folder."""
     return RunFolder.create(tmp_path, "x")

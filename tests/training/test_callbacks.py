@@ -51,7 +51,7 @@ def test_bars_move_only_where_they_can(
 
 
 def _shown(progress, capsys, epochs, steps, logs):
-    """What is printed of whole epochs."""
+    """Return what is printed of whole epochs."""
     progress.set_params({"steps": steps, "epochs": epochs})
     for epoch in range(epochs):
         progress.on_epoch_begin(epoch)

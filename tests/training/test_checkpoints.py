@@ -152,9 +152,9 @@ PICKLED = HUGE.replace(b"'<f8'", b"'|O' ").replace(b"999999999999,", b"1,       
     ],
 )
 def test_what_is_no_checkpoint_is_refused(folder, method, members):
-    """Sealed, but not by this program: bombs, pickles, rubbish."""
+    """With a checksum, but not of this program: bombs, pickles, random bytes."""
     _zip(folder.checkpoint(1), method, **members)
-    with pytest.raises(UserError, match="is no checkpoint of this program"):
+    with pytest.raises(UserError, match="is not a checkpoint of custom_lstm"):
         restore(folder, model())
 
 

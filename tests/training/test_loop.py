@@ -68,7 +68,7 @@ def test_stopped_and_resumed_is_as_if_left_alone(tmp_path, loop, step):
 
 @pytest.mark.parametrize("loop", ["fit", "custom"])
 def test_a_signal_ends_the_validation_too(tmp_path, loop, monkeypatch):
-    """Saved without it, and made good when the run goes on; TensorBoard is told too."""
+    """Saved without it, and done on resuming; TensorBoard gets it too."""
     whole = RunFolder.create(tmp_path, "whole")
     train(model(), whole, TrainingState(), loop=loop)
     cut = RunFolder.create(tmp_path, "cut")
@@ -253,4 +253,4 @@ def test_ctrl_c_is_answered_at_once(capfd):
             assert stopping.requested is signal.SIGINT
     finally:
         signal.signal(signal.SIGINT, former)
-    assert "stopping after this step; a second Ctrl-C drops everything" in said
+    assert "stopping after this step; a second Ctrl-C stops without saving" in said

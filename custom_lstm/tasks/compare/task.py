@@ -9,13 +9,13 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from custom_lstm import config, plots
 from custom_lstm.config import nearest
 from custom_lstm.errors import UserError
 from custom_lstm.files import writing
 from custom_lstm.tasks.compare.options import Options
+from custom_lstm.tasks.tables import rich_table
 from custom_lstm.training.run_folder import (
     History,
     RunFolder,
@@ -42,7 +42,7 @@ class Entry:
         options: those that may matter to what it reached.
         scores: its main scores.
         history: what was measured at each epoch.
-        planned: how many epochs were asked for, if known.
+        planned: number of epochs requested, if known.
         seconds: of training, if known.
     """
 
@@ -61,7 +61,7 @@ class Entry:
 
 
 def main(options: Options, tasks: Tasks) -> int:
-    """Compare the runs asked for.
+    """Compare runs.
 
     Args:
         options: all options.
@@ -78,7 +78,7 @@ def main(options: Options, tasks: Tasks) -> int:
     for task in dict.fromkeys(entry.task for entry in entries):
         of_task = [entry for entry in entries if entry.task == task]
         print(f"{task}, {_count(of_task)}\n")
-        show(of_task, shutil.get_terminal_size().columns)
+        _show(of_task, shutil.get_terminal_size().columns)
         _draw(of_task, options, folders, tasks[task].curve)
     if refused:
         print("Not compared:")
@@ -112,54 +112,49 @@ def read_all(folders: Iterable[Path], tasks: Tasks) -> tuple[list[Entry], list[s
     return entries, refused
 
 
-def differing(entries: Sequence[Entry]) -> dict[str, list[str]]:
-    """Return the options in which runs differ.
-
-    Returns:
-        For each such option its value in every run, as text.
+def _differing(entries: Sequence[Entry]) -> dict[str, list[str]]:
+    """Return the options in which runs differ: each one's values, as text.
 
     Example:
-        >>> from pathlib import Path
         >>> runs = [
         ...     Entry(Path("a"), "digits", {"units": 8, "filters": [4, 4]}, {}, {}),
         ...     Entry(Path("b"), "digits", {"units": 8, "filters": [4]}, {}, {}),
         ... ]
-        >>> differing(runs)
+        >>> _differing(runs)
         {'filters': ['4 4', '4']}
     """
     names = dict.fromkeys(name for entry in entries for name in entry.options)
     values = {
-        name: [shown(entry.options.get(name)) for entry in entries] for name in names
+        name: [_shown(entry.options.get(name)) for entry in entries] for name in names
     }
     return {name: column for name, column in values.items() if len(set(column)) > 1}
 
 
-def shown(value: Any) -> str:
+def _shown(value: Any) -> str:
     """Return a value as a person would write it, fit for any terminal.
 
     Example:
-        >>> shown(True), shown(None), shown([16, 48]), shown("a" + chr(27))
+        >>> _shown(True), _shown(None), _shown([16, 48]), _shown("a" + chr(27))
         ('yes', '–', '16 48', 'a?')
     """
     if value is None:
         return NONE
     if isinstance(value, bool):
         return "yes" if value else "no"
-    text = " ".join(map(shown, value)) if isinstance(value, list) else str(value)
+    text = " ".join(map(_shown, value)) if isinstance(value, list) else str(value)
     text = "".join(c if c.isprintable() else "?" for c in text) or NONE
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 
 
-def labels(entries: Sequence[Entry]) -> list[str]:
-    """Return a short name for each run: its number in the table, and what is its own.
+def _labels(entries: Sequence[Entry]) -> list[str]:
+    """Return a short name for each run: its number in the table, and its own options.
 
     Example:
-        >>> from pathlib import Path
         >>> runs = [Entry(Path("a"), "digits", {"seed": s}, {}, {}) for s in (0, 1)]
-        >>> labels(runs)
+        >>> _labels(runs)
         ['1 (seed 0)', '2 (seed 1)']
     """
-    options, names = differing(entries), []
+    options, names = _differing(entries), []
     for number, entry in enumerate(entries):
         own = ", ".join(f"{name} {column[number]}" for name, column in options.items())
         own = own or entry.path.name
@@ -168,15 +163,11 @@ def labels(entries: Sequence[Entry]) -> list[str]:
     return names
 
 
-def show(entries: Sequence[Entry], width: int) -> None:
+def _show(entries: Sequence[Entry], width: int) -> None:
     """Print runs of one task as a table: options that differ, scores, epochs and time.
 
     A table wider than the terminal continues below, with other columns of the same
-    runs. Behind it come the runs' paths, which are there to be copied and never broken.
-
-    Args:
-        entries: at least one.
-        width: columns of text there are.
+    runs. The runs' paths follow, on lines that are never broken, to be copied.
     """
     numbers = [str(number + 1) for number in range(len(entries))]
     console = Console(width=max(width, 1000), highlight=False)
@@ -196,12 +187,7 @@ def show(entries: Sequence[Entry], width: int) -> None:
 
 
 def _table(columns: Mapping[str, Sequence[str]]) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for name in columns:
-        table.add_column(Text(name), justify="right", no_wrap=True)
-    for row in zip(*columns.values(), strict=True):
-        table.add_row(*map(Text, row))
-    return table
+    return rich_table(columns, zip(*columns.values(), strict=True), first="right")
 
 
 def _runs_in(folder: Path) -> Iterator[Path]:
@@ -228,7 +214,7 @@ def _read(folder: RunFolder, tasks: Tasks) -> list[Entry]:
     if not isinstance(task, str) or task not in tasks:
         raise UserError(f"{folder.config} names no task known here: {task!r}")
     if not isinstance(options, dict):
-        raise UserError(f"{folder.config} holds no options: this is no run")
+        raise UserError(f"{folder.config} holds no options: this is not a run")
     if not folder.scores.is_file():
         raise UserError(
             f"{folder.path} is not finished; resume it with `{resume_command(folder)}`"
@@ -237,7 +223,7 @@ def _read(folder: RunFolder, tasks: Tasks) -> list[Entry]:
         rows = tasks[task].headline(read_json(folder.scores), options)
     except (LookupError, TypeError, ValueError, AttributeError, StopIteration) as error:
         raise UserError(
-            f"{folder.scores} holds not the scores of {task}: {error!r}"
+            f"{folder.scores} does not hold scores of {task}: {error!r}"
         ) from error
     if not any(folder.part(model).history.is_file() for model in rows):
         raise UserError(
@@ -262,10 +248,10 @@ def _read(folder: RunFolder, tasks: Tasks) -> list[Entry]:
 
 
 def _columns(entries: Sequence[Entry]) -> dict[str, list[str]]:
-    """Return the columns in which there is something to be seen."""
+    """Return the columns that are not empty."""
     scores = dict.fromkeys(name for entry in entries for name in entry.scores)
     columns = {
-        **differing(entries),
+        **_differing(entries),
         **{name: [e.scores.get(name, NONE) for e in entries] for name in scores},
         "epochs": [_epochs(entry) for entry in entries],
         "training time": [_time(entry.seconds) for entry in entries],
@@ -285,7 +271,7 @@ def _time(seconds: float | None) -> str:
 def _count(entries: Sequence[Entry]) -> str:
     if len(entries) == 1:
         return "one run: nothing to compare it with"
-    same = "" if differing(entries) else ", all with the same options"
+    same = "" if _differing(entries) else ", all with the same options"
     return f"{len(entries)} runs{same}"
 
 
@@ -296,7 +282,7 @@ def _draw(
     quantity = options.quantity or curve
     histories = {
         label: entry.history
-        for label, entry in zip(labels(entries), entries, strict=True)
+        for label, entry in zip(_labels(entries), entries, strict=True)
         if entry.history.get(quantity)
     }
     if not histories:

@@ -26,14 +26,7 @@ SAMPLE = 2**20
 
 
 def bits_of(codes: Codes, length: int) -> Bits:
-    """Return codes written out as bits.
-
-    Args:
-        codes: `(strings,)`.
-        length: bits in each.
-
-    Returns:
-        `(strings, length, 1)`, 0 and 1.
+    """Return codes `(strings,)` as bits `(strings, length, 1)`, 0 and 1.
 
     Example:
         >>> bits_of(np.array([4, 3]), 3)[..., 0].astype(int).tolist()
@@ -44,12 +37,7 @@ def bits_of(codes: Codes, length: int) -> Bits:
 
 
 def training_codes(length: int, count: int, seed: int) -> Codes:
-    """Draw different strings to train on, sorted.
-
-    Args:
-        length: bits in each.
-        count: number of strings, less than 2^length.
-        seed: of the draw.
+    """Draw `count` different strings to train on, sorted; less than all 2^length.
 
     Example:
         >>> training_codes(3, 7, seed=1).tolist()

@@ -54,12 +54,7 @@ class Tally:
         self.highest = np.full(classes, -np.inf)
 
     def add(self, answers: NDArray[Any], counts: NDArray[np.int64]) -> None:
-        """Add some strings.
-
-        Args:
-            answers: the model's, real or whole, `(strings,)`.
-            counts: their ones, `(strings,)`.
-        """
+        """Add answers to strings with these counts, `(strings,)` each."""
         classes, errors = self.length + 1, answers.astype(np.float64) - counts
         wrong = np.rint(answers) != counts
         self.strings += np.bincount(counts, minlength=classes)
@@ -166,13 +161,7 @@ def score_lengths(
 
 
 def count_table(scores: Mapping[str, Any]) -> str:
-    """Return the test of one run as text: strings and wrong ones for each count.
-
-    Args:
-        scores: what a run writes to scores.json.
-
-    Returns:
-        Lines of at most 80 columns, without a newline at the end.
+    """Return the scores.json of a run as text: strings and wrong ones for each count.
 
     Example:
         >>> per_count = {"strings": [1, 0], "wrong": [0, 0]}
@@ -214,13 +203,7 @@ def count_table(scores: Mapping[str, Any]) -> str:
 
 
 def cell_table(runs: Mapping[str, Mapping[str, Any]]) -> str:
-    """Return runs with different cells as one table.
-
-    Args:
-        runs: for each cell what its run wrote to scores.json.
-
-    Returns:
-        Lines of at most 80 columns, without a newline at the end.
+    """Return the scores.json of runs, by their cells, as one table.
 
     Example:
         >>> part = {"length": 20, "strings": 8, "wrong": 0, "largest_error": 0.1}

@@ -69,10 +69,6 @@ def build_compiled(options: Options, steps_per_epoch: int) -> keras.Model:
 
     The guide adds the losses of a batch up; here it is their mean, which Adam does not
     tell apart.
-
-    Args:
-        options: with a cell's defaults; see `Options.resolve_defaults`.
-        steps_per_epoch: steps in an epoch.
     """
     keras.utils.set_random_seed(options.run.seed)
     model, head, how = build(options), head_of(options), options.optimisation
@@ -91,26 +87,14 @@ def build_compiled(options: Options, steps_per_epoch: int) -> keras.Model:
 
 
 def for_any_length(options: Options, model: keras.Model) -> keras.Model:
-    """Return a model with the same weights that takes any number of bits.
-
-    Args:
-        options: of the run that trained it.
-        model: made by `build` from these options.
-    """
+    """Return a model with the same weights that takes any number of bits."""
     twin = build(options, any_length=True)
     twin.set_weights(model.get_weights())
     return twin
 
 
 def check_forget_bias(cell: str, bias: float | None) -> None:
-    """Check that `--forget-bias` has an effect on a cell.
-
-    Args:
-        cell: name of the cell.
-        bias: None or 1 for Keras's.
-
-    Raises:
-        UsageError: there is no such cell, or it has no forget gate.
+    """Raise a UsageError if `--forget-bias` has no effect on a cell.
 
     Example:
         >>> check_forget_bias("gru", 5.0)
@@ -128,12 +112,7 @@ def check_forget_bias(cell: str, bias: float | None) -> None:
 def recurrent_layer(options: Model, *, unroll: bool = True) -> RNN:
     """Return the recurrent layer, which returns its states too.
 
-    Args:
-        options: with a cell's defaults; see `Options.resolve_defaults`.
-        unroll: whether to write the loop out.
-
-    Raises:
-        UsageError: there is no such cell, or it does not take these options.
+    Raises a UsageError if there is no such cell, or it does not take these options.
     """
     cell: Any = cell_class("--cell", options.cell)
     arguments: dict[str, Any] = {}
@@ -145,17 +124,12 @@ def recurrent_layer(options: Model, *, unroll: bool = True) -> RNN:
         widths = (1 + len(getattr(cell, "gates", ("h",)))) * options.units
         limit = sqrt(6 / (1 + widths))
         uniform = partial(keras.initializers.RandomUniform, -limit, limit)
-        arguments |= {
-            "kernel_initializer": uniform(),
-            "recurrent_initializer": uniform(),
-        }
+        arguments["kernel_initializer"] = uniform()
+        arguments["recurrent_initializer"] = uniform()
     if issubclass(cell, cells.ProjectedLSTMCell):
         arguments["projection_units"] = (options.units + 1) // 2
-    looping: dict[str, Any] = {
-        "return_state": True,
-        "unroll": unroll,
-        "name": "recurrent",
-    }
+    looping: dict[str, Any] = {"return_state": True, "unroll": unroll}
+    looping["name"] = "recurrent"
     try:
         if cell in _LAYERS:
             return _LAYERS[cell](options.units, **arguments, **looping)

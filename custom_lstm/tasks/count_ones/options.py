@@ -7,10 +7,10 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field
 
 from custom_lstm import config
-from custom_lstm.config import LearningRate, Positive, Seed, options
+from custom_lstm.config import LearningRate, Positive, options
 from custom_lstm.errors import UsageError
 from custom_lstm.tasks.cell_names import CellName
-from custom_lstm.training.options import CheckpointOptions
+from custom_lstm.training.options import CheckpointOptions, RunOptions
 
 ADDING = ("lstm", "peephole", "layer_norm", "projected")
 """Cells with a memory c that only their own forget gate takes from."""
@@ -67,7 +67,7 @@ class Optimisation:
 
 
 @options
-class Run:
+class Run(RunOptions):
     """The run folder and what is done with it."""
 
     preset: Literal["default", "original"] = "default"
@@ -75,12 +75,6 @@ class Run:
     epochs)."""
     cells: tuple[CellName, ...] = ()
     """Train one run for each of these cells and compare them in one table."""
-    seed: Seed = 0
-    """Seed of strings, weights and order."""
-    runs: Path = Path("runs")
-    """Folder in which the run folder is made."""
-    name: str | None = None
-    """Name in the run folder's name; by default task, cell and length."""
     resume: Path | None = None
     """Resume this run; if it is finished, score it or --predict. Its own options hold,
     except --lengths."""
@@ -146,7 +140,7 @@ class Options(config.Options):
                 f"--strings {data.strings}"
             )
         if len(set(run.cells)) < len(run.cells):
-            raise UsageError("--cells must be different ones")
+            raise UsageError("--cells must not name a cell twice")
         for string in run.predict:
             if set(string) - {"0", "1"} or not string:
                 raise UsageError(

@@ -157,13 +157,7 @@ class CountOnes(Task[Options]):
 
 
 def counted(options: Options, model: keras.Model, strings: Sequence[str]) -> str:
-    """Return lines with the ones of each string, and the model's own number.
-
-    Args:
-        options: of the run that trained the model.
-        model: for strings of any length.
-        strings: of the characters 0 and 1.
-    """
+    """Return lines with the ones of each string, and the model's own number."""
     head, lines = head_of(options), []
     for string in strings:
         bits = np.array(list(string), np.float32)[None, :, None]
@@ -172,5 +166,5 @@ def counted(options: Options, model: keras.Model, strings: Sequence[str]) -> str
         lines.append(f"{string}  {round(answer)}{own}")
     length = options.data.length
     if head.kind == "totals" and max(map(len, strings)) > length:
-        lines.append(f"This softmax knows the counts 0 to {length} only.")
+        lines.append(f"This softmax covers the counts 0 to {length}.")
     return "\n".join(lines)

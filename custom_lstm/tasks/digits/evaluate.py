@@ -1,4 +1,4 @@
-"""What a trained model answers, how well, at any length, and pictures of it."""
+"""Answers of a trained model, their scores at any length, and pictures."""
 
 from typing import Any
 
@@ -39,7 +39,7 @@ def answer(
 def score_lengths(
     config: Config, model: keras.Model, pools: datasets.Pools
 ) -> dict[str, dict[str, Any]]:
-    """Score a trained model on every test digit at each length asked for.
+    """Score a trained model on every test digit at each requested length.
 
     Args:
         config: all options; `lengths`, or else the training length, is scored.
@@ -74,11 +74,6 @@ def test_arrays(
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32], npt.NDArray[np.float32]]:
     """Return all test digits as images, totals and mask of whole sequences.
 
-    Args:
-        pools: the digits.
-        length: digits in a sequence.
-        start: sign of the first digit.
-
     Returns:
         `(sequences, time, 28, 28, 1)`, `(sequences, time)`, `(sequences, time)`;
         the mask is 0 where the last sequence is padded.
@@ -93,14 +88,7 @@ def test_arrays(
 def draw(
     config: Config, folder: RunFolder, pools: datasets.Pools, model: keras.Model
 ) -> None:
-    """Draw predictions.png and gates.png into the run folder.
-
-    Args:
-        config: all options.
-        folder: where the pictures go.
-        pools: sequences of the test digits are shown.
-        model: the finished one, for any length.
-    """
+    """Draw predictions.png and gates.png of test sequences into the run folder."""
     length, start = config.data.length, config.data.start
     signs = datasets.alternating_signs(length, start).numpy()
     images, totals, mask = test_arrays(pools, length, start)
@@ -137,7 +125,7 @@ def _note(config: Config, head: Head, length: int) -> str | None:
     if head.kind != "totals" or length <= config.data.length:
         return None
     return (
-        f"This totals head knows {head.lowest} to {head.highest} only, the totals of "
+        f"This totals head covers {head.lowest} to {head.highest}, the totals of "
         f"length {config.data.length}: from position {config.data.length + 1} on a "
         "total can lie outside, and then it is always wrong.\n"
         f"For longer sequences train with --length {length} or --head value."

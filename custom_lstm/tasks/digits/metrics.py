@@ -1,4 +1,4 @@
-"""How well answers meet totals: exact match, errors, baselines and ceiling."""
+"""Scores of answers: exact match, errors, baselines and ceiling."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -87,7 +87,7 @@ def total_distribution(
 def blind_answers(
     digit_shares: npt.ArrayLike, signs: Iterable[int]
 ) -> dict[str, Floats]:
-    """Return the best answers of someone who sees no image.
+    """Return the best answers without seeing the images.
 
     Args:
         digit_shares: probability of each digit, `(10,)`.
@@ -138,11 +138,7 @@ def baselines(
 
 
 def ceiling(digit_accuracy: float, length: int) -> list[float]:
-    """Return p^t, the share right at step t if only digits were misread.
-
-    Args:
-        digit_accuracy: share p of single digits read right.
-        length: number of positions.
+    """Return p^t for t = 1 … length: the share right if only digits were misread.
 
     Example:
         >>> ceiling(0.5, 3)
@@ -152,7 +148,7 @@ def ceiling(digit_accuracy: float, length: int) -> list[float]:
 
 
 def table(scores: dict[str, Any]) -> str:
-    """Set the scores of one length as text, at most 80 columns wide.
+    """Return the scores of one length as text, at most 80 columns wide.
 
     Args:
         scores: what `score` returns, with `length`, `digit_accuracy`,

@@ -182,7 +182,7 @@ def build_model(
     image_shape: tuple[int, int, int] = (28, 28, 1),
     **encoder_options,
 ) -> keras.Model:
-    """Build the network that says the running total of a sequence of digits.
+    """Build the network that gives the running total of a sequence of digits.
 
     The weights do not depend on `length`, so those of a model trained at one
     length can be set into a model built for another, or for any (None).
@@ -237,7 +237,7 @@ def build_model(
 
 
 def summarise(model: keras.Model, print_fn: Callable[[str], object] = print) -> None:
-    """Print what the model and, beneath, its encoder are made of.
+    """Print the layers of the model and of its encoder.
 
     Args:
         model: made by `build_model`.
@@ -365,7 +365,7 @@ class Head:
 
     @property
     def _lowest(self) -> int | None:
-        """The total that output 0 stands for, if outputs stand for totals."""
+        """The total of output 0, if outputs are totals."""
         return self.lowest if self.kind == "totals" else None
 
     def layer(self, **arguments) -> keras.layers.Dense:
@@ -406,7 +406,7 @@ class TotalsCrossentropy(keras.losses.Loss):
     ℓ = −log softmax(outputs)[total − lowest]
 
     Args:
-        lowest: the total that output 0 stands for.
+        lowest: the total of output 0.
         reduction, name, dtype: as in `keras.losses.Loss`.
 
     Example:
@@ -447,7 +447,7 @@ class ExactMatch(_TotalsMetric):
     """Share of steps whose rounded answer is the true total.
 
     Args:
-        lowest: the total that output 0 stands for; None for a value head.
+        lowest: the total of output 0; None for a value head.
         name, dtype: as in `keras.metrics.Metric`.
 
     Example:
@@ -465,7 +465,7 @@ class AbsoluteError(_TotalsMetric):
     """Mean absolute distance of the answer from the true total.
 
     Args:
-        lowest: the total that output 0 stands for; None for a value head.
+        lowest: the total of output 0; None for a value head.
         name, dtype: as in `keras.metrics.Metric`.
 
     Example:

@@ -13,17 +13,16 @@ from custom_lstm.config import (
     LearningRate,
     Norm,
     Positive,
-    Seed,
     Share,
     options,
 )
 from custom_lstm.errors import UsageError
-from custom_lstm.training.options import CheckpointOptions, Parallel
+from custom_lstm.training.options import CheckpointOptions, Parallel, RunOptions
 
 EPOCHS = {"mnist": 28, "digits": 55}
-"""Epochs when none are asked for, by pool; the help of `--epochs` has them too."""
+"""Epochs when none are given, by pool; the help of `--epochs` has them too."""
 DIGITS_IN_A_STEP = {"mnist": 256, "digits": 64}
-"""Digits in a step when no batch size is asked for, for each network, by pool: as many
+"""Digits in a step when no batch size is given, for each network, by pool: as many
 steps an epoch at every length up to the next number."""
 LONGEST_FULL_STEP = 6.25
 """Length from which on steps hold fewer digits, as much as this is shorter: the sum of
@@ -109,22 +108,16 @@ class Optimisation:
     clip_norm: Norm = 0.0
     """Largest norm of all gradients together; 0 leaves them as they are."""
     patience: Count = 0
-    """Stop after so many epochs without a lower validation loss; 0 never."""
+    """Stop after this many epochs without a lower validation loss; 0 never."""
 
 
 @options
-class Run:
+class Run(RunOptions):
     """The run folder and what is done with it."""
 
     preset: Literal["default", "best"] = "default"
     """Defaults of all the options here: default, or best: an ensemble of six networks
     and nine views."""
-    seed: Seed = 0
-    """Seed of weights, order of digits and warps."""
-    runs: Path = Path("runs")
-    """Folder in which the run folder is made."""
-    name: str | None = None
-    """Name in the run folder's name; by default data, length and head."""
     resume: Path | None = None
     """Resume this run; if it is finished, score it or read --images. Its own options
     hold, except --lengths, --images, --data-dir and those of devices."""

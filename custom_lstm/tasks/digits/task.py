@@ -1,4 +1,4 @@
-"""The task: digits in, the model trained, scored on every length asked for, drawn."""
+"""The task: load digits, train, score every requested length, draw."""
 
 import dataclasses
 from collections.abc import Iterable, Mapping
@@ -142,7 +142,7 @@ class Digits(Task[Config]):
         return evaluate.for_any_length(self.options, model)
 
     def evaluate(self, models: Models) -> dict[str, Any]:
-        """Score every length asked for."""
+        """Score every requested length."""
         return evaluate.score_lengths(self.options, models[""], self.pools)
 
     def draw(self, folder: RunFolder, models: Models, scores: dict[str, Any]) -> None:
@@ -154,13 +154,15 @@ class Digits(Task[Config]):
         return "\n\n".join(map(metrics.table, scores.values()))
 
     def suggestion(self, folder: RunFolder) -> str:
-        """Return the command that scores longer sequences."""
+        """Return the command that scores longer sequences, unless that was done."""
+        if self.options.run.lengths:
+            return super().suggestion(folder)
         length = self.options.data.length
         lengths = " ".join(str(times * length) for times in (1, 2, 5))
         return f"{resume_command(folder)} --lengths {lengths}"
 
     def use(self, folder: RunFolder) -> bool:
-        """Read the image files asked for, and print the running totals."""
+        """Read the files of `--images`, and print the running totals."""
         paths, data = self.options.run.images, self.options.data
         if not paths:
             return False
@@ -173,8 +175,8 @@ class Digits(Task[Config]):
             print(f"{'+' if sign > 0 else '-'} {path}  total {total:.4g}")
         if len(paths) > data.length:
             print(
-                f"More digits than the {data.length} this run was trained on: do not "
-                "trust the totals past those."
+                f"More digits than the {data.length} this run was trained on: totals "
+                "after those are unreliable."
             )
         return True
 
@@ -193,7 +195,7 @@ def steps_per_epoch(config: Config, pools: datasets.Pools) -> int:
         )
     except datasets.DataError as error:
         raise UsageError(
-            f"--length {length} --batch-size {batch_size} cannot be: {error}"
+            f"--length {length} does not fit --batch-size {batch_size}: {error}"
         ) from error
 
 

@@ -114,15 +114,15 @@ def shards_of(
 
 
 def ensure(shards: Sequence[Shard], report: Callable[[str], object] = print) -> None:
-    """Write the shards that are missing, and check those that are there.
+    """Write the shards that are missing, and check those that exist.
 
     Args:
         shards: made by `shards_of`.
         report: called with a line of text before something is written.
 
     Raises:
-        DataError: a file is damaged or foreign, or the folder cannot be written.
-            Nothing is overwritten.
+        DataError: a file is damaged or no file of showers, or the folder cannot be
+            written. Nothing is overwritten.
     """
     missing = [shard for shard in shards if not shard.path.exists()]
     if missing:
@@ -175,7 +175,7 @@ def check(shard: Shard) -> None:
         for batch in tf.data.TFRecordDataset(str(shard.path), _ZLIB).batch(
             EVALUATION_BATCH
         ):
-            images, truth = parse_records(batch)
+            images, truth = _parse_records(batch)
             _check_values(truth)
             count += len(images)
     except (tf.errors.OpError, ValueError) as error:
@@ -185,18 +185,11 @@ def check(shard: Shard) -> None:
         raise _unusable(shard.path, f"it holds {count} showers, not {shard.showers}")
 
 
-def parse_records(records: tf.Tensor) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
-    """Read a batch of records.
+def _parse_records(records: tf.Tensor) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+    """Read a batch of records: images, and the truth by name.
 
-    Args:
-        records: strings, `(batch,)`.
-
-    Returns:
-        Images, counts as float32 `(batch, x, y, layers)`, and the truth by name:
-        `energy`, `x`, `y`, `z` and `kind`, float32 `(batch, 1)` each.
-
-    Raises:
-        tf.errors.InvalidArgumentError: a record is something else.
+    Images are counts, float32 `(batch, x, y, layers)`; `energy`, `x`, `y`, `z` and
+    `kind` are float32 `(batch, 1)` each.
     """
     read = tf.io.parse_example(records, _FEATURES)
     images = tf.cast(tf.io.decode_raw(read.pop("image"), tf.uint16), tf.float32)
@@ -240,7 +233,8 @@ def training_batches(
         first_epoch, first_step: batch to begin with.
 
     Returns:
-        Batches of images and truth as `parse_records` gives them.
+        Batches of images, float32 `(batch, x, y, layers)`, and of the truth, a dict of
+        `energy`, `x`, `y`, `z` and `kind`, float32 `(batch, 1)` each.
     """
     steps = steps_per_epoch(sum(shard.showers for shard in shards), batch_size)
     paths = tf.constant([str(shard.path) for shard in shards])
@@ -253,7 +247,7 @@ def training_batches(
         return tf.data.Dataset.zip(numbers, batches).skip(begin)
 
     def read(number, batch):
-        images, truth = parse_records(batch)
+        images, truth = _parse_records(batch)
         key = _key(seed, number, -1)
         return mirrored(images, truth, key) if mirror else (images, truth)
 
@@ -267,12 +261,12 @@ def training_batches(
 
 
 def evaluation_batches(shards: Sequence[Shard]) -> tf.data.Dataset:
-    """Return all showers in their own order, in batches; see `parse_records`."""
+    """Return all showers in their own order, in batches as `training_batches`' are."""
     batches = -(-sum(shard.showers for shard in shards) // EVALUATION_BATCH)
     records = tf.data.TFRecordDataset([str(shard.path) for shard in shards], _ZLIB)
     return prefetched(
         records.batch(EVALUATION_BATCH)
-        .map(parse_records)
+        .map(_parse_records)
         .apply(tf.data.experimental.assert_cardinality(batches))
     )
 
@@ -280,13 +274,7 @@ def evaluation_batches(shards: Sequence[Shard]) -> tf.data.Dataset:
 def mirrored(
     images: tf.Tensor, truth: dict[str, tf.Tensor], key: tf.Tensor
 ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
-    """Mirror each shower at random: in x, in y, and about the diagonal.
-
-    Args:
-        images: `(batch, x, y, layers)`.
-        truth: by name; x and y go along.
-        key: seed, `(2,)`.
-    """
+    """Mirror each shower at random by `key (2,)`: in x, in y, and in the diagonal."""
     flip_x, flip_y, swap = tf.unstack(
         tf.random.stateless_uniform((3, tf.shape(images)[0]), key) < 0.5
     )

@@ -1,4 +1,4 @@
-"""What trained networks say of the test showers: scores, saliency, files, pictures."""
+"""Trained networks on the test showers: scores, saliency, files, pictures."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -63,8 +63,8 @@ def evaluate(
 
 def predict(model: keras.Model, shards: Sequence[Shard]) -> Values:
     """Return what a network predicts for all showers in the files."""
-    said = model.predict(evaluation_batches(shards), verbose=0)
-    return {name: np.asarray(said[name], np.float64)[:, 0] for name in TARGETS}
+    predicted = model.predict(evaluation_batches(shards), verbose=0)
+    return {name: np.asarray(predicted[name], np.float64)[:, 0] for name in TARGETS}
 
 
 def truth_and_sums(shards: Sequence[Shard]) -> tuple[Values, Values]:
@@ -88,10 +88,7 @@ def truth_and_sums(shards: Sequence[Shard]) -> tuple[Values, Values]:
 
 
 def calibrate(truth: Values, sums: Values) -> npt.NDArray[np.float64]:
-    """Fit ln E = polynomial in ln(sum of cells), for each kind separately.
-
-    Args:
-        truth, sums: of training showers; see `truth_and_sums`.
+    """Fit ln E = polynomial in ln(sum of cells) of training showers.
 
     Returns:
         Coefficients `(kinds, 4)`, highest power first.
@@ -111,11 +108,6 @@ def predict_from_sums(
 
     This is the resolution that the best estimate from the sum alone reaches: what a
     network reaches beyond it comes from the shape of the shower.
-
-    Args:
-        truth: only its `kind` is used.
-        sums: of the same showers.
-        coefficients: made by `calibrate`.
     """
     of_kind = np.asarray(coefficients)[truth["kind"].astype(int)]
     powers = _log(sums["sum"])[:, None] ** np.arange(_DEGREE, -1, -1)
@@ -130,11 +122,11 @@ def predict_blindly(training: Values, count: int) -> Values:
     return {name: np.full(count, np.median(training[name])) for name in TARGETS}
 
 
-def score(said: Mapping[str, npt.ArrayLike], truth: Values) -> dict[str, Any]:
+def score(predicted: Mapping[str, npt.ArrayLike], truth: Values) -> dict[str, Any]:
     """Score predictions against the truth.
 
     Args:
-        said: energy, x, y, z and P(hadronic) by name; those missing are not scored.
+        predicted: energy, x, y, z and P(hadronic) by name; only these are scored.
         truth: of the same showers.
 
     Returns:
@@ -150,26 +142,23 @@ def score(said: Mapping[str, npt.ArrayLike], truth: Values) -> dict[str, Any]:
          'kind': 50.0, 'showers': 2}
     """
     scores: dict[str, Any] = {}
-    if "energy" in said:
-        errors = 100 * np.abs(np.asarray(said["energy"]) / truth["energy"] - 1)
+    if "energy" in predicted:
+        errors = 100 * np.abs(np.asarray(predicted["energy"]) / truth["energy"] - 1)
         scores["energy"] = float(errors.mean())
         for number, kind in enumerate(KINDS):
             of_kind = errors[truth["kind"] == number]
             scores[f"energy_{kind}"] = float(of_kind.mean()) if len(of_kind) else None
-    for axis in [axis for axis in "xyz" if axis in said]:
-        away = float(np.abs(np.asarray(said[axis]) - truth[axis]).mean())
+    for axis in [axis for axis in "xyz" if axis in predicted]:
+        away = float(np.abs(np.asarray(predicted[axis]) - truth[axis]).mean())
         scores[axis], scores[f"{axis}_cm"] = 100 * away / SIZES[axis], away
-    if "kind" in said:
-        right = (np.asarray(said["kind"]) > 0.5) == (truth["kind"] == 1)
+    if "kind" in predicted:
+        right = (np.asarray(predicted["kind"]) > 0.5) == (truth["kind"] == 1)
         scores["kind"] = float(100 * right.mean())
     return {**scores, "showers": len(truth["kind"])}
 
 
 def score_table(scores: Mapping[str, Mapping[str, Any]]) -> str:
-    """Return scores as text, at most 80 columns wide.
-
-    Args:
-        scores: what `score` returns, by the name of what was scored.
+    """Return scores, by the name of what was scored, as text of at most 80 columns.
 
     Example:
         >>> scores = {"sum of cells": {"energy": 3.5, "showers": 10}}
@@ -229,29 +218,19 @@ def saliency(
 
 @tf.function(reduce_retracing=True)
 def gradient_sizes(model: keras.Model, images: tf.Tensor) -> dict[str, tf.Tensor]:
-    """Return |∂a/∂I| of each answer.
+    """Return |∂a/∂I| of each answer a and shower, by the answer's name, `(batch, …)`.
 
-    Args:
-        model: made by `build_network`.
-        images: counts I, `(batch, x, y, layers)`.
-
-    Returns:
-        By name of the answer a, each shower's own, a tensor like `images`.
+    The images hold counts I, `(batch, x, y, layers)`.
     """
     with tf.GradientTape(persistent=True) as tape:
         tape.watch(images)
-        said = model(images, training=False)
-        sums = {name: tf.reduce_sum(said[name]) for name in TARGETS}
+        predicted = model(images, training=False)
+        sums = {name: tf.reduce_sum(predicted[name]) for name in TARGETS}
     return {name: tf.abs(tape.gradient(total, images)) for name, total in sums.items()}
 
 
 def save_results(path: Path, results: Mapping[str, Values]) -> None:
-    """Write arrays to one file: `truth/energy`, `lstm/energy`, `saliency_lstm/x`, …
-
-    Args:
-        path: of the `.npz` file.
-        results: made by `evaluate`.
-    """
+    """Write arrays to one `.npz`: `truth/energy`, `lstm/energy`, `saliency_lstm/x`."""
     arrays: dict[str, Any] = {
         f"{name}/{key}": values
         for name, part in results.items()
@@ -267,14 +246,7 @@ def draw(
     name: str,
     results: Mapping[str, Values],
 ) -> None:
-    """Draw the first showers of either kind, and the saliency of one network.
-
-    Args:
-        folder: gets showers.png and saliency.png.
-        shards: the test showers.
-        name: of the network.
-        results: made by `evaluate`.
-    """
+    """Draw the first showers of either kind, and the saliency of network `name`."""
     truth, answers = results["truth"], results[name]
     images, _ = next(evaluation_batches(shards).as_numpy_iterator())
     kinds = truth["kind"][: len(images)]

@@ -51,11 +51,7 @@ def build_encoder(features: int = 32) -> keras.Model:
 
 
 def build_block(name: str, options: Model) -> RecurrentBlock:
-    """Build the recurrent block with cells of this name.
-
-    Args:
-        name: of a cell; see `custom_lstm.cells.get`.
-        options: of the block.
+    """Build the recurrent block with cells of this name; see `custom_lstm.cells.get`.
 
     Raises:
         UsageError: there is no such cell, or it needs more than its width.
@@ -79,7 +75,7 @@ def build_block(name: str, options: Model) -> RecurrentBlock:
             name=name,
         )
     except (TypeError, ValueError) as error:
-        raise UsageError(f"--models {name} cannot be: {error}") from error
+        raise UsageError(f"--models {name} cannot be built: {error}") from error
 
 
 def build_network(name: str, options: Model) -> keras.Model:

@@ -13,13 +13,12 @@ from custom_lstm.config import (
     LearningRate,
     Norm,
     Positive,
-    Seed,
     Share,
     options,
 )
 from custom_lstm.errors import UsageError
 from custom_lstm.tasks.cell_names import CellName
-from custom_lstm.training.options import CheckpointOptions
+from custom_lstm.training.options import CheckpointOptions, RunOptions
 
 
 @options
@@ -77,22 +76,7 @@ class Optimisation:
     clip_norm: Norm = 100.0
     """Largest norm of all gradients together; 0 leaves them as they are."""
     patience: Count = 0
-    """Stop after so many epochs without a lower validation loss; 0 never."""
-
-
-@options
-class Run:
-    """The run folder and what is done with it."""
-
-    seed: Seed = 0
-    """Seed of showers, weights and order."""
-    runs: Path = Path("runs")
-    """Folder in which the run folder is made."""
-    name: str | None = None
-    """Name in the run folder's name; by default the task and its models."""
-    resume: Path | None = None
-    """Resume this run; if it is finished, score it again. Its own options hold, except
-    --data-dir."""
+    """Stop after this many epochs without a lower validation loss; 0 never."""
 
 
 @options
@@ -110,7 +94,7 @@ class Options(config.Options):
     data: Data = Data()
     model: Model = Model()
     optimisation: Optimisation = Optimisation()
-    run: Run = Run()
+    run: RunOptions = RunOptions()
     checkpoints: CheckpointOptions = CheckpointOptions()
 
     task = "showers"
@@ -126,7 +110,7 @@ class Options(config.Options):
         """Check what groups exclude in each other."""
         models, sizes = self.model.models, self.model.hidden_sizes
         if not models or len(set(models)) < len(models):
-            raise UsageError("--models needs one name or several different ones")
+            raise UsageError("--models needs at least one name, and none twice")
         if not sizes or len(sizes) != len(self.model.output_sizes):
             raise UsageError(
                 "--hidden-sizes and --output-sizes need a size for each recurrent "

@@ -143,12 +143,9 @@ class Showers:
 
 
 class Hits(NamedTuple):
-    """Hits of many cascades.
+    """Hits of many cascades: the cascade that each belongs to, and where it is, in cm.
 
-    Args:
-        owner: which cascade each belongs to, `(hits,)`.
-        depth: behind the cascade's start in cm, `(hits,)`.
-        x, y: from the cascade's axis in cm, `(hits,)` each.
+    `depth` is counted from the cascade's start, x and y from its axis; `(hits,)` each.
     """
 
     owner: npt.NDArray[np.intp]
@@ -184,11 +181,7 @@ def generate(count: int, seed: int | Sequence[int]) -> Showers:
 
 
 def electromagnetic_hits(rng: np.random.Generator, energy: Floats) -> Hits:
-    """Draw the hits of electromagnetic cascades, each worth `EM_HIT_ENERGY`.
-
-    Args:
-        rng: source of randomness.
-        energy: of each cascade in GeV, `(cascades,)`; 0 for none.
+    """Draw the hits of electromagnetic cascades of `energy` GeV, `EM_HIT_ENERGY` each.
 
     Example:
         >>> rng = np.random.default_rng(0)
@@ -207,12 +200,7 @@ def electromagnetic_hits(rng: np.random.Generator, energy: Floats) -> Hits:
 
 
 def hadronic_hits(rng: np.random.Generator, energy: Floats, not_em: Floats) -> Hits:
-    """Draw the hits of the energy outside π⁰, each worth `HADRON_HIT_ENERGY`.
-
-    Args:
-        rng: source of randomness.
-        energy: of each pion in GeV, `(pions,)`.
-        not_em: how much of it did not go into π⁰, `(pions,)`; 0 for none.
+    """Draw the hits, `HADRON_HIT_ENERGY` each, of the `not_em` GeV of pions outside π⁰.
 
     Example:
         >>> E = np.array([100.0])
@@ -296,12 +284,7 @@ def _electromagnetic_part(
 def _count(
     where: tuple[npt.NDArray[np.intp], Floats, Floats, Floats], shape: tuple[int, ...]
 ) -> Floats:
-    """Count the hits in every cell; those outside the detector are lost.
-
-    Args:
-        where: shower, x, y and z of each hit.
-        shape: `(showers, x, y, layers)`.
-    """
+    """Count hits, by shower, x, y and z, in every cell; those outside are lost."""
     owner, x, y, z = where
     half = WIDTH / 2
     column = np.floor((x + half) / CELL_SIZE)

@@ -1,14 +1,13 @@
 """Options of the task `walk-through`; read without Keras."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from custom_lstm import config
-from custom_lstm.config import LearningRate, Positive, Seed, options
-from custom_lstm.training.options import CheckpointOptions
+from custom_lstm.config import LearningRate, Positive, options
+from custom_lstm.training.options import CheckpointOptions, RunOptions
 
 
 @options
@@ -35,20 +34,6 @@ class Optimisation:
 
 
 @options
-class Run:
-    """The run folder and what is done with it."""
-
-    seed: Seed = 0
-    """Seed of the weights."""
-    runs: Path = Path("runs")
-    """Folder in which the run folder is made."""
-    name: str | None = None
-    """Name in the run folder's name; by default that of the task."""
-    resume: Path | None = None
-    """Resume this run; if it is finished, score it again."""
-
-
-@options
 class Options(config.Options):
     """All options of a run.
 
@@ -62,7 +47,7 @@ class Options(config.Options):
 
     model: Model = Model()
     optimisation: Optimisation = Optimisation()
-    run: Run = Run()
+    run: RunOptions = RunOptions()
     checkpoints: CheckpointOptions = CheckpointOptions()
 
     task = "walk-through"

@@ -88,14 +88,9 @@ class WalkThrough(Task[Options]):
 
 
 def inputs(numbers: Floats, features: int) -> Floats:
-    """Return the inputs of the LSTM.
+    """Return the LSTM's inputs `(sequences, time, features)` of numbers.
 
-    Args:
-        numbers: `(sequences, time)`.
-        features: 1, or 2 for the number and a constant beside it.
-
-    Returns:
-        `(sequences, time, features)`.
+    With 2 features, a constant comes beside the number.
 
     Example:
         >>> inputs(TRAINING, 2)[0].tolist()
@@ -106,10 +101,7 @@ def inputs(numbers: Floats, features: int) -> Floats:
 
 
 def targets(numbers: Floats) -> Floats:
-    """Return y_t = x_t + x_{t−1}, with x_0 = 0.
-
-    Args:
-        numbers: `(sequences, time)`.
+    """Return y_t = x_t + x_{t−1}, with x_0 = 0, of numbers `(sequences, time)`.
 
     Example:
         >>> targets(TRAINING)[0].tolist()
