@@ -15,11 +15,6 @@ import stops
 
 from custom_lstm.files import ChecksumError, verify_checksum
 
-TASKS = {
-    "count-ones": "--epochs 4 --length 8 --strings 60 --batch-size 20 --units 4",
-    "walk-through": "--steps 400",
-}
-
 
 @pytest.fixture(scope="module", autouse=True)
 def imported():
@@ -35,23 +30,9 @@ def alone(tmp_path_factory):
 
 
 def test_killed_at_any_moment_it_comes_out_the_same(tmp_path):
-    counts = kills.survive(tmp_path, runs=2, kills=8, seed=1, epochs=12)
+    counts = kills.survive(tmp_path, runs=2, kills=4, seed=1, epochs=12)
     assert counts["runs that came out identical"] == 2
-    assert counts["kills inside a save"] >= 4
-
-
-@pytest.mark.parametrize("task", TASKS)
-def test_other_tasks_survive_too(tmp_path, task):
-    words = [*TASKS[task].split(), "--save-steps", "1"]
-    how = {"words": words, "task": [task]}
-    log, rng = tmp_path / "log", np.random.default_rng(0)
-    whole = processes.run_to_the_end(tmp_path / "whole", log, **how)
-    for _ in range(2):
-        runs = tmp_path / "killed"
-        processes.kill_once(runs, log, rng, **how)
-    killed = processes.run_to_the_end(tmp_path / "killed", log, **how)
-    ours, theirs = map(processes.last_checkpoint, (killed, whole))
-    assert ours == theirs
+    assert counts["kills inside a save"] >= 2
 
 
 def test_two_deterministic_processes_say_the_same_weights(tmp_path):
@@ -81,17 +62,6 @@ def test_terminated_thrice_it_comes_out_the_same(tmp_path, alone):
     assert "saved; resume with" in log.read_text()
     run = processes.run_to_the_end(tmp_path / "runs", log)
     assert processes.last_checkpoint(run) == processes.last_checkpoint(alone)
-
-
-def test_a_second_process_in_one_run_folder_refuses(tmp_path):
-    log = tmp_path / "log"
-    first = processes.Process(processes.words_for(tmp_path / "runs"), log)
-    first.saving.acquire(timeout=120)
-    again = processes.words_for(tmp_path / "runs")
-    assert processes.Process(again, tmp_path / "second").wait() == 1
-    assert "another process is using" in (tmp_path / "second").read_text()
-    first.signal(signal.SIGKILL)
-    first.wait()
 
 
 def test_a_file_size_limit_is_said_and_costs_no_checkpoint(tmp_path):

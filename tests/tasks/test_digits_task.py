@@ -24,7 +24,7 @@ from custom_lstm.training.run_folder import RunFolder
 
 TRAIN = Path(__file__).parents[2] / "train.py"
 SMALL = shlex.split(
-    "--data digits --epochs 2 --batch-size 32 --units 12 --filters 4 4 --features 8 "
+    "--data digits --epochs 4 --batch-size 32 --units 12 --filters 4 4 --features 8 "
     "--no-tensorboard"
 )
 FILES = {
@@ -129,23 +129,27 @@ def test_recurrent_layers_are_interchangeable(tmp_path, finished, recurrent):
     assert first["loss"] == pytest.approx(again["loss"], rel=1e-3)
 
 
-def test_same_seed_same_run_other_seed_another(tmp_path, finished):
-    again = _run(tmp_path / "same")
-    other = _run(tmp_path / "other", "--seed", "1", "--epochs", "1")
-    assert _rows(again)[-1]["loss"] == pytest.approx(_rows(finished)[-1]["loss"])
-    assert _rows(other)[0]["loss"] != pytest.approx(_rows(finished)[0]["loss"])
+@pytest.fixture(scope="module")
+def other_seed(tmp_path_factory):
+    """Return a run like the finished one, from another seed."""
+    return _run(tmp_path_factory.mktemp("seed"), "--seed", "1", "--tensorboard")
 
 
-def test_tensorboard_logs_are_written(tmp_path):
-    folder = _run(tmp_path, "--epochs", "1", "--tensorboard")
-    events = list(folder.tensorboard.rglob("events.out.tfevents.*"))
+def test_another_seed_makes_another_run(finished, other_seed):
+    """That the same makes the same, `test_ctrl_c_saves_scores_and_can_go_on` shows."""
+    ours, others = _rows(finished)[0]["loss"], _rows(other_seed)[0]["loss"]
+    assert ours != pytest.approx(others)
+
+
+def test_tensorboard_logs_are_written(other_seed):
+    events = list(other_seed.tensorboard.rglob("events.out.tfevents.*"))
     assert {event.parent.name for event in events} == {"train", "validation"}
-    (row,) = _rows(folder)
     for event in events:
-        logged = EventAccumulator(str(event.parent)).Reload()
-        value = tensor_util.make_ndarray(logged.Tensors("epoch_loss")[0].tensor_proto)
+        logged = EventAccumulator(str(event.parent)).Reload().Tensors("epoch_loss")
+        values = [float(tensor_util.make_ndarray(one.tensor_proto)) for one in logged]
         name = "loss" if event.parent.name == "train" else "val_loss"
-        assert value == pytest.approx(row[name], rel=1e-6)
+        expected = [row[name] for row in _rows(other_seed)]
+        assert values == pytest.approx(expected, rel=1e-6)
 
 
 def test_patience_stops_early(tmp_path):
@@ -174,12 +178,10 @@ def test_a_finished_run_reads_image_files(finished, tmp_path, capsys):
     assert [line[0] for line in lines] == ["+", "-", "+"]
 
 
-def test_ctrl_c_saves_scores_and_can_go_on(tmp_path):
-    """Interrupt a real process after its first epoch; resume to the same weights."""
-    words = [*SMALL, "--epochs", "4", "--runs"]
-    whole = _run(tmp_path / "whole", "--epochs", "4")
+def test_ctrl_c_saves_scores_and_can_go_on(tmp_path, finished):
+    """Interrupt a real process after its first epoch; go on to the same end."""
     with subprocess.Popen(
-        [sys.executable, TRAIN, *words, str(tmp_path / "cut")],
+        [sys.executable, TRAIN, *SMALL, "--runs", str(tmp_path)],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -194,13 +196,14 @@ def test_ctrl_c_saves_scores_and_can_go_on(tmp_path):
         said += process.stdout.read()
     assert process.returncode == 130, said
     assert "Traceback" not in said
-    (path,) = (tmp_path / "cut").iterdir()
+    (path,) = tmp_path.iterdir()
     cut = RunFolder(path)
     assert "--resume" in said
     assert cut.scores.is_file()
     assert len(_rows(cut)) < 4
     assert main(["--resume", str(path)]) == 0
-    for ours, theirs in zip(_weights(cut), _weights(whole), strict=True):
+    assert _rows(cut)[-1]["loss"] == pytest.approx(_rows(finished)[-1]["loss"])
+    for ours, theirs in zip(_weights(cut), _weights(finished), strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-5)
 
 
