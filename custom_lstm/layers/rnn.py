@@ -197,6 +197,8 @@ class RNN(keras.layers.RNN):
                 self.state_size,
                 sequences.shape[0],
             )
+        if self.stateful and initial_state is None:  # which the call will overwrite
+            initial_state = keras.tree.map_structure(ops.copy, self.states)
         batch = ops.shape(sequences)[0]
         with contextlib.ExitStack() as stack:
             for cell in contract_cells(self.cell):

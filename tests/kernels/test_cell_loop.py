@@ -336,3 +336,15 @@ def test_a_gradient_penalty_is_that_of_the_steps(name):
     assert layer.loop_used == "partitioned"
     for a, b in zip(expected, found, strict=True):
         np.testing.assert_allclose(b, a, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["GRU", "SimpleRNN", "LSTM"])
+def test_stateful_layers_train(name):
+    layer = getattr(custom_lstm, name)(UNITS, stateful=True)
+    model = keras.Sequential([keras.Input(batch_shape=(BATCH, 6, FEATURES)), layer])
+    model.compile("sgd", "mse")
+    targets = np.ones((BATCH, UNITS), "float32")
+    model.fit(inputs(), targets, epochs=2, batch_size=BATCH, verbose=0)
+    first = numpy(layer.states[0])
+    model.predict(inputs(), batch_size=BATCH, verbose=0)
+    assert not np.allclose(numpy(layer.states[0]), first)
