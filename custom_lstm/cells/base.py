@@ -184,8 +184,7 @@ class AbstractRNNCell(keras.layers.Layer):
         if type(self).build is AbstractRNNCell.build:
             symbol = functools.partial(keras.KerasTensor, dtype=self.compute_dtype)
             states = self._for_each_state(lambda size: symbol((input_shape[0], size)))
-            with in_sequence(self, self.begin_sequence(1)):
-                self.compute_output_spec(symbol(tuple(input_shape)), states)
+            self.compute_output_spec(symbol(tuple(input_shape)), states)
 
     def _for_each_state(self, make: Callable[[int], Tensor]) -> list[Nest]:
         sizes = self.state_size

@@ -224,6 +224,9 @@ def test_every_loop_begins_a_sequence_of_each_cell():
 
 def test_steps_find_what_their_sequence_drew():
     class Drawing(Sum):
+        def build(self, input_shape):
+            pass
+
         def begin_sequence(self, batch_size, training=True):
             return {"doubled": np.full((int(batch_size), 1), 2, "float32")}
 
