@@ -228,7 +228,7 @@ def test_steps_find_what_their_sequence_drew():
             pass
 
         def begin_sequence(self, batch_size, training=True):
-            return {"doubled": np.full((int(batch_size), 1), 2, "float32")}
+            return {"doubled": ops.full((batch_size, 1), 2.0)}
 
         def call(self, inputs, states):
             h = states[0] + inputs * self.drawn["doubled"]
