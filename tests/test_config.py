@@ -190,5 +190,5 @@ def test_groups_are_inherited_with_help_and_checks():
 
 
 def test_an_option_of_before_is_answered_with_its_new_name():
-    with pytest.raises(UsageError, match="option --width is called --units now"):
+    with pytest.raises(UsageError, match="unknown option --width: it is --units now"):
         Options.parse(["--width=3"])

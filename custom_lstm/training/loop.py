@@ -94,8 +94,7 @@ def custom_fit(
         steps.reset()
         calls.on_epoch_begin(epoch)  # may restore the means of a part of an epoch
         logs = _train_epoch(steps, stream, steps_per_epoch, calls)
-        if validation_data is not None:
-            logs |= _evaluate(steps, validation_data, calls)
+        logs |= _evaluate(steps, validation_data, calls)
         calls.on_epoch_end(epoch, logs)
         if model.stop_training:
             break
@@ -229,6 +228,8 @@ def _train_epoch(steps, stream, count, calls) -> dict[str, float]:
 
 def _evaluate(steps, batches, calls) -> dict[str, float]:
     """Run through the validation batches, as `model.evaluate` would; return `val_…`."""
+    if batches is None:
+        return {}
     steps.reset()
     calls.on_test_begin()
     for number, batch in enumerate(batches):
