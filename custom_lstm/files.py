@@ -114,18 +114,8 @@ def append_checksum(path: Path) -> None:
 
     For formats whose readers stop at the end of the data, such as zlib streams.
 
-    Args:
-        path: any file.
-
     Raises:
         OSError: the file cannot be read or written.
-
-    Example:
-        >>> import tempfile
-        >>> path = Path(tempfile.mkdtemp()) / "a.z"
-        >>> _ = path.write_bytes(b"1 2 3")
-        >>> append_checksum(path)
-        >>> verify_checksum(path)
     """
     with path.open("r+b") as file:
         digest = _digest(file, path.stat().st_size)

@@ -10,6 +10,7 @@ import numpy as np
 from keras import ops
 
 from custom_lstm.cells.validation import fits
+from custom_lstm.layers.rnn import intercepted
 from custom_lstm.tracing import layers_in
 from custom_lstm.typing import Nest, Shape, States, Tensor
 
@@ -208,9 +209,8 @@ class _ModelOfStates(keras.Model):
         self, layer: keras.layers.RNN, old: States, fresh: Tensor, new: States
     ) -> Iterator[None]:
         """Within this context, `layer` continues from `old` and adds to `new`."""
-        loop = layer.inner_loop
 
-        def inner_loop(sequences, initial_state, mask, training=False):
+        def carry(loop, sequences, initial_state, mask, training):
             if new:
                 raise ValueError(
                     f"Stream: the layer {layer.name!r} runs twice over one chunk, and "
@@ -221,17 +221,12 @@ class _ModelOfStates(keras.Model):
                 begun = keras.tree.flatten(initial_state)
                 chosen = [_where(fresh, b, o) for b, o in zip(begun, old, strict=True)]
                 initial_state = keras.tree.pack_sequence_as(initial_state, chosen)
-            last, outputs, states = loop(
-                sequences, initial_state, mask, training=training
-            )
+            last, outputs, states = loop(sequences, initial_state, mask, training)
             new.extend(keras.tree.flatten(states))
             return last, outputs, states
 
-        layer.inner_loop = inner_loop
-        try:
+        with intercepted(layer, carry):
             yield
-        finally:
-            del layer.inner_loop
 
 
 def _where(fresh: Tensor, begun: Tensor, carried: Tensor) -> Tensor:

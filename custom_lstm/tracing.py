@@ -8,9 +8,9 @@ import keras
 import numpy as np
 from keras import ops
 
-from custom_lstm.cells.base import AbstractRNNCell
+from custom_lstm.cells.base import AbstractRNNCell, observed
 from custom_lstm.cells.validation import names_of_states
-from custom_lstm.layers.rnn import contract_cells
+from custom_lstm.layers.rnn import contract_cells, intercepted
 from custom_lstm.typing import Nest, States, Tensor
 
 Trace = dict[str, np.ndarray]
@@ -138,18 +138,16 @@ def _recording(
     layer: keras.layers.RNN, calls: list[tuple[str, Trace]]
 ) -> Iterator[None]:
     """Within this context, every loop of `layer` adds its name and trace to `calls`."""
-    loop = layer.inner_loop
     before = [ops.copy(state) for state in keras.tree.flatten(layer.states or [])]
 
-    def inner_loop(sequences, initial_state, mask, training=False):
+    def record(loop, sequences, initial_state, mask, training):
         calls.append((layer.name, _run(layer, sequences, initial_state, mask)))
-        return loop(sequences, initial_state, mask, training=training)
+        return loop(sequences, initial_state, mask, training)
 
-    layer.inner_loop = inner_loop
     try:
-        yield
+        with intercepted(layer, record):
+            yield
     finally:
-        del layer.inner_loop
         if not before:
             layer.reset_state()
         for state, value in zip(keras.tree.flatten(layer.states), before, strict=False):
@@ -192,7 +190,7 @@ def _observing(cell: keras.layers.Layer, gates: Trace) -> Iterator[None]:
                 def observer(values: dict[str, Tensor], prefix: str = prefix) -> None:
                     gates.update({prefix + k: _array(v) for k, v in values.items()})
 
-                stack.enter_context(inner.observed(observer))
+                stack.enter_context(observed(inner, observer))
         yield
 
 

@@ -3,6 +3,8 @@
 import contextlib
 import functools
 import inspect
+import threading
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -23,6 +25,26 @@ from custom_lstm.typing import BatchSize, DType, Nest, Shape, Tensor
 
 Observer = Callable[[dict[str, Tensor]], None]
 """Takes what a step shows by `AbstractRNNCell.observe`, by name."""
+
+
+class _Calls(threading.local):
+    """What the calls in progress on this thread must know of their cells.
+
+    A cell belongs to all threads, so none of this can be an attribute of it.
+    """
+
+    def __init__(self) -> None:
+        self.drawn: dict[int, Nest] = {}
+        """By id of the cell, within `in_sequence`."""
+        self.begun: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
+        """The same outside of it, from `get_initial_state` on."""
+        self.unused: weakref.WeakSet = weakref.WeakSet()
+        """Cells of which no step has looked at what was drawn outside."""
+        self.observers: dict[int, Observer] = {}
+        """By id of the cell, within `observed`."""
+
+
+_CALLS = _Calls()
 
 
 class AbstractRNNCell(keras.layers.Layer):
@@ -51,7 +73,8 @@ class AbstractRNNCell(keras.layers.Layer):
       Both halves may leave `training` out. `project` works on the last axis alone
       and keeps the others: it sees `(batch, features)` and `(batch, time, features)`.
     - optionally `state_names`, and `observe` in the step, for `custom_lstm.trace`;
-      `begin_sequence`, for what is drawn once per sequence.
+      `begin_sequence`, which returns what is drawn once per sequence; the steps find
+      it in `drawn`.
 
     Decorate it with `@keras.saving.register_keras_serializable(package=...)`, so that
     models that hold it can be saved and loaded.
@@ -85,11 +108,6 @@ class AbstractRNNCell(keras.layers.Layer):
     """What `custom_lstm.trace` calls the states. By default "h" if there is one."""
 
     step: Callable[..., Any]
-
-    # What the call in progress needs to know: see `sequence`, `projected`, `observed`.
-    _in_sequence = False
-    _inputs_are_projected = False
-    _observer: Observer | None = None
 
     def __init__(self, **kwargs: Any):
         cls = type(self)
@@ -158,8 +176,7 @@ class AbstractRNNCell(keras.layers.Layer):
         """
         batch_size = batch_size_of(batch_size, inputs)
         dtype = keras.backend.standardize_dtype(dtype or self.compute_dtype)
-        if not self._in_sequence:
-            self.begin_sequence(batch_size)
+        begin_outside(self, batch_size)
         return self._for_each_state(lambda size: ops.zeros((batch_size, size), dtype))
 
     def build(self, input_shape: Shape) -> None:
@@ -199,9 +216,8 @@ class AbstractRNNCell(keras.layers.Layer):
             `(output, new_states)`: a tensor `(batch, output_size)` and a list like
             `states`.
         """
-        if not self._inputs_are_projected:
-            inputs = self.project(inputs, **_training(type(self).project, training))
-        return self.step(inputs, states, **_training(type(self).step, training))
+        projected = self.project(inputs, **_training(type(self).project, training))
+        return self.step(projected, states, **_training(type(self).step, training))
 
     def __call__(
         self, inputs: Tensor, states: Nest, *args: Any, **kwargs: Any
@@ -222,54 +238,32 @@ class AbstractRNNCell(keras.layers.Layer):
         flat = keras.tree.flatten(new_states)
         return output, keras.tree.pack_sequence_as(states, flat)
 
-    @property
-    def splits(self) -> bool:
-        """Whether the cell has two halves, so that the first can be hoisted."""
-        cls = type(self)
-        whole_call = cls.call is AbstractRNNCell.call
-        return whole_call and cls.project is not AbstractRNNCell.project
-
-    def project_sequence(
-        self, sequences: Tensor, training: bool | None = False
-    ) -> Tensor:
-        """Compute `project` for all steps at once.
-
-        Args:
-            sequences: `(batch, time, features)`.
-            training: passed on, if `project` takes it.
-
-        Returns:
-            A tensor `(batch, time, ...)`.
-
-        Raises:
-            ValueError: if `project` did not keep the first two axes.
-        """
-        projected = self.project(sequences, **_training(type(self).project, training))
-        shape = tuple(getattr(projected, "shape", ()))
-        if len(shape) < 3 or shape[1] != sequences.shape[1]:
-            raise ValueError(
-                f"{type(self).__name__}.project must return one tensor and change its "
-                f"last axis only, also for whole sequences. It received "
-                f"{tuple(sequences.shape)} and returned {shape or type(projected)}."
-            )
-        return projected
-
     def begin_sequence(
         self, batch_size: BatchSize, training: bool | None = True
-    ) -> None:
+    ) -> Nest:
         """Draw what must stay the same over the steps of a sequence: a hook.
 
-        `custom_lstm.RNN` calls it before every loop. `keras.layers.RNN` tells a cell
-        of a new sequence only by asking for its initial state, so that
-        `get_initial_state` calls it too, not knowing whether it is for training.
+        `custom_lstm.RNN` calls it before every loop, and hands what it returns to
+        every step. `keras.layers.RNN` tells a cell of a new sequence only by asking
+        for its initial state, so that `get_initial_state` calls it too, not knowing
+        whether it is for training.
 
         Args:
             batch_size: number of sequences.
             training: False if the sequence is certainly not for training.
-        """
 
-    def end_sequence(self) -> None:
-        """Forget what `begin_sequence` drew: a hook."""
+        Returns:
+            A nest of tensors `(batch_size, ...)`, which the steps find in `drawn`.
+        """
+        return None
+
+    @property
+    def drawn(self) -> Nest:
+        """What `begin_sequence` returned for the sequence in progress, or None."""
+        if id(self) in _CALLS.drawn:
+            return _CALLS.drawn[id(self)]
+        _CALLS.unused.discard(self)
+        return _CALLS.begun.get(self)
 
     def observe(self, **values: Tensor) -> None:
         """Show tensors of this step, by name, to `custom_lstm.trace` if it looks.
@@ -277,49 +271,132 @@ class AbstractRNNCell(keras.layers.Layer):
         Args:
             **values: tensors `(batch, width)`; the same names in every step.
         """
-        if self._observer is not None:
-            self._observer(values)
+        if (observer := _CALLS.observers.get(id(self))) is not None:
+            observer(values)
 
-    @contextlib.contextmanager
-    def sequence(self, batch_size: BatchSize, training: bool | None) -> Iterator[None]:
-        """Bracket the steps of one sequence with `begin_` and `end_sequence`."""
-        self.begin_sequence(batch_size, training)
-        try:
-            with self._temporarily("_in_sequence", True):
-                yield
-        finally:
-            self.end_sequence()
 
-    def projected(self) -> contextlib.AbstractContextManager[None]:
-        """Return a context in which `call` takes what `project` returned for inputs."""
-        return self._temporarily("_inputs_are_projected", True)
+def splits(cell: keras.layers.Layer) -> bool:
+    """Return whether a cell has two halves, so that the first can be hoisted.
 
-    def observed(self, observer: Observer) -> contextlib.AbstractContextManager[None]:
-        """Return a context in which `observer` is called with what the steps `observe`.
+    Args:
+        cell: any recurrent cell.
 
-        Args:
-            observer: takes a dict of tensors by name. While one observer is inside
-                the context of another, only the inner one is called.
+    Example:
+        >>> from custom_lstm import LSTMCell
+        >>> splits(LSTMCell(2)), splits(keras.layers.LSTMCell(2))
+        (True, False)
+    """
+    cls = type(cell)
+    return (
+        isinstance(cell, AbstractRNNCell)
+        and cls.call is AbstractRNNCell.call
+        and cls.project is not AbstractRNNCell.project
+    )
 
-        Example:
-            >>> from custom_lstm import LSTMCell
-            >>> cell, seen = LSTMCell(2), {}
-            >>> with cell.observed(seen.update):
-            ...     cell.observe(gate=0.5)
-            >>> seen
-            {'gate': 0.5}
-        """
-        return self._temporarily("_observer", observer)
 
-    @contextlib.contextmanager
-    def _temporarily(self, name: str, value: Any) -> Iterator[None]:
-        """Give an attribute another value within a `with` block."""
-        before = getattr(self, name)
-        setattr(self, name, value)
-        try:
-            yield
-        finally:
-            setattr(self, name, before)
+def project_sequence(
+    cell: AbstractRNNCell, sequences: Tensor, training: bool | None = False
+) -> Tensor:
+    """Compute `cell.project` for all steps at once.
+
+    Args:
+        cell: one that splits.
+        sequences: `(batch, time, features)`.
+        training: passed on, if `project` takes it.
+
+    Returns:
+        A tensor `(batch, time, ...)`.
+
+    Raises:
+        ValueError: if `project` did not keep the first two axes.
+    """
+    projected = cell.project(sequences, **_training(type(cell).project, training))
+    shape = tuple(getattr(projected, "shape", ()))
+    if len(shape) < 3 or shape[1] != sequences.shape[1]:
+        raise ValueError(
+            f"{type(cell).__name__}.project must return one tensor and change its "
+            f"last axis only, also for whole sequences. It received "
+            f"{tuple(sequences.shape)} and returned {shape or type(projected)}."
+        )
+    return projected
+
+
+def step_projected(
+    cell: AbstractRNNCell, projected: Tensor, states: Nest, training: bool | None
+) -> tuple[Tensor, Nest]:
+    """Run `cell.step` on what `project` returned, and check what comes out."""
+    result = cell.step(projected, states, **_training(type(cell).step, training))
+    check_step(cell, result, projected.shape[0])
+    return result
+
+
+@contextlib.contextmanager
+def in_sequence(cell: AbstractRNNCell, drawn: Nest) -> Iterator[None]:
+    """While it lasts, steps of a cell on this thread find `drawn` in `cell.drawn`.
+
+    Args:
+        cell: the cell.
+        drawn: what its `begin_sequence` returned.
+    """
+    with _entry(_CALLS.drawn, cell, drawn):
+        yield
+
+
+def begin_outside(cell: AbstractRNNCell, batch_size: BatchSize) -> None:
+    """Begin a sequence that another loop than `custom_lstm.RNN`'s runs."""
+    if id(cell) not in _CALLS.drawn:
+        _CALLS.begun[cell] = cell.begin_sequence(batch_size)
+        _CALLS.unused.add(cell)
+
+
+def ensure_begun_outside(cell: AbstractRNNCell, batch_size: BatchSize) -> None:
+    """Begin such a sequence, unless one has begun of which no step has been run."""
+    if cell not in _CALLS.unused:
+        begin_outside(cell, batch_size)
+
+
+def end_outside(cell: AbstractRNNCell) -> None:
+    """Forget what was drawn by `begin_outside`."""
+    _CALLS.begun.pop(cell, None)
+    _CALLS.unused.discard(cell)
+
+
+@contextlib.contextmanager
+def observed(cell: AbstractRNNCell, observer: Observer) -> Iterator[None]:
+    """While it lasts, `observer` is called with what steps on this thread `observe`.
+
+    Args:
+        cell: the cell.
+        observer: takes a dict of tensors by name. While one observer is inside
+            the context of another, only the inner one is called.
+
+    Example:
+        >>> from custom_lstm import LSTMCell
+        >>> cell, seen = LSTMCell(2), {}
+        >>> with observed(cell, seen.update):
+        ...     cell.observe(gate=0.5)
+        >>> seen
+        {'gate': 0.5}
+    """
+    with _entry(_CALLS.observers, cell, observer):
+        yield
+
+
+@contextlib.contextmanager
+def _entry(entries: dict[int, Any], cell: Any, value: Any) -> Iterator[None]:
+    """While it lasts, a dict has an entry for a cell."""
+    before = entries.get(id(cell), _MISSING)
+    entries[id(cell)] = value
+    try:
+        yield
+    finally:
+        if before is _MISSING:
+            del entries[id(cell)]
+        else:
+            entries[id(cell)] = before
+
+
+_MISSING = object()
 
 
 @functools.cache

@@ -1,25 +1,16 @@
 """What LSTM, GRU and simple cells share: three weights, two dropouts, one config."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import keras
 from keras import ops
 
-from custom_lstm.cells.base import AbstractRNNCell
+from custom_lstm.cells.base import AbstractRNNCell, end_outside, ensure_begun_outside
 from custom_lstm.cells.validation import check_tensor, read_argument, write_argument
 from custom_lstm.typing import Activation, BatchSize, Config, DType, Nest, Shape, Tensor
 
 Masks = tuple[Tensor, ...]
 """Dropout masks, `(batch, width)`: one for all gates, or one per gate."""
-
-
-@dataclass(frozen=True)
-class SequenceMasks:
-    """Dropout masks of one sequence, of its inputs and of its hidden state; or None."""
-
-    inputs: Masks | None
-    recurrent: Masks | None
 
 
 def gatewise_matmul(x: Tensor, kernel: Tensor, masks: Masks | None) -> Tensor:
@@ -48,7 +39,15 @@ def gatewise_matmul(x: Tensor, kernel: Tensor, masks: Masks | None) -> Tensor:
     return ops.concatenate(products, axis=-1)
 
 
-class GatedCell(AbstractRNNCell):
+_KerasDropoutCell: Any = next(
+    base
+    for base in keras.layers.SimpleRNNCell.__mro__
+    if base.__name__ == "DropoutRNNCell"
+)
+"""What `keras.layers.RNN` tells of the beginning and the end of a sequence."""
+
+
+class GatedCell(AbstractRNNCell, _KerasDropoutCell):
     """Base of cells with `gates` linear maps of the inputs and of one hidden state h.
 
     h is the first state and the output. Weights, in Keras's names and orders: `kernel
@@ -79,7 +78,6 @@ class GatedCell(AbstractRNNCell):
     recurrent_dropout: float
     implementation: int = 2
     _option_names: tuple[str, ...] = ()
-    _masks: SequenceMasks | None = None
 
     def __init__(self, options: Config, **kwargs: Any):
         super().__init__(**kwargs)
@@ -165,7 +163,7 @@ class GatedCell(AbstractRNNCell):
             ValueError: if `features` is not what the cell was built for.
         """
         self.check_features(inputs.shape)
-        xW = gatewise_matmul(inputs, self.kernel, self.input_masks(training))
+        xW = gatewise_matmul(inputs, self.kernel, self.input_masks(inputs, training))
         bias = self.input_bias()
         return xW if bias is None else xW + bias
 
@@ -179,7 +177,9 @@ class GatedCell(AbstractRNNCell):
         Returns:
             `(batch, gates·units)`.
         """
-        return gatewise_matmul(h, self.recurrent_kernel, self.recurrent_masks(training))
+        return gatewise_matmul(
+            h, self.recurrent_kernel, self.recurrent_masks(h, training)
+        )
 
     def check_features(self, shape: Shape) -> None:
         """Raise a ValueError unless inputs have the features the cell knows."""
@@ -193,51 +193,61 @@ class GatedCell(AbstractRNNCell):
         """Return what the projected inputs are shifted by, or None."""
         return self.bias
 
-    def input_masks(self, training: bool | None) -> Masks | None:
+    def input_masks(self, inputs: Tensor, training: bool | None) -> Masks | None:
         """Return the masks of the inputs, if they are dropped now."""
         if training and self.dropout:
-            return self._sequence_masks("inputs")
+            return self._sequence_masks("inputs", inputs)
         return None
 
-    def recurrent_masks(self, training: bool | None) -> Masks | None:
+    def recurrent_masks(self, h: Tensor, training: bool | None) -> Masks | None:
         """Return the masks of the hidden state, if it is dropped now."""
         if training and self.recurrent_dropout:
-            return self._sequence_masks("recurrent")
+            return self._sequence_masks("recurrent", h)
         return None
 
     def begin_sequence(
         self, batch_size: BatchSize, training: bool | None = True
-    ) -> None:
+    ) -> dict[str, Masks]:
         """Draw the dropout masks of a sequence."""
-        if training is not False and self.built:
-            self._masks = SequenceMasks(
-                self._draw(self.dropout, (batch_size, self.kernel.shape[0])),
-                self._draw(self.recurrent_dropout, (batch_size, self.output_size)),
-            )
+        if training is False or not self.built:
+            return {}
+        return {
+            name: self._draw(name, batch_size)
+            for name, rate in self._dropout_rates().items()
+            if rate
+        }
 
-    def end_sequence(self) -> None:
-        """Forget the dropout masks."""
-        self._masks = None
+    def _dropout_rates(self) -> dict[str, float]:
+        return {"inputs": self.dropout, "recurrent": self.recurrent_dropout}
 
-    def _draw(self, rate: float, shape: tuple[Any, ...]) -> Masks | None:
-        if not rate:
-            return None
+    def _draw(self, name: str, batch_size: BatchSize) -> Masks:
+        rate = self._dropout_rates()[name]
+        width = self.kernel.shape[0] if name == "inputs" else self.output_size
         own_masks = self.implementation == 1 or self.recurrent_dropout
-        ones = ops.ones(shape, dtype=self.compute_dtype)
+        ones = ops.ones((batch_size, width), dtype=self.compute_dtype)
         return tuple(
             keras.random.dropout(ones, rate, seed=self.seed_generator)
             for _ in range(len(self.gates) if own_masks else 1)
         )
 
-    def _sequence_masks(self, which: str) -> Masks:
-        masks: Masks | None = getattr(self._masks, which, None)
-        if masks is None:
-            raise RuntimeError(
-                f"{type(self).__name__}: dropout masks belong to a sequence, and none "
-                "has begun. `custom_lstm.RNN` begins one itself; by hand, and in "
-                "`keras.layers.RNN`, it begins with `get_initial_state`, after `build`."
-            )
-        return masks
+    def _sequence_masks(self, name: str, tensor: Tensor) -> Masks:
+        """Return the masks of the sequence in progress, or else new ones."""
+        masks = (self.drawn or {}).get(name)
+        return self._draw(name, ops.shape(tensor)[0]) if masks is None else masks
+
+    def get_dropout_mask(self, step_input: Tensor) -> None:
+        """Begin a sequence: called by `keras.layers.RNN` before its loop."""
+        ensure_begun_outside(self, ops.shape(step_input)[0])
+
+    def get_recurrent_dropout_mask(self, step_input: Tensor) -> None:
+        """Do nothing: `get_dropout_mask` has drawn all masks."""
+
+    def reset_dropout_mask(self) -> None:
+        """End the sequence: called by `keras.layers.RNN` after its loop."""
+        end_outside(self)
+
+    def reset_recurrent_dropout_mask(self) -> None:
+        """Do nothing: `reset_dropout_mask` has forgotten all masks."""
 
     def __call__(
         self, inputs: Tensor, states: Nest, *args: Any, **kwargs: Any

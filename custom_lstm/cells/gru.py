@@ -162,7 +162,7 @@ class GRUCell(GatedCell):
             h', and `[h']`.
         """
         (h,) = states
-        hU, recall = self._products(h, self.recurrent_masks(training))
+        hU, recall = self._products(h, self.recurrent_masks(h, training))
         h, gates = gru_step(
             projected, hU, h, recall, self.activation, self.recurrent_activation
         )

@@ -384,7 +384,6 @@ class ZoneoutLSTMCell(LSTMCell):
 
     zoneout_cell: float
     zoneout_hidden: float
-    _held: Tensor | None = None
 
     def __init__(
         self,
@@ -400,16 +399,12 @@ class ZoneoutLSTMCell(LSTMCell):
 
     def begin_sequence(
         self, batch_size: BatchSize, training: bool | None = True
-    ) -> None:
+    ) -> dict[str, Any]:
         """Draw the dropout masks, and on JAX d_h and d_c in case a loop needs them."""
-        super().begin_sequence(batch_size, training)
+        drawn: dict[str, Any] = super().begin_sequence(batch_size, training)
         if training is not False and keras.backend.backend() == "jax":
-            self._held = self._draw_held((batch_size, self.units))
-
-    def end_sequence(self) -> None:
-        """Forget what `begin_sequence` drew."""
-        super().end_sequence()
-        self._held = None
+            drawn["held"] = self._draw_held((batch_size, self.units))
+        return drawn
 
     def project(self, inputs: Tensor, training: bool | None = False) -> Tensor:
         """Compute `x·W + b`; in training, draw d_h and d_c beside it.
@@ -424,7 +419,7 @@ class ZoneoutLSTMCell(LSTMCell):
         projected = super().project(inputs, training)
         if not training:
             return projected
-        held = self._held
+        held = (self.drawn or {}).get("held")
         if held is None or len(inputs.shape) == 3:
             held = self._draw_held((*ops.shape(inputs)[:-1], self.units))
         return ops.concatenate([projected, held], axis=-1)

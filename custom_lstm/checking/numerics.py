@@ -266,18 +266,9 @@ class _WeightedTotal:
 
         L(inputs, initial states, trainable weights) = Σ w∘outputs + Σ v∘states
 
-    over four steps, in the current precision.
-
-    Args:
-        subject: where the cell comes from.
-        batch: number of sequences.
-        cell: the cell, if it is not the subject's own.
-        begin: states before the first step. By default those two steps lead to.
-
-    Attributes:
-        arrays: where to differentiate: inputs, initial states, weights, as NumPy.
-        names: of these.
-        first_weight: the index at which the weights begin.
+    over four steps, in the current precision. `arrays` are where to differentiate,
+    `names` their names; weights begin at index `first_weight`. Without `begin`, the
+    initial states are those to which two steps lead.
     """
 
     def __init__(

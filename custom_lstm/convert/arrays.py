@@ -94,11 +94,6 @@ def read_layer(what: str, weights: Any) -> list[CellWeights]:
 
     Raises:
         ValueError: if they are not those of an LSTM, GRU or SimpleRNN.
-
-    Example:
-        >>> kernel, recurrent_kernel = np.ones((3, 8)), np.ones((2, 8))
-        >>> [cell.gates for cell in read_layer("layer", [kernel, recurrent_kernel])]
-        [4]
     """
     if not isinstance(weights, list | tuple) or len(weights) not in (2, 3, 4, 6):
         count = len(weights) if isinstance(weights, list | tuple) else type(weights)

@@ -133,14 +133,9 @@ def absence(root: Path) -> str:
 
 
 def _fingerprint(prepared: Path) -> str | None:
-    """Identify a prepared MNIST, and refuse a half-prepared one.
+    """Return a hash of a prepared MNIST, None if there is none; refuse half of one.
 
-    Returns:
-        A hash of the folder's descriptions and of its data files' names, sizes and
-        times; None if there is no such folder.
-
-    Raises:
-        DataError: if the folder is there but incomplete.
+    It covers the descriptions and the data files' names, sizes and times.
     """
     if not prepared.exists():
         return None
@@ -218,19 +213,10 @@ def cache_folder(cache_dir: str | os.PathLike | None = None) -> Path:
 def read_cache(
     path: Path, shapes: Sequence[tuple[int, ...]]
 ) -> list[np.ndarray] | None:
-    """Read arrays that `write_cache` wrote.
+    """Return uint8 arrays of these shapes that `write_cache` wrote.
 
-    Args:
-        path: the file.
-        shapes: the shapes of the arrays, in the order they were stored.
-
-    Returns:
-        The arrays, uint8; None if there is no such file, or, with a warning in the
-        log, if it cannot be read or is damaged.
-
-    Example:
-        >>> read_cache(Path("no such file"), [(2, 2)]) is None
-        True
+    None if there is no such file, or, with a warning in the log, if it cannot be read
+    or is damaged.
     """
     sizes = [math.prod(shape) for shape in shapes]
     try:
@@ -252,12 +238,9 @@ def read_cache(
 def write_cache(
     path: Path, arrays: Sequence[np.ndarray], *, replaces: str = ""
 ) -> None:
-    """Write arrays for `read_cache`; if that fails, log a warning.
+    """Write uint8 arrays for `read_cache`; if that fails, log a warning.
 
-    Args:
-        path: the file. Its folder is created if need be.
-        arrays: uint8 arrays of any shapes.
-        replaces: a glob pattern of sibling files that this one supersedes.
+    `replaces` is a glob pattern of sibling files that this one supersedes.
 
     Example:
         >>> import tempfile

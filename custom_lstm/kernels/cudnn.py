@@ -14,12 +14,7 @@ from custom_lstm.typing import Tensor
 
 
 def has_gpu() -> bool:
-    """Return whether TensorFlow or JAX, whichever is the backend, sees a GPU.
-
-    Example:
-        >>> has_gpu() in (True, False)
-        True
-    """
+    """Return whether TensorFlow or JAX, whichever is the backend, sees a GPU."""
     backend = keras.backend.backend()
     if backend == "tensorflow":
         import tensorflow as tf
@@ -33,16 +28,10 @@ def has_gpu() -> bool:
 
 
 def packed(W: Tensor, U: Tensor, b: Tensor) -> Tensor:
-    """Return all weights as the one vector that cuDNN reads.
+    """Return all weights as the one vector that cuDNN reads, see `registry.Kernel`.
 
     Wᵀ and Uᵀ row by row, so gate by gate in the order i, f, g, o; then a bias of the
     inputs, b, and one of the states, which is 0.
-
-    Args:
-        W, U, b: see `custom_lstm.kernels.registry.Kernel`.
-
-    Returns:
-        `(4·units·(features + units + 2),)`.
 
     Example:
         >>> W, U, b = ops.ones((3, 8)), ops.ones((2, 8)), ops.ones(8)

@@ -112,18 +112,14 @@ def choose(name: str, request: Request) -> Kernel:
         'reference'
     """
     if name == "auto":
-        return next(k for k in KERNELS if k.pays(request) and not _why_not(k, request))
+        return next(k for k in KERNELS if not _why_not(k, request) and k.pays(request))
     if reason := supports(name, request):
         raise ValueError(f"LSTM kernel {name!r} cannot run here: {reason}.")
     return next(kernel for kernel in KERNELS if kernel.name == name)
 
 
 def supports(name: str, request: Request) -> str | None:
-    """Return why a kernel cannot run a request, or None if it can.
-
-    Args:
-        name: of the kernel.
-        request: what would be run.
+    """Return why the kernel of a name cannot run a request, or None if it can.
 
     Raises:
         ValueError: there is no such kernel.
@@ -194,7 +190,12 @@ def _unrolling_pays(request: Request) -> bool:
 
 
 def _xla_pays(request: Request) -> bool:
-    """Return whether batch and time are fixed, as XLA needs them, and steps small."""
+    """Return whether batch and time are fixed, as XLA needs them, and steps small.
+
+    Eager calls only seem to have fixed sizes: XLA would compile for each of them.
+    """
+    if importlib.import_module("custom_lstm.kernels.tensorflow_lstm").is_eager():
+        return False
     time, batch = request.time, request.batch
     small = batch is not None and batch * request.units <= SMALL_STEP
     return small and time is not None and time >= 16

@@ -71,6 +71,11 @@ def lstm_sequence(
     return sequence(x, h, c, W, U, b)
 
 
+def is_eager() -> bool:
+    """Return whether TensorFlow runs each operation at once."""
+    return tf.executing_eagerly()
+
+
 class _Part(NamedTuple):
     """What the backward pass needs of a part of the batch."""
 

@@ -9,7 +9,8 @@ from keras import ops
 from custom_lstm.cells import LSTMCell
 from custom_lstm.cells.validation import check_choice, own_arguments
 from custom_lstm.kernels import registry
-from custom_lstm.layers.rnn import GatedRNN
+from custom_lstm.kernels.loop import zeroed
+from custom_lstm.layers.rnn import GatedRNN, boolean_mask
 from custom_lstm.typing import (
     ActivationLike,
     Config,
@@ -184,13 +185,13 @@ class LSTM(GatedRNN):
         if kernel.run is None:
             return super().inner_loop(sequences, initial_state, mask, training)
         cell.check_features(sequences.shape)
+        mask = boolean_mask(mask)
         if mask is not None:
-            mask = ops.cast(keras.tree.flatten(mask)[0], "bool")
-            mask = mask if len(mask.shape) == 2 else ops.squeeze(mask, -1)
+            sequences = zeroed(mask, sequences)
         if self.go_backwards:
             sequences = ops.flip(sequences, 1)
             mask = None if mask is None else ops.flip(mask, 1)
-        dropped = cell.input_masks(training)
+        dropped = cell.input_masks(sequences, training)
         if dropped is not None:
             sequences = sequences * ops.expand_dims(dropped[0], 1)
         bias = cell.bias if cell.use_bias else ops.zeros((4 * cell.units,))

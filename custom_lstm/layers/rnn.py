@@ -1,14 +1,23 @@
 """A cell over whole sequences."""
 
+import collections
 import contextlib
+import functools
 import inspect
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Self
 
 import keras
 from keras import ops
 
-from custom_lstm.cells.base import AbstractRNNCell
+from custom_lstm.cells.base import (
+    AbstractRNNCell,
+    in_sequence,
+    project_sequence,
+    splits,
+    step_projected,
+)
 from custom_lstm.cells.gated import GatedCell
 from custom_lstm.cells.validation import (
     check_choice,
@@ -20,7 +29,10 @@ from custom_lstm.cells.validation import (
     own_arguments,
     read_argument,
 )
+from custom_lstm.kernels import loop
 from custom_lstm.typing import Config, Nest, Shape, States, Tensor
+
+Loop = Callable[..., tuple[Tensor, Tensor, States]]
 
 
 @keras.saving.register_keras_serializable(package="custom_lstm")
@@ -61,6 +73,12 @@ class RNN(keras.layers.RNN):
     Returns:
         `(batch, units)`, or `(batch, time, units)` with `return_sequences`; with
         `return_state`, a tuple that begins with it, followed by the states.
+
+    Attributes:
+        loop_used: which loop the last call chose: "partitioned", which runs all that
+            does not depend on the states for all steps at once, and the gradients of
+            all weights after the loop; or "plain", differentiated by the backend.
+        loop_reason: why it was the plain one, or None.
 
     Raises:
         ValueError: if arguments, inputs, states or mask do not fit.
@@ -103,6 +121,8 @@ class RNN(keras.layers.RNN):
         super().__init__(cell, **flags, **kwargs)
         self.learn_initial_state = learns
         self.learned_state: list[keras.Variable] = []
+        self.loop_used: str | None = None
+        self.loop_reason: str | None = None
         self.supports_masking = True
 
     @property
@@ -177,9 +197,13 @@ class RNN(keras.layers.RNN):
                 self.state_size,
                 sequences.shape[0],
             )
+        if self.stateful and initial_state is None:  # which the call will overwrite
+            initial_state = keras.tree.map_structure(ops.copy, self.states)
+        batch = ops.shape(sequences)[0]
         with contextlib.ExitStack() as stack:
             for cell in contract_cells(self.cell):
-                stack.enter_context(cell.sequence(ops.shape(sequences)[0], training))
+                drawn = cell.begin_sequence(batch, training)
+                stack.enter_context(in_sequence(cell, drawn))
             return super().call(
                 sequences, initial_state=initial_state, mask=mask, training=training
             )
@@ -191,7 +215,7 @@ class RNN(keras.layers.RNN):
         mask: Nest,
         training: bool | None = False,
     ) -> tuple[Tensor, Tensor, States]:
-        """Run Keras's loop, over inputs that are already projected if they can be.
+        """Run all steps, over inputs that are already projected if they can be.
 
         Args:
             sequences: `(batch, time, features)`.
@@ -202,17 +226,103 @@ class RNN(keras.layers.RNN):
         Returns:
             Last output, outputs of all steps, last states.
         """
-        cell = self.cell
-        hoisted = (
-            isinstance(cell, AbstractRNNCell)
-            and cell.splits
-            and cell.compute_dtype == self.compute_dtype
+        cell, mask = self.cell, boolean_mask(mask)
+        if mask is not None:
+            sequences = loop.zeroed(mask, sequences)
+        hoisted = splits(cell) and cell.compute_dtype == self.compute_dtype
+        if hoisted:
+            sequences = project_sequence(cell, sequences, training)
+        nonzero = mask if self.zero_output_for_mask else None
+        if self.go_backwards:
+            sequences = ops.flip(sequences, 1)
+            mask = None if mask is None else ops.flip(mask, 1)
+            if not self.unroll:  # there Keras's zeros are not turned round
+                nonzero = mask if self.zero_output_for_mask else None
+        cells = contract_cells(cell)
+        drawn = {str(k): c.drawn for k, c in enumerate(cells) if c.drawn is not None}
+        result = loop.run(
+            loop.Steps(
+                functools.partial(_step, cell, cells, hoisted, training),
+                sequences,
+                initial_state,
+                drawn,
+                cell.variables,
+                mask=mask,
+                nonzero=nonzero,
+                unroll=self.unroll,
+                training=bool(training),
+            )
         )
-        if not hoisted:
-            return super().inner_loop(sequences, initial_state, mask, training)
-        projected = cell.project_sequence(sequences, training)
-        with cell.projected():
-            return super().inner_loop(projected, initial_state, mask, training)
+        self.loop_used, self.loop_reason = result.loop, result.reason
+        if result.loss is not None:
+            self.add_loss(result.loss)
+        return result.last, result.outputs, result.states
+
+
+def _step(cell, cells, hoisted, training, inputs, states, drawn):
+    """Run one step of a cell, for which each of `cells` in it finds what it drew."""
+    with contextlib.ExitStack() as stack:
+        for k, one in enumerate(cells):
+            stack.enter_context(in_sequence(one, drawn.get(str(k))))
+        if hoisted:
+            return step_projected(cell, inputs, states, training)
+        takes_training = getattr(cell, "_call_has_training_arg", False)
+        output, new = cell(
+            inputs, states, **({"training": training} if takes_training else {})
+        )
+        return output, new if keras.tree.is_nested(new) else [new]
+
+
+def boolean_mask(mask: Nest) -> Tensor | None:
+    """Return a mask as booleans `(batch, time)`, or None."""
+    mask = keras.tree.flatten(mask)[0]
+    if mask is None:
+        return None
+    mask = ops.cast(mask, "bool")
+    return mask if len(mask.shape) == 2 else ops.squeeze(mask, -1)
+
+
+class _Loops(threading.local):
+    """What runs on this thread around the loops of layers, by the layers' ids."""
+
+    def __init__(self) -> None:
+        self.around: dict[int, list[Loop]] = collections.defaultdict(list)
+
+
+_LOOPS = _Loops()
+_INTERCEPTED: collections.Counter[int] = collections.Counter()
+_INTERCEPTING = threading.Lock()
+
+
+@contextlib.contextmanager
+def intercepted(layer: keras.layers.RNN, around: Loop) -> Iterator[None]:
+    """While it lasts, calls of a layer on this thread run `around` its loop.
+
+    Args:
+        layer: any recurrent layer, of Keras too.
+        around: called as `around(loop, sequences, initial_state, mask, training)`,
+            in place of `loop`.
+    """
+    key = id(layer)
+
+    def dispatch(sequences, initial_state, mask, training=False):
+        loop = functools.partial(type(layer).inner_loop, layer)
+        for wrapper in _LOOPS.around.get(key, ()):
+            loop = functools.partial(wrapper, loop)
+        return loop(sequences, initial_state, mask, training)
+
+    with _INTERCEPTING:
+        _INTERCEPTED[key] += 1
+        layer.inner_loop = dispatch
+    _LOOPS.around[key].append(around)
+    try:
+        yield
+    finally:
+        _LOOPS.around[key].pop()
+        with _INTERCEPTING:
+            _INTERCEPTED[key] -= 1
+            if not _INTERCEPTED[key]:
+                del _INTERCEPTED[key], layer.inner_loop
 
 
 def _check_cell(cell: Any) -> None:

@@ -90,12 +90,7 @@ def sign_text(value: float) -> str:
 
 
 def _total_text(value: float) -> str:
-    """Return a total as text, rounded as it is scored.
-
-    Example:
-        >>> [_total_text(value) for value in (3.4, -0.2, -7.0, float("nan"))]
-        ['3', '0', '−7', '?']
-    """
+    """Return a total as text, rounded as it is scored; "?" if it is not finite."""
     if not np.isfinite(value):
         return "?"
     whole = int(np.rint(value))

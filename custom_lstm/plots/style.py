@@ -159,11 +159,6 @@ def new_figure(
 
     Raises:
         ValueError: if there is no such style.
-
-    Example:
-        >>> with new_figure("dark", (4, 3)) as (figure, theme):
-        ...     theme.ink
-        '#f2f2f2'
     """
     if style not in THEMES:
         raise ValueError(f'style must be "light" or "dark", got {style!r}')

@@ -220,15 +220,9 @@ def keep_model(
     model: keras.Model,
     finished: Callable[[keras.Model], keras.Model] = lambda model: model,
 ) -> keras.Model:
-    """Write the model with its best weights, or else its own, to model.keras.
+    """Write the model with its best weights, or its own, to model.keras; return it.
 
-    Args:
-        folder: of a run.
-        model: as the last step left it.
-        finished: makes of a trained model the one to keep.
-
-    Returns:
-        The model that was kept.
+    `finished` makes of a trained model the one to keep.
 
     Raises:
         UserError: the best weights are damaged, or the folder cannot be written.

@@ -7,6 +7,7 @@ from keras import layers, ops
 
 import custom_lstm
 from custom_lstm import AbstractRNNCell, LSTMCell
+from custom_lstm.cells.base import observed
 
 X = np.random.default_rng(0).normal(size=(3, 6, 4)).astype("float32")
 RUNNERS = {"keras": layers.RNN, "ours": custom_lstm.RNN}
@@ -205,47 +206,49 @@ def test_training_reaches_the_halves_that_name_it(runner):
     np.testing.assert_allclose(trained, 20 * total, rtol=1e-4, atol=1e-4)
 
 
-def test_sequence_hooks_bracket_every_loop():
-    events = []
+def test_every_loop_begins_a_sequence_of_each_cell():
+    begun = []
 
     class Hooked(Sum):
         def begin_sequence(self, batch_size, training=True):
-            events.append(("begin", int(batch_size), bool(training)))
-
-        def end_sequence(self):
-            events.append("end")
+            begun.append((int(batch_size), bool(training)))
 
     layer = custom_lstm.RNN([Hooked(), Hooked()])
     layer(X)
     layer(X, initial_state=[np.ones((3, 4)), np.ones((3, 4))], training=True)
-    begin, begin_training = ("begin", 3, False), ("begin", 3, True)
-    first, second = [begin, begin], [begin_training, begin_training]
-    assert events == [*first, "end", "end", *second, "end", "end"]
-    events.clear()
+    assert begun == [(3, False), (3, False), (3, True), (3, True)]
+    begun.clear()
     layers.RNN(Hooked())(X)
-    assert events == [("begin", 3, True)]
+    assert begun == [(3, True)]
+
+
+def test_steps_find_what_their_sequence_drew():
+    class Drawing(Sum):
+        def build(self, input_shape):
+            pass
+
+        def begin_sequence(self, batch_size, training=True):
+            return {"doubled": ops.full((batch_size, 1), 2.0)}
+
+        def call(self, inputs, states):
+            h = states[0] + inputs * self.drawn["doubled"]
+            return h, [h]
+
+    for runner in RUNNERS.values():
+        np.testing.assert_allclose(
+            numpy(runner(Drawing())(X)), 2 * X.sum(axis=1), rtol=1e-4, atol=1e-5
+        )
 
 
 def test_an_observer_inside_another_gives_way_to_it_again():
     cell, outer, inner = LSTMCell(2), [], []
-    with cell.observed(outer.append):
+    with observed(cell, outer.append):
         cell.observe(step=1)
-        with cell.observed(inner.append):
+        with observed(cell, inner.append):
             cell.observe(step=2)
         cell.observe(step=3)
     cell.observe(step=4)
     assert (outer, inner) == ([{"step": 1}, {"step": 3}], [{"step": 2}])
-
-
-def test_a_projection_inside_another_leaves_the_outer_one_on():
-    cell, doubled = SplitSum(), 2 * X[:, 0]
-    with cell.projected():
-        with cell.projected():
-            pass
-        output, _ = cell(X[:, 0], [np.zeros((3, 4), "float32")])
-    np.testing.assert_array_equal(numpy(output), X[:, 0])
-    output, _ = cell(X[:, 0], [np.zeros((3, 4), "float32")])
-    np.testing.assert_array_equal(numpy(output), doubled)
 
 
 def test_a_cell_without_get_config_round_trips_by_its_arguments():
@@ -253,16 +256,19 @@ def test_a_cell_without_get_config_round_trips_by_its_arguments():
     assert cell.units == 7
 
 
-def test_dropout_without_a_sequence_says_how_to_begin_one():
+def test_steps_by_hand_drop_the_same_until_a_sequence_begins():
     cell = LSTMCell(4, dropout=0.5)
     cell.build((None, 4))
-    states = [np.zeros((3, 4))] * 2
-    with pytest.raises(RuntimeError, match=r"get_initial_state"):
-        cell(X[:, 0], states, training=True)
-    states = cell.get_initial_state(batch_size=3)
-    first, _ = cell(X[:, 0], states, training=True)
-    second, _ = cell(X[:, 0], states, training=True)
-    np.testing.assert_array_equal(numpy(first), numpy(second))
+
+    def two_steps(states):
+        return [numpy(cell(X[:, 0], states, training=True)[0]) for _ in range(2)]
+
+    alone = two_steps([np.zeros((3, 4))] * 2)  # no sequence: every step draws
+    assert not np.array_equal(*alone)
+    sequences = [two_steps(cell.get_initial_state(batch_size=3)) for _ in range(2)]
+    for first, second in sequences:
+        np.testing.assert_array_equal(first, second)
+    assert not np.array_equal(sequences[0][0], sequences[1][0])
 
 
 def cell_that_returns(result, **attributes):

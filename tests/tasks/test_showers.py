@@ -434,7 +434,7 @@ def test_no_name_stands_in_two_groups():
     [
         ("--modles lstm", "did you mean --models?"),
         ("--models ../lstm", "--models"),
-        ("--models", "--models needs one name"),
+        ("--models", "--models needs at least one name"),
         ("--models gru gru", "--models needs at least one name, and none twice"),
         ("--showers 99", "--showers must be 100 or more, not 99"),
         ("--batch-size 200 --showers 100", "--batch-size 200 is larger than"),

@@ -61,14 +61,7 @@ class Entry:
 
 
 def main(options: Options, tasks: Tasks) -> int:
-    """Compare runs.
-
-    Args:
-        options: all options.
-        tasks: all tasks; each says its headline and the curve to draw.
-
-    Returns:
-        The exit code, 0.
+    """Compare runs; return the exit code, 0.
 
     Raises:
         UserError: there is no finished run, or a chart cannot be written.
@@ -89,11 +82,7 @@ def main(options: Options, tasks: Tasks) -> int:
 
 
 def read_all(folders: Iterable[Path], tasks: Tasks) -> tuple[list[Entry], list[str]]:
-    """Read runs as far as they can be.
-
-    Args:
-        folders: runs, and folders of runs.
-        tasks: all tasks.
+    """Read the runs in folders, which are runs or hold some, as far as possible.
 
     Returns:
         Every model of every finished run; and of each other folder why it cannot be
@@ -113,16 +102,7 @@ def read_all(folders: Iterable[Path], tasks: Tasks) -> tuple[list[Entry], list[s
 
 
 def _differing(entries: Sequence[Entry]) -> dict[str, list[str]]:
-    """Return the options in which runs differ: each one's values, as text.
-
-    Example:
-        >>> runs = [
-        ...     Entry(Path("a"), "digits", {"units": 8, "filters": [4, 4]}, {}, {}),
-        ...     Entry(Path("b"), "digits", {"units": 8, "filters": [4]}, {}, {}),
-        ... ]
-        >>> _differing(runs)
-        {'filters': ['4 4', '4']}
-    """
+    """Return the options in which runs differ: each one's values, as text."""
     names = dict.fromkeys(name for entry in entries for name in entry.options)
     values = {
         name: [_shown(entry.options.get(name)) for entry in entries] for name in names
@@ -131,12 +111,7 @@ def _differing(entries: Sequence[Entry]) -> dict[str, list[str]]:
 
 
 def _shown(value: Any) -> str:
-    """Return a value as a person would write it, fit for any terminal.
-
-    Example:
-        >>> _shown(True), _shown(None), _shown([16, 48]), _shown("a" + chr(27))
-        ('yes', '–', '16 48', 'a?')
-    """
+    """Return a value as a person would write it: short, without control characters."""
     if value is None:
         return NONE
     if isinstance(value, bool):
@@ -147,13 +122,7 @@ def _shown(value: Any) -> str:
 
 
 def _labels(entries: Sequence[Entry]) -> list[str]:
-    """Return a short name for each run: its number in the table, and its own options.
-
-    Example:
-        >>> runs = [Entry(Path("a"), "digits", {"seed": s}, {}, {}) for s in (0, 1)]
-        >>> _labels(runs)
-        ['1 (seed 0)', '2 (seed 1)']
-    """
+    """Return a short name for each run: its number in the table, and its options."""
     options, names = _differing(entries), []
     for number, entry in enumerate(entries):
         own = ", ".join(f"{name} {column[number]}" for name, column in options.items())

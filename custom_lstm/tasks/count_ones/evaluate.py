@@ -103,14 +103,10 @@ def answers_of(
 def score_held_out(
     model: keras.Model, head: Head, length: int, training: Codes, seed: int
 ) -> dict[str, Any]:
-    """Score a model on the strings that it was not trained on.
+    """Score a model for strings of any length on those that it was not trained on.
 
-    Args:
-        model: for strings of any length.
-        head: its head.
-        length: bits in a string.
-        training: codes of the strings trained on, sorted.
-        seed: of the sample, where there are too many to test all.
+    `training` are the codes of the strings trained on, sorted; `seed` draws a sample
+    where there are too many to test all.
 
     Returns:
         What `Tally.to_json` gives, and whether these are `all` there are.

@@ -1,0 +1,471 @@
+"""Any cell over whole sequences on TensorFlow, with a backward pass of its own.
+
+A step whose rows do not depend on each other is traced once and divided
+(`custom_lstm.kernels.partition`): what does not depend on the states runs for all steps
+at once, and so do the gradients of all weights, after the loop backward. Any other step
+runs in a plain loop, differentiated by TensorFlow.
+"""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from custom_lstm.kernels.tensorflow_step import Step, TracedStep, run_nodes
+from custom_lstm.typing import Tensor
+
+STEPS_A_TURN = 4
+"""Steps in one turn of a loop: to begin a turn takes about as long as a small step."""
+
+
+LONGEST_UNROLLED = 64
+"""Steps up to which a partitioned loop is written out when nobody asks for it."""
+LONGEST_UNROLLED_ANSWER = 32
+"""The same where no gradient is expected."""
+
+
+def why_not_partitioned() -> str | None:
+    """Return why no step can be partitioned now, or None."""
+    return "TensorFlow runs eagerly" if tf.executing_eagerly() else None
+
+
+def plain(
+    step: Step,
+    inputs: Sequence[Tensor],
+    states: Sequence[Tensor],
+    constants: Sequence[Tensor],
+    weights: Sequence[Tensor],
+    *,
+    unroll: bool,
+) -> tuple[list[Tensor], list[Tensor]]:
+    """Run a step over sequences, differentiated by TensorFlow.
+
+    Args:
+        step: `(inputs, states, constants, weights)` to outputs and new states, flat.
+        inputs: `(batch, time, ...)` each.
+        states: before the first step; of the new ones each has the same shape.
+        constants: what every step is given.
+        weights: the same, without an axis for the batch.
+        unroll: write the steps out; needs a known `time`.
+
+    Returns:
+        Outputs, `(batch, time, ...)` each, and the last states.
+    """
+    if unroll or tf.executing_eagerly():
+        steps = zip(*(tf.unstack(tensor, axis=1) for tensor in inputs), strict=True)
+        made, last = [], list(states)
+        for each in steps:
+            outputs, last = step(list(each), last, constants, weights)
+            made.append(outputs)
+        return [tf.stack(column, axis=1) for column in zip(*made, strict=True)], last
+    loop = _Loop(inputs[0], unroll=False)
+    given = [loop.entries(loop.turned(tensor)) for tensor in inputs]
+    like = _outputs_of(step, inputs, states, constants, weights)
+    arrays = [loop.array(tensor.dtype, tensor.shape[1:]) for tensor in like]
+
+    def body(t, states, arrays):
+        each = [array.read(t) for array in given]
+        outputs, new = step(each, states, constants, weights)
+        new = [_of_shape(a, b.shape) for a, b in zip(new, states, strict=True)]
+        return new, [a.write(t, b) for a, b in zip(arrays, outputs, strict=True)]
+
+    last, arrays = loop(body, list(states), arrays)
+    return [loop.turned(array.stack()) for array in arrays], last
+
+
+def partitioned(
+    step: Step,
+    inputs: Sequence[Tensor],
+    states: Sequence[Tensor],
+    constants: Sequence[Tensor],
+    weights: Sequence[Tensor],
+    *,
+    unroll: bool,
+    training: bool,
+) -> tuple[list[Tensor], list[Tensor]]:
+    """Run a step over sequences, with the backward pass of its plan.
+
+    Args:
+        step, inputs, states, constants, weights, unroll: see `plain`.
+        training: whether the gradient is expected: what it needs is kept. Without, the
+            gradient runs the loop forward again.
+
+    Returns:
+        As `plain`.
+
+    Raises:
+        CannotPartition: the step has side effects, reads tensors from outside, or is
+            not known to treat rows apart.
+    """
+    time = inputs[0].shape[1]
+    longest = LONGEST_UNROLLED if training else LONGEST_UNROLLED_ANSWER
+    unroll = unroll or (time is not None and time <= longest)
+    each = [tf.TensorSpec([t.shape[0], *t.shape[2:]], t.dtype) for t in inputs]
+    traced = TracedStep(step, each, states, constants, weights)
+    sizes = [len(inputs), len(states), len(constants), len(weights)]
+    ends, given, keep = len(traced.outputs), traced.has_gradients, training or unroll
+
+    def all_steps(*arguments):
+        outputs, last = plain(step, *_groups(arguments, sizes), unroll=unroll)
+        return [*outputs, *last]
+
+    @tf.custom_gradient
+    def sequence(*arguments):
+        hidden = [_unseen(tensor, training) for tensor in arguments]
+        forward = _Forward(traced, *_groups(hidden, sizes), unroll=unroll, keep=keep)
+
+        @tf.custom_gradient
+        def gradient_of(*sources):
+            above = [_unseen(tensor, training) for tensor in sources[len(arguments) :]]
+            kept = forward if keep else forward.again()
+            made = [d for d in kept.backward(above, ends) if d is not None]
+            return made, lambda *v: _second(all_steps, sources, given, v)
+
+        def gradient(*above):
+            made = iter(gradient_of(*arguments, *above))
+            return [next(made) if there else None for there in given]
+
+        return forward.results, gradient
+
+    results = sequence(*inputs, *states, *constants, *weights)
+    return list(results[:ends]), list(results[ends:])
+
+
+class _Loop:
+    """The steps of sequences, written out or as a loop over TensorArrays.
+
+    Rows lie as suits it: all steps of a sequence together, from which steps written out
+    are cut, or all sequences of a step, as TensorArrays have them.
+    """
+
+    def __init__(self, like: Tensor, unroll: bool):
+        self.unroll = unroll
+        sizes = tf.shape(like)
+        self.batch, self.time = (
+            sizes[axis] if like.shape[axis] is None else like.shape[axis]
+            for axis in (0, 1)
+        )
+        self.rows = self.batch * self.time
+        self.static_batch = like.shape[0]
+
+    def __call__(
+        self, body: Callable[..., Any], *values: Any, backwards: bool = False
+    ) -> Any:
+        """Run `values = body(t, *values)` for every t."""
+        if self.unroll:
+            for t in range(self.time)[:: -1 if backwards else 1]:
+                values = body(t, *values)
+            return values
+        stride = -1 if backwards else 1
+        t = tf.convert_to_tensor(self.time - 1 if backwards else 0)
+        t, *values = self._turns(body, STEPS_A_TURN, stride, t, *values)
+        if not isinstance(self.time, int) or self.time % STEPS_A_TURN:
+            t, *values = self._turns(body, 1, stride, t, *values)  # what is left over
+        return values
+
+    def _turns(self, body, steps, stride, t, *values):
+        """A loop each turn of which takes several steps, while there are that many."""
+
+        def enough(t, *_):
+            last = t + (steps - 1) * stride
+            return last < self.time if stride > 0 else last >= 0
+
+        def turn(t, *values):
+            for _ in range(steps):
+                values, t = body(t, *values), t + stride
+            return t, *values
+
+        most = self.time // steps
+        return tf.while_loop(enough, turn, (t, *values), maximum_iterations=most)
+
+    def turned(self, tensor: Tensor) -> Tensor:
+        """From `(batch, time, ...)` to the loop's layout, or back."""
+        if self.unroll:
+            return tensor
+        order = [1, 0, *range(2, tensor.shape.rank)]
+        return tf.transpose(tensor, order)
+
+    def to_rows(self, tensor: Tensor) -> Tensor:
+        """From the loop's layout to rows."""
+        return tf.reshape(tensor, [self.rows, *tensor.shape[2:]])
+
+    def from_rows(self, rows: Tensor) -> Tensor:
+        """From rows to the loop's layout."""
+        first = (self.batch, self.time) if self.unroll else (self.time, self.batch)
+        return tf.reshape(rows, [*first, *rows.shape[1:]])
+
+    def repeated(self, tensor: Tensor) -> Tensor:
+        """A constant, a row for every row."""
+        if self.unroll:
+            return tf.repeat(tensor, self.time, axis=0)
+        return tf.tile(tensor, [self.time, *[1] * (tensor.shape.rank - 1)])
+
+    def summed(self, rows: Tensor) -> Tensor:
+        """The sum over the steps of rows, one a sequence."""
+        return tf.reduce_sum(self.from_rows(rows), 1 if self.unroll else 0)
+
+    def entries(self, tensor: Tensor) -> Any:
+        """A whole sequence, in the loop's layout, as an array to read steps from."""
+        if self.unroll:
+            return _Entries(tf.unstack(tensor, self.time, axis=1))
+        array = tf.TensorArray(tensor.dtype, self.time, clear_after_read=False)
+        return array.unstack(tensor)
+
+    def array(self, dtype: Any, shape: Sequence[int | None]) -> Any:
+        """An empty array with an entry `(batch, *shape)` a step."""
+        if self.unroll:
+            return _Entries([None] * self.time)
+        each = [self.static_batch, *shape]
+        return tf.TensorArray(
+            dtype, self.time, element_shape=each, clear_after_read=False
+        )
+
+    def stacked(self, array: Any) -> Tensor:
+        """The whole sequence of an array, in the loop's layout."""
+        if self.unroll:
+            return tf.stack(array.entries, axis=1)
+        return array.stack()
+
+    def array_rows(self, array: Any) -> Tensor:
+        """The whole sequence of an array, as rows."""
+        return self.to_rows(self.stacked(array))
+
+
+class _Entries:
+    """A TensorArray's methods over a plain list."""
+
+    def __init__(self, entries: list[Any]):
+        self.entries = entries
+
+    def read(self, t: int) -> Any:
+        return self.entries[t]
+
+    def write(self, t: int, value: Any) -> "_Entries":
+        self.entries[t] = value
+        return self
+
+
+class _Rows(dict):
+    """Values as rows; those of the loop are brought there when they are asked for."""
+
+    def __init__(self, loop: _Loop, known: dict[Any, Tensor]):
+        super().__init__(known)
+        self.loop = loop
+        self.later: dict[Any, Callable[[], Tensor]] = {}
+
+    def __missing__(self, value: Any) -> Tensor:
+        self[value] = self.later[value]()
+        return self[value]
+
+    def __contains__(self, value: Any) -> bool:
+        return super().__contains__(value) or value in self.later
+
+    def sequence(self, value: Any) -> Tensor:
+        """A value in the loop's layout."""
+        return self.loop.from_rows(self[value])
+
+
+class _Forward:
+    """A loop forward, and what its backward pass needs."""
+
+    def __init__(self, traced, inputs, states, constants, weights, *, unroll, keep):
+        self._arguments = inputs, states, constants, weights
+        graph, plan = traced.graph, traced.plan
+        self._traced, self._plan, self._graph = traced, plan, graph
+        self._loop = loop = _Loop(inputs[0], unroll)
+        once = dict(zip(graph.weights, weights, strict=True))
+        run_nodes(plan.once, once, None)
+        self._once = once
+        self._rows = rows = _Rows(loop, once)
+        for value, tensor in zip(graph.constants, constants, strict=True):
+            rows.later[value] = functools.partial(loop.repeated, tensor)
+        for value, tensor in zip(graph.inputs, inputs, strict=True):
+            rows[value] = loop.to_rows(loop.turned(tensor))
+        run_nodes(plan.before, rows, loop.rows)
+        self._setup = once | dict(zip(graph.constants, constants, strict=True))
+        self._arrays: dict[Any, Any] = {}
+        last = self._run(states, keep)
+        outputs = [self._output(value) for value in graph.outputs]
+        self.results = [*outputs, *last]
+
+    def again(self):
+        """Return the same loop, with all that its backward pass needs."""
+        unroll = self._loop.unroll
+        return _Forward(self._traced, *self._arguments, unroll=unroll, keep=True)
+
+    def _run(self, states, keep):
+        graph, plan, loop = self._graph, self._plan, self._loop
+        setup = dict(self._setup)
+        run_nodes(plan.setup, setup, loop.batch)
+        self._constants = setup
+        given = {v: loop.entries(self._rows.sequence(v)) for v in plan.read}
+        kept = [v for v in plan.saved if v not in graph.states] if keep else []
+        looped = {v for node in plan.forward for v in node.outputs}
+        made = [v for v in graph.outputs if v in looped and v not in kept]
+        held = [v for v in graph.states if v in plan.saved] if keep else []
+        names = [*kept, *made, *held]
+        arrays = [self._array(v) for v in names]
+
+        def one_step(states, each):
+            values = setup | dict(zip(graph.states, states, strict=True))
+            values.update(zip(given, each, strict=True))
+            run_nodes(plan.forward, values, loop.batch)
+            return [values[v] for v in (*graph.new_states, *names)]
+
+        step = _as_function(one_step, unroll=loop.unroll)
+        count = len(states)
+
+        def body(t, states, arrays):
+            made = step(states, [array.read(t) for array in given.values()])
+            pairs = zip(made[:count], states, strict=True)
+            new = [_of_shape(after, before.shape) for after, before in pairs]
+            pairs = zip(made[count:], arrays, strict=True)
+            return new, [array.write(t, value) for value, array in pairs]
+
+        states, arrays = loop(body, list(states), arrays)
+        self._arrays = dict(zip(names, arrays, strict=True))
+        for value, array in self._arrays.items():
+            self._rows.later[value] = functools.partial(loop.array_rows, array)
+        return states
+
+    def _array(self, value):
+        shape = self._traced.shape(value)[1:]
+        return self._loop.array(self._traced.dtype(value), shape)
+
+    def _output(self, value):
+        loop = self._loop
+        if value in self._arrays:
+            return loop.turned(loop.stacked(self._arrays[value]))
+        if value in self._rows:
+            return loop.turned(self._rows.sequence(value))
+        constant = loop.repeated(self._constants[value])
+        return loop.turned(loop.from_rows(constant))
+
+    def backward(self, above, ends):
+        """Return the cotangents of inputs, states, constants and weights."""
+        graph, plan, loop = self._graph, self._plan, self._loop
+        rows = _Rows(loop, self._rows)
+        rows.later = dict(self._rows.later)
+        for value, tensor in zip(graph.output_cotangents, above[:ends], strict=True):
+            tensor.set_shape([None, None, *self._traced.shape(value)[1:]])
+            rows[value] = loop.to_rows(loop.turned(tensor))
+        run_nodes(plan.factors, rows, loop.rows)
+        setup = dict(self._setup)
+        run_nodes(plan.setup_backward, setup, loop.batch)
+        given = {
+            v: self._arrays.get(v) or loop.entries(rows.sequence(v))
+            for v in plan.read_backward
+        }
+        arrays = [self._array(v) for v in plan.written]
+
+        def one_step(d_states, each):
+            values = setup | dict(zip(graph.state_cotangents, d_states, strict=True))
+            values.update(zip(given, each, strict=True))
+            run_nodes(plan.backward, values, loop.batch)
+            new = [
+                tf.zeros_like(old) if v is None else values[v]
+                for v, old in zip(graph.d_states, d_states, strict=True)
+            ]
+            return new + [values[v] for v in plan.written]
+
+        step = _as_function(one_step, unroll=loop.unroll)
+        count = len(graph.states)
+
+        def body(t, d_states, arrays):
+            made = step(d_states, [array.read(t) for array in given.values()])
+            pairs = zip(made[:count], d_states, strict=True)
+            new = [_of_shape(after, before.shape) for after, before in pairs]
+            pairs = zip(made[count:], arrays, strict=True)
+            return new, [array.write(t, value) for value, array in pairs]
+
+        d_states, arrays = loop(body, list(above[ends:]), arrays, backwards=True)
+        for value, array in zip(plan.written, arrays, strict=True):
+            rows.later[value] = functools.partial(loop.array_rows, array)
+        run_nodes(plan.after, rows, loop.rows)
+        d_inputs = [
+            None if v is None else loop.turned(rows.sequence(v)) for v in graph.d_inputs
+        ]
+        d_constants = [
+            None if v is None else loop.summed(rows[v]) for v in graph.d_constants
+        ]
+        d_states = [state if state.dtype.is_floating else None for state in d_states]
+        d_weights = [None if v is None else rows[v] for v in graph.d_weights]
+        return [*d_inputs, *d_states, *d_constants, *d_weights]
+
+
+def _as_function(step, unroll):
+    """Return a step that is traced once, however often it is written out."""
+    if not unroll:
+        return step
+    traced: list[Callable[..., Any]] = []
+
+    def call(states, each):
+        if not traced:
+            function = tf.function(step, autograph=False)
+            traced.append(function.get_concrete_function(list(states), each))
+        return traced[0](*states, *each)
+
+    return call
+
+
+def _groups(values, sizes):
+    rest, groups = list(values), []
+    for size in sizes:
+        groups.append(rest[:size])
+        rest = rest[size:]
+    return groups
+
+
+def _outputs_of(step, inputs, states, constants, weights):
+    """What the step returns for an output, without running it."""
+    specs = [
+        [tf.TensorSpec([t.shape[0], *t.shape[2:]], t.dtype) for t in inputs],
+        [tf.TensorSpec(t.shape, t.dtype) for t in states],
+    ]
+    traced = tf.function(
+        lambda each, states: step(each, states, constants, weights)[0], autograph=False
+    )
+    return traced.get_concrete_function(*specs).structured_outputs
+
+
+def _of_shape(tensor: Tensor, shape: Any) -> Tensor:
+    """Return `tensor`, with what is known of its shape."""
+    if not tf.executing_eagerly() and isinstance(tensor, tf.Tensor):
+        tensor.set_shape(shape)
+    return tensor
+
+
+def _unseen(tensor: Tensor, training: bool) -> Tensor:
+    """Keep from tapes what they are given the gradient of.
+
+    In a graph, forward mode would take what is stopped for constant: it must raise. But
+    a model that answers must hold no operation that other runtimes do not know.
+    """
+    if training and (tensor.dtype.is_floating or tensor.dtype.is_complex):
+        tensor = tf.raw_ops.PreventGradient(
+            input=tensor,
+            message="there is no forward mode inside a tf.function: call it eagerly",
+        )
+    return tf.stop_gradient(tensor)
+
+
+def _second(plain, sources, given, v):
+    """The gradient of v·(gradient of the forward pass by its inputs), all by autodiff.
+
+    `given` says which inputs have a gradient, and v has an entry for each of those.
+
+    `tf.gradients` in a graph, because tapes do not record where TensorFlow makes
+    forward derivatives of backward ones.
+    """
+
+    @tf.function(autograph=False)
+    def second(sources, v):
+        arguments, above = sources[: len(given)], sources[len(given) :]
+        by = [a for a, there in zip(arguments, given, strict=True) if there]
+        zero = {"unconnected_gradients": tf.UnconnectedGradients.ZERO}
+        first = tf.gradients(plain(*arguments), by, list(above), **zero)
+        products = [tf.reduce_sum(a * b) for a, b in zip(first, v, strict=True)]
+        return tf.gradients(tf.add_n(products), [*arguments, *above], **zero)
+
+    return second(list(sources), list(v))

@@ -1,0 +1,350 @@
+"""The loops run any cell as it stepped by hand would be, with what it changes."""
+
+import threading
+
+import keras
+import numpy as np
+import pytest
+from helpers import layer_gradients
+from keras import layers, ops
+
+import custom_lstm
+from custom_lstm import AbstractRNNCell, cells
+from custom_lstm.kernels.partition import Graph, Node, partition
+
+BACKEND = keras.backend.backend()
+ON_TENSORFLOW = pytest.mark.skipif(
+    BACKEND != "tensorflow", reason="about TensorFlow's loops"
+)
+BATCH, FEATURES, UNITS = 4, 3, 5
+
+
+def numpy(tensor):
+    return ops.convert_to_numpy(tensor)
+
+
+def make(name):
+    cell = cells.get(name)
+    narrower = {"projection_units": 4} if name == "projected" else {}
+    return cell(UNITS, **narrower)
+
+
+class MinimalGated(AbstractRNNCell):
+    """A user's cell in two halves: f = σ(x·W_f + h·U_f), h' = (1−f)∘h + f∘tanh(…)."""
+
+    def __init__(self, units=UNITS, **kwargs):
+        super().__init__(**kwargs)
+        self.units = self.state_size = units
+
+    def build(self, input_shape):
+        n = self.units
+        self.W = self.add_weight(shape=(input_shape[-1], 2 * n), name="W")
+        self.U = self.add_weight(shape=(n, n), name="U", initializer="orthogonal")
+        self.V = self.add_weight(shape=(n, n), name="V", initializer="orthogonal")
+
+    def project(self, inputs):
+        return ops.matmul(inputs, self.W)
+
+    def step(self, projected, states):
+        (h,) = states
+        x_f, x_g = ops.split(projected, 2, axis=-1)
+        f = ops.sigmoid(x_f + ops.matmul(h, self.U))
+        g = ops.tanh(x_g + ops.matmul(f * h, self.V))
+        h = (1 - f) * h + f * g
+        return h, [h]
+
+
+class Whole(AbstractRNNCell):
+    """The same kind of cell, with `call` alone and a sub-layer, output beside h."""
+
+    def __init__(self, units=UNITS, **kwargs):
+        super().__init__(**kwargs)
+        self.state_size, self.output_size = [units, units], units
+        self.dense = layers.Dense(2 * units)
+
+    def call(self, inputs, states):
+        h, c = states
+        z = self.dense(ops.concatenate([inputs, h], axis=-1))
+        i, g = ops.split(z, 2, axis=-1)
+        c = 0.9 * c + ops.sigmoid(i) * ops.tanh(g)
+        h = ops.softmax(c, axis=-1)
+        return 2 * h - ops.mean(c, axis=-1, keepdims=True), [h, c]
+
+
+CELLS = {
+    **{name: lambda name=name: make(name) for name in cells.names()},
+    "minimal gated": MinimalGated,
+    "call alone": Whole,
+    "stacked": lambda: [custom_lstm.GRUCell(4), custom_lstm.LSTMCell(UNITS)],
+    "keras": lambda: layers.GRUCell(UNITS),
+}
+NAMES = list(CELLS)
+if BACKEND == "jax":  # which compiles each for seconds
+    NAMES = ["gru", "layer_norm", "minimal gated", "call alone", "stacked"]
+MASKS = {
+    "no mask": None,
+    "right": [[1, 1, 1, 1, 1, 1], [1, 1, 0, 0, 0, 0], [1] * 6, [1, 1, 1, 1, 1, 0]],
+    "any": [[0, 0, 1, 1, 0, 1], [1, 0, 1, 1, 1, 1], [0] * 6, [1] * 6],
+}
+
+
+def inputs(time=6):
+    rng = np.random.default_rng(3)
+    return rng.normal(size=(BATCH, time, FEATURES)).astype("float32")
+
+
+def pair(make_cell, **flags):
+    """Keras's layer and ours around equal cells with equal weights."""
+    pair = [
+        one(make_cell(), return_sequences=True, return_state=True, **flags)
+        for one in (layers.RNN, custom_lstm.RNN)
+    ]
+    for layer in pair:
+        layer(inputs())
+    pair[1].set_weights(pair[0].get_weights())
+    return pair
+
+
+@pytest.mark.parametrize("mask", MASKS)
+@pytest.mark.parametrize("name", NAMES)
+def test_outputs_states_and_gradients_are_those_of_keras_loop(name, mask):
+    if BACKEND == "jax" and name == "call alone" and mask != "no mask":
+        pytest.skip("there Keras takes the first state for the output before")
+    mask = None if MASKS[mask] is None else np.array(MASKS[mask], bool)
+    theirs, ours = (
+        layer_gradients.run(layer, inputs(), [], mask=mask)
+        for layer in pair(CELLS[name])
+    )
+    for expected, found in zip(theirs[0] + theirs[1], ours[0] + ours[1], strict=True):
+        np.testing.assert_allclose(found, expected, rtol=2e-5, atol=1e-5)
+
+
+def compiled(layer, sizes, training, unroll=False):
+    """Outputs, states and gradients, in a tf.function that knows some of the sizes."""
+    import tensorflow as tf
+
+    @tf.function(autograph=False, input_signature=[tf.TensorSpec([*sizes, FEATURES])])
+    def run(x):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            results = layer(x, training=training)
+            loss = tf.add_n([tf.reduce_sum(tf.sin(result)) for result in results])
+        sources = [x, *(variable.value for variable in layer.trainable_weights)]
+        return [*results, *tape.gradient(loss, sources)]
+
+    return run
+
+
+@ON_TENSORFLOW
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize(
+    ("sizes", "time"), [((BATCH, 6), 6), ((None, 70), 70), ((BATCH, None), 7)]
+)
+@pytest.mark.parametrize("name", CELLS)
+def test_partitioned_loops_equal_keras_loop(name, sizes, time, training):
+    both = pair(CELLS[name])
+    theirs, ours = (compiled(layer, sizes, training)(inputs(time)) for layer in both)
+    assert both[1].loop_used == "partitioned"
+    if name == "zoneout" and training:  # which draws
+        return
+    for expected, found in zip(theirs, ours, strict=True):
+        scale = max(1, np.abs(expected).max())
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=2e-5 * scale)
+
+
+@ON_TENSORFLOW
+def test_a_step_that_mixes_rows_runs_in_the_plain_loop():
+    class Mixing(Whole):
+        def call(self, inputs, states):
+            output, (h, c) = super().call(inputs, states)
+            return output, [h, c - ops.mean(c, axis=0, keepdims=True)]
+
+    both = pair(Mixing)
+    theirs, ours = (compiled(layer, (BATCH, 6), True)(inputs()) for layer in both)
+    assert both[1].loop_used == "plain"
+    assert "may mix the rows" in both[1].loop_reason
+    for expected, found in zip(theirs, ours, strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+class Changing(AbstractRNNCell):
+    """Normalises over the batch, drops, counts its steps and adds a loss."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.state_size = UNITS
+        self.dense = layers.Dense(UNITS)
+        self.normalise = layers.BatchNormalization(momentum=0.5)
+        self.drop = layers.Dropout(0.5, seed=1)
+        self.steps = self.add_weight(
+            shape=(), initializer="zeros", trainable=False, name="steps"
+        )
+
+    def call(self, inputs, states, training=False):
+        h = self.dense(ops.concatenate([inputs, states[0]], axis=-1))
+        h = self.normalise(h, training=training)
+        self.steps.assign(self.steps + 1)
+        self.add_loss(ops.mean(h**2))
+        h = self.drop(h, training=training)
+        return h, [h]
+
+
+@pytest.mark.parametrize("unroll", [False, True])
+def test_what_a_step_changes_and_the_losses_it_adds_reach_the_layer(unroll):
+    cell = Changing()
+    model = keras.Sequential(
+        [keras.Input((6, FEATURES)), custom_lstm.RNN(cell, unroll=unroll)]
+    )
+    model.compile("sgd", "mse")
+    targets = np.zeros((BATCH, UNITS), "float32")
+    model.fit(inputs(), targets, epochs=2, batch_size=BATCH, verbose=0)
+    assert int(numpy(cell.steps)) == 2 * 6
+    assert np.abs(numpy(cell.normalise.moving_mean)).max() > 1e-3
+    evaluated = model.evaluate(inputs(), targets, verbose=0)
+    h, losses = np.zeros((BATCH, UNITS), "float32"), []
+    for t in range(6):
+        h = cell.dense(ops.concatenate([inputs()[:, t], h], axis=-1))
+        h = numpy(cell.normalise(h, training=False))
+        losses.append(np.mean(h**2))
+    assert evaluated == pytest.approx(np.mean(h**2) + sum(losses), rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    "name", ["gru", "lstm", "simple", "minimal gated", "call alone"]
+)
+def test_nan_behind_a_mask_reaches_no_gradient(name):
+    layer = custom_lstm.RNN(CELLS[name]())
+    x, mask = inputs(), np.array(MASKS["right"], bool)
+    layer(x)
+    clean = layer_gradients.run(layer, np.where(mask[..., None], x, 0), [], mask=mask)
+    x = np.where(mask[..., None], x, np.nan).astype("float32")
+    outputs, gradients = layer_gradients.run(layer, x, [], mask=mask)
+    for expected, found in zip(clean[0] + clean[1], outputs + gradients, strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "make_layer", [custom_lstm.GRU, custom_lstm.SimpleRNN, custom_lstm.LSTM]
+)
+def test_threads_that_share_a_layer_get_their_own_answers(make_layer):
+    layer = make_layer(FEATURES)  # as wide as its inputs: no shape would give it away
+    layer(inputs())
+    rng = np.random.default_rng(0)
+    each = [rng.normal(size=(2, 7, FEATURES)).astype("float32") for _ in range(4)]
+    expected, failures = [numpy(layer(x)) for x in each], []
+
+    def call(k):
+        for _ in range(15):
+            try:
+                if not np.allclose(numpy(layer(each[k])), expected[k], atol=1e-6):
+                    failures.append("wrong")
+            except (ValueError, RuntimeError, TypeError) as error:
+                failures.append(repr(error))
+
+    threads = [threading.Thread(target=call, args=(k,)) for k in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failures
+
+
+@pytest.mark.parametrize("runner", [layers.RNN, custom_lstm.RNN])
+def test_every_sequence_gets_new_dropout_masks(runner):
+    layer = runner(custom_lstm.LSTMCell(64, dropout=0.5), return_sequences=True)
+    x = np.ones((1, 3, 8), "float32")
+    states = [np.zeros((1, 64), "float32")] * 2
+    layer(x)
+    first, second = (
+        numpy(layer(x, initial_state=states, training=True)) for _ in range(2)
+    )
+    assert not np.allclose(first, second)
+
+
+def test_what_leads_to_no_state_is_left_out_of_the_loops():
+    """h' = tanh(x·W + h): the product comes before, its gradients after the loops."""
+    nodes = [
+        Node("xW", ("x", "W"), ("p",), ("x", "W")),
+        Node("add", ("p", "h"), ("z",), ("p", "h")),
+        Node("tanh", ("z",), ("y",), ("z",)),
+        Node("tanh'", ("y", "dh"), ("dz",), ("y", "dh")),
+        Node("dzW", ("dz", "W"), ("dx",), ("dz", "W")),
+        Node("xdz", ("x", "dz"), ("dW",), ("x", "dz")),
+    ]
+    plan = partition(
+        Graph(
+            nodes=nodes,
+            inputs=["x"],
+            states=["h"],
+            constants=[],
+            weights=["W"],
+            outputs=["y"],
+            new_states=["y"],
+            output_cotangents=["dy"],
+            state_cotangents=["dh"],
+            d_inputs=["dx"],
+            d_states=["dz"],
+            d_constants=[],
+            d_weights=["dW"],
+        )
+    )
+    named = {
+        part: [node.op for node in getattr(plan, part)]
+        for part in ("before", "forward", "backward", "after")
+    }
+    assert named == {
+        "before": ["xW"],
+        "forward": ["add", "tanh"],
+        "backward": ["tanh'"],
+        "after": ["dzW", "xdz"],
+    }
+    assert (plan.read, plan.saved) == (["p"], ["y"])
+    assert (plan.read_backward, plan.written) == (["y"], ["dz"])
+
+
+@ON_TENSORFLOW
+def test_eager_calls_never_compile():
+    layer = custom_lstm.LSTM(4)
+    for time in (20, 21, 22):  # for each of which XLA would compile for a second
+        layer(inputs(time))
+        assert layer.kernel_used != "xla"
+
+
+@ON_TENSORFLOW
+@pytest.mark.parametrize("name", ["gru", "call alone"])
+def test_a_gradient_penalty_is_that_of_the_steps(name):
+    """The second derivatives of a partitioned loop are those of the plain one."""
+    import tensorflow as tf
+
+    layer = custom_lstm.RNN(CELLS[name]())
+    layer(inputs())
+
+    def penalty(x, training):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            loss = tf.reduce_sum(tf.sin(layer(x, training=training)))
+        return tf.reduce_sum(tape.gradient(loss, x) ** 2)
+
+    def gradients(x):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            loss = penalty(x, training=True)
+        return tape.gradient(loss, [x, *(w.value for w in layer.trainable_weights)])
+
+    x = tf.constant(inputs())
+    expected, found = gradients(x), tf.function(gradients, autograph=False)(x)
+    assert layer.loop_used == "partitioned"
+    for a, b in zip(expected, found, strict=True):
+        np.testing.assert_allclose(b, a, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["GRU", "SimpleRNN", "LSTM"])
+def test_stateful_layers_train(name):
+    layer = getattr(custom_lstm, name)(UNITS, stateful=True)
+    model = keras.Sequential([keras.Input(batch_shape=(BATCH, 6, FEATURES)), layer])
+    model.compile("sgd", "mse")
+    targets = np.ones((BATCH, UNITS), "float32")
+    model.fit(inputs(), targets, epochs=2, batch_size=BATCH, verbose=0)
+    first = numpy(layer.states[0])
+    model.predict(inputs(), batch_size=BATCH, verbose=0)
+    assert not np.allclose(numpy(layer.states[0]), first)
