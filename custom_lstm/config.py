@@ -177,6 +177,16 @@ class Options:
         }
 
     @classmethod
+    def updated(cls, content: Mapping[str, Any]) -> dict[str, Any]:
+        """Return options from JSON by today's names, with those `added` since.
+
+        Args:
+            content: values by name, as `to_json` wrote them then.
+        """
+        content = {cls.renamed.get(name, name): v for name, v in content.items()}
+        return {**cls.added, **content}
+
+    @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Self:
         """Rebuild options that `to_json` wrote, from an untrusted file.
 
@@ -187,9 +197,7 @@ class Options:
         Raises:
             UsageError: an option is missing, unknown, mistyped or out of range.
         """
-        content = {cls.renamed.get(name, name): v for name, v in content.items()}
-        content = {**cls.added, **content}
-        names = flat(cls)
+        content, names = cls.updated(content), flat(cls)
         if missing := set(names) - set(content):
             raise UsageError(f"options are missing: {_some(sorted(missing))}")
         if unknown := set(content) - set(names):
@@ -383,8 +391,9 @@ def _unknown(
     word: str, names: Iterable[str], renamed: Mapping[str, str] | None = None
 ) -> str:
     now = (renamed or {}).get(word.removeprefix("--").replace("-", "_"))
-    hint = nearest(word, map(spelled, names))
-    return f"unknown option {word}{f': it is {spelled(now)} now' if now else hint}"
+    if now:
+        return f"option {word} is called {spelled(now)} now"
+    return f"unknown option {word}{nearest(word, map(spelled, names))}"
 
 
 def _unexpected(word: str, words: Sequence[str], defaults: Mapping[str, Any]) -> str:

@@ -99,7 +99,7 @@ class Task(abc.ABC, Generic[O]):
 
     @abc.abstractmethod
     def training_data(self, epoch: int, step: int, last_epoch: int) -> Iterable[Any]:
-        """Return the batches from this step of this epoch up to `last_epoch`."""
+        """Return the batches from this step of this epoch, at least to `last_epoch`."""
 
     def validation_data(self) -> Iterable[Any] | None:
         """Return the batches that are evaluated after every epoch."""

@@ -75,6 +75,16 @@ def test_the_table_shows_options_that_differ_and_scores(tmp_path, compare):
     assert f"1  {tmp_path / 'a'}\n2  {tmp_path / 'b'}\n" in text
 
 
+def test_options_of_an_older_run_go_by_todays_names(tmp_path, compare):
+    _digits(tmp_path, "new", ensemble_size=2)
+    path = _digits(tmp_path, "old") / "config.json"
+    content = json.loads(path.read_text())
+    del content["options"]["ensemble_size"], content["options"]["augment_decay"]
+    content["options"]["members"] = 2
+    path.write_text(json.dumps(content))
+    assert "2 runs, all with the same options" in compare(tmp_path)
+
+
 def test_each_task_has_its_table_and_its_chart(tmp_path, compare):
     _digits(tmp_path, "a")
     _run(tmp_path / "b", "walk-through", TASKS["walk-through"]().to_json(), WALK)

@@ -20,6 +20,8 @@ from tensorboard.util import tensor_util
 
 from custom_lstm.cli import main
 from custom_lstm.data import load_pools
+from custom_lstm.tasks.digits.options import Config
+from custom_lstm.tasks.digits.task import Digits
 from custom_lstm.training.run_folder import RunFolder
 
 TRAIN = Path(__file__).parents[2] / "train.py"
@@ -119,6 +121,17 @@ def test_both_loops_reach_the_same_weights(tmp_path, model):
     (ours,), (theirs,) = _rows(custom), _rows(fit)
     assert list(ours) == list(theirs)
     assert ours == pytest.approx(theirs, rel=1e-4)
+
+
+def test_the_rest_of_an_epoch_has_the_same_warps():
+    """The decay of the warps is measured by the whole run, not by that epoch's end."""
+    words = ["--augment-decay", "0.5", "--batch-size", "100"]
+    task = Digits(Config.parse([*SMALL, *words]))
+    task.prepare()
+    whole = task.training_data(0, 0, task.epochs)
+    (expected, _), *_ = whole.skip(task.steps_per_epoch + 1)
+    (images, _), *_ = task.training_data(1, 1, 2)
+    np.testing.assert_array_equal(images, expected)
 
 
 @pytest.mark.parametrize("recurrent", ["layer", "keras"])

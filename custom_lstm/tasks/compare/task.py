@@ -188,6 +188,7 @@ def _read(folder: RunFolder, tasks: Tasks) -> list[Entry]:
         raise UserError(
             f"{folder.path} is not finished; resume it with `{resume_command(folder)}`"
         )
+    options = tasks[task].updated(options)
     try:
         rows = tasks[task].headline(read_json(folder.scores), options)
     except (LookupError, TypeError, ValueError, AttributeError, StopIteration) as error:

@@ -103,14 +103,17 @@ class Digits(Task[Config]):
         summarise(model)
 
     def training_data(self, epoch: int, step: int, last_epoch: int) -> Iterable[Any]:
-        """Return batches of images and totals."""
+        """Return batches of images and totals, up to the end of the whole run.
+
+        How strong the warps are depends on where a batch is in the whole run.
+        """
         data, options = self.options.data, self.options.optimisation
         assert options.batch_size is not None
         return datasets.training_sequences(
             self.pools.train,
             length=data.length,
             batch_size=options.batch_size,
-            epochs=last_epoch,
+            epochs=self.epochs,
             seed=self.options.run.seed,
             start=data.start,
             augment=augment_of(self.options),
