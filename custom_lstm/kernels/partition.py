@@ -143,23 +143,19 @@ def partition(graph: Graph) -> Plan:
     rows_later = of_rows | of_loop | {*graph.output_cotangents, *_made(factors)}
     of_backward = {*graph.state_cotangents, *_made(backward)}
     wanted = [*graph.d_inputs, *graph.d_constants, *graph.d_weights]
-    after = _needed(graph, wanted, constant | rows_later | of_backward)
+    known_later = constant | rows_later
+    after = _needed(graph, wanted, known_later | of_backward)
 
     ends = {value for value in graph.d_states if value is not None}
     later = _kept([*factors, *backward, *after]) | ends
+    read_forward = _kept(forward) | {*graph.outputs, *graph.new_states}
     return Plan(
         once=once,
         before=_with_sized(graph, before, constant),
-        setup=_needed(
-            graph,
-            _kept(forward) | {*graph.outputs, *graph.new_states},
-            constant | of_rows | of_loop,
-        ),
+        setup=_needed(graph, read_forward, constant | of_rows | of_loop),
         forward=forward,
         factors=_with_sized(graph, factors, constant | of_rows | of_loop),
-        setup_backward=_needed(
-            graph, _kept(backward), constant | rows_later | of_backward
-        ),
+        setup_backward=_needed(graph, _kept(backward) - of_backward, known_later),
         backward=backward,
         after=after,
         read=_in_order(_kept(forward) | set(graph.new_states), of_rows, graph),

@@ -104,7 +104,8 @@ def partitioned(
     each = [tf.TensorSpec([t.shape[0], *t.shape[2:]], t.dtype) for t in inputs]
     traced = TracedStep(step, each, states, constants, weights)
     sizes = [len(inputs), len(states), len(constants), len(weights)]
-    ends, given, keep = len(traced.outputs), traced.has_gradients, training or unroll
+    ends, given = len(traced.outputs), traced.has_gradients
+    keep = training or unroll
 
     def all_steps(*arguments):
         outputs, last = plain(step, *_groups(arguments, sizes), unroll=unroll)
@@ -305,29 +306,14 @@ class _Forward:
         made = [v for v in graph.outputs if v in looped and v not in kept]
         held = [v for v in graph.states if v in plan.saved] if keep else []
         names = [*kept, *made, *held]
-        arrays = [self._array(v) for v in names]
-
-        def one_step(states, each):
-            values = setup | dict(zip(graph.states, states, strict=True))
-            values.update(zip(given, each, strict=True))
-            run_nodes(plan.forward, values, loop.batch)
-            return [values[v] for v in (*graph.new_states, *names)]
-
-        step = _as_function(one_step, unroll=loop.unroll)
-        count = len(states)
-
-        def body(t, states, arrays):
-            made = step(states, [array.read(t) for array in given.values()])
-            pairs = zip(made[:count], states, strict=True)
-            new = [_of_shape(after, before.shape) for after, before in pairs]
-            pairs = zip(made[count:], arrays, strict=True)
-            return new, [array.write(t, value) for value, array in pairs]
-
-        states, arrays = loop(body, list(states), arrays)
+        ends = states, graph.new_states
+        last, arrays = self._steps(
+            plan.forward, setup, graph.states, ends, given, names
+        )
         self._arrays = dict(zip(names, arrays, strict=True))
         for value, array in self._arrays.items():
             self._rows.later[value] = functools.partial(loop.array_rows, array)
-        return states
+        return last
 
     def _array(self, value):
         shape = self._traced.shape(value)[1:]
@@ -357,41 +343,59 @@ class _Forward:
             v: self._arrays.get(v) or loop.entries(rows.sequence(v))
             for v in plan.read_backward
         }
-        arrays = [self._array(v) for v in plan.written]
+        last, arrays = self._steps(
+            plan.backward,
+            setup,
+            graph.state_cotangents,
+            (above[ends:], graph.d_states),
+            given,
+            plan.written,
+            backwards=True,
+        )
+        for value, array in zip(plan.written, arrays, strict=True):
+            rows.later[value] = functools.partial(loop.array_rows, array)
+        run_nodes(plan.after, rows, loop.rows)
+        return [
+            *_each(lambda v: loop.turned(rows.sequence(v)), graph.d_inputs),
+            *(state if state.dtype.is_floating else None for state in last),
+            *_each(lambda v: loop.summed(rows[v]), graph.d_constants),
+            *_each(rows.__getitem__, graph.d_weights),
+        ]
 
-        def one_step(d_states, each):
-            values = setup | dict(zip(graph.state_cotangents, d_states, strict=True))
+    def _steps(self, nodes, setup, states, ends, given, written, backwards=False):
+        """Run `nodes` at every step.
+
+        `states` become `ends[1]` at each step and are `ends[0]` before the first; the
+        steps read `given`, arrays by value, and write the values `written`.
+        """
+        loop, (first, new_states) = self._loop, ends
+
+        def one_step(current, each):
+            values = setup | dict(zip(states, current, strict=True))
             values.update(zip(given, each, strict=True))
-            run_nodes(plan.backward, values, loop.batch)
+            run_nodes(nodes, values, loop.batch)
             new = [
                 tf.zeros_like(old) if v is None else values[v]
-                for v, old in zip(graph.d_states, d_states, strict=True)
+                for v, old in zip(new_states, current, strict=True)
             ]
-            return new + [values[v] for v in plan.written]
+            return new + [values[v] for v in written]
 
-        step = _as_function(one_step, unroll=loop.unroll)
-        count = len(graph.states)
+        step, count = _as_function(one_step, unroll=loop.unroll), len(states)
 
-        def body(t, d_states, arrays):
-            made = step(d_states, [array.read(t) for array in given.values()])
-            pairs = zip(made[:count], d_states, strict=True)
+        def body(t, current, arrays):
+            made = step(current, [array.read(t) for array in given.values()])
+            pairs = zip(made[:count], current, strict=True)
             new = [_of_shape(after, before.shape) for after, before in pairs]
             pairs = zip(made[count:], arrays, strict=True)
             return new, [array.write(t, value) for value, array in pairs]
 
-        d_states, arrays = loop(body, list(above[ends:]), arrays, backwards=True)
-        for value, array in zip(plan.written, arrays, strict=True):
-            rows.later[value] = functools.partial(loop.array_rows, array)
-        run_nodes(plan.after, rows, loop.rows)
-        d_inputs = [
-            None if v is None else loop.turned(rows.sequence(v)) for v in graph.d_inputs
-        ]
-        d_constants = [
-            None if v is None else loop.summed(rows[v]) for v in graph.d_constants
-        ]
-        d_states = [state if state.dtype.is_floating else None for state in d_states]
-        d_weights = [None if v is None else rows[v] for v in graph.d_weights]
-        return [*d_inputs, *d_states, *d_constants, *d_weights]
+        arrays = [self._array(value) for value in written]
+        return loop(body, list(first), arrays, backwards=backwards)
+
+
+def _each(function, values):
+    """Map what is there; None stays None."""
+    return [None if value is None else function(value) for value in values]
 
 
 def _as_function(step, unroll):
