@@ -4,6 +4,7 @@ import contextlib
 import importlib
 import operator
 import os
+import pkgutil
 import platform
 import sys
 import tempfile
@@ -12,22 +13,20 @@ from contextlib import AbstractContextManager
 
 from custom_lstm.config import COMPLETION, Options, nearest, print_completion
 from custom_lstm.errors import UsageError, UserError
-from custom_lstm.tasks.compare import options as compare
-from custom_lstm.tasks.count_ones import options as count_ones
-from custom_lstm.tasks.digits import options as digits
-from custom_lstm.tasks.showers import options as showers
-from custom_lstm.tasks.walk_through import options as walk_through
 from custom_lstm.training.run_folder import RunFolder
 from custom_lstm.version import __version__
 
 TASKS: dict[str, type[Options]] = {
     options.task: options
-    for options in (
-        digits.Config,
-        count_ones.Options,
-        showers.Options,
-        walk_through.Options,
-        compare.Options,
+    for options in map(
+        pkgutil.resolve_name,
+        (
+            "custom_lstm.tasks.digits.options:Config",
+            "custom_lstm.tasks.count_ones.options:Options",
+            "custom_lstm.tasks.showers.options:Options",
+            "custom_lstm.tasks.walk_through.options:Options",
+            "custom_lstm.tasks.compare.options:Options",
+        ),
     )
 }
 """The options of every subcommand by its name; the first one needs none."""
