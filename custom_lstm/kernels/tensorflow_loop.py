@@ -98,9 +98,7 @@ def partitioned(
         CannotPartition: the step has side effects, reads tensors from outside, or is
             not known to treat rows apart.
     """
-    time = inputs[0].shape[1]
-    longest = LONGEST_UNROLLED if training else LONGEST_UNROLLED_ANSWER
-    unroll = unroll or (time is not None and time <= longest)
+    unroll = unroll or _short(inputs[0].shape[1], training)
     each = [tf.TensorSpec([t.shape[0], *t.shape[2:]], t.dtype) for t in inputs]
     traced = TracedStep(step, each, states, constants, weights)
     sizes = [len(inputs), len(states), len(constants), len(weights)]
@@ -131,6 +129,11 @@ def partitioned(
 
     results = sequence(*inputs, *states, *constants, *weights)
     return list(results[:ends]), list(results[ends:])
+
+
+def _short(time: int | None, training: bool) -> bool:
+    longest = LONGEST_UNROLLED if training else LONGEST_UNROLLED_ANSWER
+    return time is not None and time <= longest
 
 
 class _Loop:
