@@ -105,9 +105,7 @@ def partitioned(
     ends, given = len(traced.outputs), traced.has_gradients
     keep = training or unroll
 
-    def all_steps(*arguments):
-        outputs, last = plain(step, *_groups(arguments, sizes), unroll=unroll)
-        return [*outputs, *last]
+    all_steps = functools.partial(_plain_results, step, sizes, unroll)
 
     @tf.custom_gradient
     def sequence(*arguments):
@@ -129,6 +127,11 @@ def partitioned(
 
     results = sequence(*inputs, *states, *constants, *weights)
     return list(results[:ends]), list(results[ends:])
+
+
+def _plain_results(step, sizes, unroll, *arguments):
+    outputs, last = plain(step, *_groups(arguments, sizes), unroll=unroll)
+    return [*outputs, *last]
 
 
 def _short(time: int | None, training: bool) -> bool:
