@@ -93,7 +93,7 @@ def test_replacing_keeps_the_rest():
     assert changed.model == Model(units=5)
     assert changed.run == Run(again=2)
     assert Options().model.units == 8
-    with pytest.raises(UsageError, match="option --width is called --units now"):
+    with pytest.raises(UsageError, match="unknown option --width: it is --units now"):
         Options().replace(width=3)
 
 

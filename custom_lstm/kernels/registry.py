@@ -49,6 +49,7 @@ class Request:
         cudnn: whether cuDNN may run it.
         zeros_as_keras: whether outputs are zeroed as Keras's unrolled backward
             loop does: by the mask in its first order, not in that of the outputs.
+        eager: whether each operation runs at once: sizes are those of this call alone.
     """
 
     batch: int | None
@@ -63,6 +64,7 @@ class Request:
     unroll: bool = False
     cudnn: bool = True
     zeros_as_keras: bool = False
+    eager: bool = False
 
 
 Rule = Callable[[Request], str | None]
@@ -135,6 +137,13 @@ def supports(name: str, request: Request) -> str | None:
     return _why_not(named[0], request)
 
 
+def runs_eagerly() -> bool:
+    """Return whether it is TensorFlow, running each operation at once."""
+    if keras.backend.backend() != "tensorflow":
+        return False
+    return importlib.import_module("custom_lstm.kernels.tensorflow_lstm").is_eager()
+
+
 def _why_not(kernel: Kernel, request: Request) -> str | None:
     backend = keras.backend.backend()
     if kernel.backends and backend not in kernel.backends:
@@ -194,11 +203,10 @@ def _xla_pays(request: Request) -> bool:
 
     Eager calls only seem to have fixed sizes: XLA would compile for each of them.
     """
-    if importlib.import_module("custom_lstm.kernels.tensorflow_lstm").is_eager():
-        return False
     time, batch = request.time, request.batch
     small = batch is not None and batch * request.units <= SMALL_STEP
-    return small and time is not None and time >= 16
+    fixed = time is not None and time >= 16 and not request.eager
+    return small and fixed
 
 
 def _shards(request: Request) -> int:

@@ -160,7 +160,8 @@ class LSTM(GatedRNN):
             >>> layer.kernel_for(keras.KerasTensor((None, 5, 3)))
             'reference'
         """
-        request = self._request(sequences.shape, mask, training)
+        eager = hasattr(sequences, "numpy") and registry.runs_eagerly()
+        request = self._request(sequences.shape, mask, training, eager)
         return registry.choose(self._named(), request).name
 
     def _named(self) -> str:
@@ -179,7 +180,8 @@ class LSTM(GatedRNN):
     ) -> tuple[Tensor, Tensor, States]:
         """Run all steps by the kernel chosen for these inputs; see `RNN.inner_loop`."""
         cell = self.cell
-        request = self._request(sequences.shape, mask, training)
+        eager = registry.runs_eagerly()
+        request = self._request(sequences.shape, mask, training, eager)
         kernel = registry.choose(self._named(), request)
         self.kernel_used = kernel.name
         if kernel.run is None:
@@ -207,7 +209,11 @@ class LSTM(GatedRNN):
         return outputs[:, -1], outputs, [h, c]
 
     def _request(
-        self, shape: Sequence[Any], mask: Nest, training: bool | None
+        self,
+        shape: Sequence[Any],
+        mask: Nest,
+        training: bool | None,
+        eager: bool = False,
     ) -> registry.Request:
         cell = self.cell
         own_masks = cell.implementation == 1 or cell.recurrent_dropout
@@ -233,6 +239,7 @@ class LSTM(GatedRNN):
             unroll=self.unroll,
             cudnn=bool(self.use_cudnn),
             zeros_as_keras=backwards and masked and self.zero_output_for_mask,
+            eager=eager,
         )
 
 
