@@ -263,7 +263,7 @@ def test_adam_steps_alike_for_a_networks_part_of_the_gradient():
         weights = keras.Variable(np.zeros(5, "float32"))
         optimizer = build_optimizer(SHORT.replace(ensemble_size=size), STEPS)
         for _ in range(STEPS):
-            optimizer.apply([gradient / size], [weights])
+            optimizer.apply([keras.ops.convert_to_tensor(gradient / size)], [weights])
         reached.append(keras.ops.convert_to_numpy(weights))
     np.testing.assert_allclose(reached[1], reached[0], rtol=1e-5)
 
