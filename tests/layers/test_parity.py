@@ -71,12 +71,16 @@ def balanced(values):
 
 
 def keras_can(case):
-    """Whether Keras itself runs it.
+    """Whether Keras itself runs it, and as it says.
 
     On PyTorch it cannot flip its list of masks, and it writes the states that it begins
-    with over before the gradient needs them.
+    with over before the gradient needs them. On JAX an unrolled loop takes no notice of
+    `zero_output_for_mask`.
     """
-    flips = case["unroll"] and case["go_backwards"] and case["mask"] != "none"
+    masked_loop = case["unroll"] and case["mask"] != "none"
+    flips = masked_loop and case["go_backwards"]
+    if BACKEND == "jax" and masked_loop and case["zero_output_for_mask"]:
+        return False
     overwrites = case["stateful"] and not case["initial_state"]
     return BACKEND != "torch" or not (flips or overwrites)
 
