@@ -415,10 +415,8 @@ def _some(names: Sequence[str]) -> str:
 
 def _not_one_of(option: str, choices: Sequence[str], given: str) -> str:
     shown = given if given.isprintable() else repr(given)
-    return (
-        f"{option} must be one of {', '.join(choices)}, not {shown:.80}"
-        f"{nearest(given, choices)}"
-    )
+    meant = "" if given.isdecimal() else nearest(given, choices)
+    return f"{option} must be one of {', '.join(choices)}, not {shown:.80}{meant}"
 
 
 def _preset_in(words: Sequence[str], presets: Iterable[str]) -> str:

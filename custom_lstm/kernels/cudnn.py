@@ -28,7 +28,7 @@ def has_gpu() -> bool:
 
 
 def packed(W: Tensor, U: Tensor, b: Tensor) -> Tensor:
-    """Return all weights as the one vector that cuDNN reads, see `registry.Kernel`.
+    """Return all weights as the one vector that cuDNN reads, see `Kernel`.
 
     Wᵀ and Uᵀ row by row, so gate by gate in the order i, f, g, o; then a bias of the
     inputs, b, and one of the states, which is 0.
@@ -48,7 +48,7 @@ def lstm_sequence(
     """Run all steps of a sequence in one operation.
 
     Args:
-        x, h, c, W, U, b: see `custom_lstm.kernels.registry.Kernel`.
+        x, h, c, W, U, b: see `Kernel` in the registry of kernels.
         mask: None; masks are not known here.
 
     Returns:

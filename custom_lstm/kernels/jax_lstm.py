@@ -28,7 +28,7 @@ def lstm_sequence(
     """Run all steps of a sequence in one `lax.scan`, and one more for the gradients.
 
     Args:
-        x, h, c, W, U, b, mask: see `custom_lstm.kernels.registry.Kernel`.
+        x, h, c, W, U, b, mask: see `Kernel` in the registry of kernels.
         hoist: whether to take x·W of all steps beforehand, not step by step.
 
     Returns:

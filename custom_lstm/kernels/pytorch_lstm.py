@@ -15,7 +15,7 @@ def lstm_sequence(
     """Run all steps of a sequence by `torch.lstm`: oneDNN on a CPU, cuDNN on a GPU.
 
     Args:
-        x, h, c, W, U, b: see `custom_lstm.kernels.registry.Kernel`. The order of the
+        x, h, c, W, U, b: see `Kernel` in the registry of kernels. The order of the
             gates is PyTorch's; of its two biases the other is zero.
         mask: None; masks are not known here.
 

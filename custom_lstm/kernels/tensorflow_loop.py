@@ -13,11 +13,8 @@ from typing import Any
 import tensorflow as tf
 
 from custom_lstm.kernels.tensorflow_step import Step, TracedStep, run_nodes
+from custom_lstm.kernels.tensorflow_turns import Entries, Turns
 from custom_lstm.typing import Tensor
-
-STEPS_A_TURN = 4
-"""Steps in one turn of a loop: to begin a turn takes about as long as a small step."""
-
 
 LONGEST_UNROLLED = 64
 """Steps up to which a partitioned loop is written out when nobody asks for it."""
@@ -139,7 +136,7 @@ def _short(time: int | None, training: bool) -> bool:
     return time is not None and time <= longest
 
 
-class _Loop:
+class _Loop(Turns):
     """The steps of sequences, written out or as a loop over TensorArrays.
 
     Rows lie as suits it: all steps of a sequence together, from which steps written out
@@ -147,44 +144,14 @@ class _Loop:
     """
 
     def __init__(self, like: Tensor, unroll: bool):
-        self.unroll = unroll
         sizes = tf.shape(like)
-        self.batch, self.time = (
+        self.batch, time = (
             sizes[axis] if like.shape[axis] is None else like.shape[axis]
             for axis in (0, 1)
         )
+        super().__init__(time, unroll)
         self.rows = self.batch * self.time
         self.static_batch = like.shape[0]
-
-    def __call__(
-        self, body: Callable[..., Any], *values: Any, backwards: bool = False
-    ) -> Any:
-        """Run `values = body(t, *values)` for every t."""
-        if self.unroll:
-            for t in range(self.time)[:: -1 if backwards else 1]:
-                values = body(t, *values)
-            return values
-        stride = -1 if backwards else 1
-        t = tf.convert_to_tensor(self.time - 1 if backwards else 0)
-        t, *values = self._turns(body, STEPS_A_TURN, stride, t, *values)
-        if not isinstance(self.time, int) or self.time % STEPS_A_TURN:
-            t, *values = self._turns(body, 1, stride, t, *values)  # what is left over
-        return values
-
-    def _turns(self, body, steps, stride, t, *values):
-        """A loop each turn of which takes several steps, while there are that many."""
-
-        def enough(t, *_):
-            last = t + (steps - 1) * stride
-            return last < self.time if stride > 0 else last >= 0
-
-        def turn(t, *values):
-            for _ in range(steps):
-                values, t = body(t, *values), t + stride
-            return t, *values
-
-        most = self.time // steps
-        return tf.while_loop(enough, turn, (t, *values), maximum_iterations=most)
 
     def turned(self, tensor: Tensor) -> Tensor:
         """From `(batch, time, ...)` to the loop's layout, or back."""
@@ -215,14 +182,14 @@ class _Loop:
     def entries(self, tensor: Tensor) -> Any:
         """A whole sequence, in the loop's layout, as an array to read steps from."""
         if self.unroll:
-            return _Entries(tf.unstack(tensor, self.time, axis=1))
+            return Entries(tf.unstack(tensor, self.time, axis=1))
         array = tf.TensorArray(tensor.dtype, self.time, clear_after_read=False)
         return array.unstack(tensor)
 
     def array(self, dtype: Any, shape: Sequence[int | None]) -> Any:
         """An empty array with an entry `(batch, *shape)` a step."""
         if self.unroll:
-            return _Entries([None] * self.time)
+            return Entries([None] * self.time)
         each = [self.static_batch, *shape]
         return tf.TensorArray(
             dtype, self.time, element_shape=each, clear_after_read=False
@@ -237,20 +204,6 @@ class _Loop:
     def array_rows(self, array: Any) -> Tensor:
         """The whole sequence of an array, as rows."""
         return self.to_rows(self.stacked(array))
-
-
-class _Entries:
-    """A TensorArray's methods over a plain list."""
-
-    def __init__(self, entries: list[Any]):
-        self.entries = entries
-
-    def read(self, t: int) -> Any:
-        return self.entries[t]
-
-    def write(self, t: int, value: Any) -> "_Entries":
-        self.entries[t] = value
-        return self
 
 
 class _Rows(dict):

@@ -7,16 +7,13 @@ False, h, c, δh and δc pass through the step unchanged. Second derivatives are
 autodiff.
 """
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import tensorflow as tf
 
 from custom_lstm.cells.lstm import LSTMGates, lstm_step, lstm_step_backward
+from custom_lstm.kernels.tensorflow_turns import Entries, Turns
 from custom_lstm.typing import Tensor
-
-STEPS_A_TURN = 4
-"""Steps in one turn of a loop: to begin a turn takes about as long as a small step."""
 
 
 def lstm_sequence(
@@ -35,7 +32,7 @@ def lstm_sequence(
     """Run all steps of a sequence, with the backward pass above instead of autodiff.
 
     Args:
-        x, h, c, W, U, b, mask: see `custom_lstm.kernels.registry.Kernel`; of any float
+        x, h, c, W, U, b, mask: see `Kernel` in the registry of kernels; of any float
             type.
         unroll: whether to unroll the loop, which needs a known `time`. The graph of a
             loop has the same size for every `time`.
@@ -210,7 +207,7 @@ def _second(inputs, above, v, mask, unroll, shards):
     return tf.gradients(form, [*inputs, *above], **zero)
 
 
-class _Loop:
+class _Loop(Turns):
     """The steps of sequences like one, unrolled or as a loop over TensorArrays.
 
     Layouts are `(batch, time, ...)` unrolled, `(time, batch, ...)` in a loop; entries
@@ -218,38 +215,10 @@ class _Loop:
     """
 
     def __init__(self, like: Tensor, unroll: bool):
-        self.dtype, self.unroll = like.dtype, unroll
         known = like.shape[1]
-        self.time = tf.shape(like)[1] if known is None else known
+        super().__init__(tf.shape(like)[1] if known is None else known, unroll)
+        self.dtype = like.dtype
         self.batch_axis = 0 if unroll else 1
-
-    def __call__(
-        self, body: Callable[..., Any], *values: Any, backwards: bool = False
-    ) -> Any:
-        """Run `values = body(t, *values)` for every t."""
-        if self.unroll:
-            for t in reversed(range(self.time)) if backwards else range(self.time):
-                values = body(t, *values)
-            return values
-        t, stride = (self.time - 1, -1) if backwards else (0, 1)
-        for steps in (STEPS_A_TURN, 1):  # what is left over goes step by step
-            t, *values = self._turns(body, steps, stride, t, *values)
-        return values
-
-    def _turns(self, body, steps: int, stride: int, t: Any, *values: Any) -> Any:
-        """Loop in turns of several steps, while there are that many left."""
-
-        def enough(t, *_):
-            last = t + (steps - 1) * stride
-            return last < self.time if stride > 0 else last >= 0
-
-        def turn(t, *values):
-            for _ in range(steps):
-                values, t = body(t, *values), t + stride
-            return t, *values
-
-        most = self.time // steps
-        return tf.while_loop(enough, turn, (t, *values), maximum_iterations=most)
 
     def turn(self, tensor: Tensor) -> Tensor:
         """Turn `(batch, time, width)` into the loop's layout, or back."""
@@ -263,7 +232,7 @@ class _Loop:
     def array(self, more: int = 0) -> Any:
         """Return an empty array with an entry a step, and `more`."""
         if self.unroll:
-            return _Entries([None] * (self.time + more))
+            return Entries([None] * (self.time + more))
         return tf.TensorArray(self.dtype, self.time + more, clear_after_read=False)
 
     def read(self, tensor: Tensor | None) -> Any:
@@ -280,7 +249,7 @@ class _Loop:
     def load(self, entries: Any, more: int = 0) -> Any:
         """Return the array that `save` was given, with an entry a step, and `more`."""
         if self.unroll:
-            return _Entries(entries)
+            return Entries(entries)
         size = self.time + more
         array = tf.TensorArray(entries.dtype, size, clear_after_read=False)
         return array.unstack(entries)
@@ -288,17 +257,3 @@ class _Loop:
     def stacked(self, entries: Any) -> Tensor:
         """Return the whole sequence of what `save` returned, or of a part of it."""
         return tf.stack(entries, axis=1) if self.unroll else entries
-
-
-class _Entries:
-    """A TensorArray's methods over a plain list."""
-
-    def __init__(self, entries: list[Tensor]):
-        self.entries = entries
-
-    def read(self, t: int) -> Tensor:
-        return self.entries[t]
-
-    def write(self, t: int, value: Tensor) -> "_Entries":
-        self.entries[t] = value
-        return self

@@ -172,7 +172,9 @@ def test_the_option_takes_every_number_of_views_that_there_is(views):
     if views in VIEWS:
         assert Config().replace(views=views).model.views == views
     else:
-        with pytest.raises(UsageError, match="--views must be one of 1, 5, 9"):
+        with pytest.raises(
+            UsageError, match=f"--views must be one of 1, 5, 9, not {views}$"
+        ):
             Config().replace(views=views)
 
 
