@@ -14,6 +14,9 @@ from custom_lstm.layers import (
     RecurrentBlock,
     SimpleRNN,
     TimeDistributed,
+    get_states,
+    reset_states,
+    set_states,
 )
 from custom_lstm.streaming import Stream
 from custom_lstm.tracing import trace
@@ -30,6 +33,9 @@ __all__ = [
     "__version__",
     "cell_checks",
     "check_cell",
+    "get_states",
+    "reset_states",
+    "set_states",
     "trace",
 ]
 __all__ += cells.__all__

@@ -9,9 +9,9 @@ import keras
 import numpy as np
 from keras import ops
 
+from custom_lstm.cells.base import layers_in
 from custom_lstm.cells.validation import fits
-from custom_lstm.layers.rnn import intercepted
-from custom_lstm.tracing import layers_in
+from custom_lstm.layers.steps import intercepted
 from custom_lstm.typing import Nest, Shape, States, Tensor
 
 
@@ -210,7 +210,7 @@ class _ModelOfStates(keras.Model):
     ) -> Iterator[None]:
         """Within this context, `layer` continues from `old` and adds to `new`."""
 
-        def carry(loop, sequences, initial_state, mask, training):
+        def carry(loop, sequences, initial_state, mask, training, **more):
             if new:
                 raise ValueError(
                     f"Stream: the layer {layer.name!r} runs twice over one chunk, and "
@@ -221,7 +221,9 @@ class _ModelOfStates(keras.Model):
                 begun = keras.tree.flatten(initial_state)
                 chosen = [_where(fresh, b, o) for b, o in zip(begun, old, strict=True)]
                 initial_state = keras.tree.pack_sequence_as(initial_state, chosen)
-            last, outputs, states = loop(sequences, initial_state, mask, training)
+            last, outputs, states = loop(
+                sequences, initial_state, mask, training, **more
+            )
             new.extend(keras.tree.flatten(states))
             return last, outputs, states
 

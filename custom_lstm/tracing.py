@@ -8,10 +8,9 @@ import keras
 import numpy as np
 from keras import ops
 
-from custom_lstm.cells.base import AbstractRNNCell, observed
-from custom_lstm.cells.validation import names_of_states
-from custom_lstm.layers.rnn import contract_cells, intercepted
-from custom_lstm.typing import Nest, States, Tensor
+from custom_lstm.cells.base import contract_cells, layers_in
+from custom_lstm.layers.steps import boolean_mask, intercepted, names_shown, run_steps
+from custom_lstm.typing import Nest, Tensor
 
 Trace = dict[str, np.ndarray]
 
@@ -88,38 +87,6 @@ def trace(
     return traces if len(traces) > 1 else next(iter(traces.values()))
 
 
-def layers_in(
-    model: keras.layers.Layer, leave_out: tuple[type, ...] = ()
-) -> Iterator[keras.layers.Layer]:
-    """Yield all layers in a layer or model, itself included, once each, at any depth.
-
-    Args:
-        model: where to look.
-        leave_out: classes of layers that are passed over, with all that is in them.
-
-    Example:
-        >>> cell = keras.layers.LSTMCell(2)
-        >>> [type(layer).__name__ for layer in layers_in(keras.layers.RNN(cell))]
-        ['RNN', 'LSTMCell']
-    """
-    seen: set[int] = set()
-
-    def walk(value: Any) -> Iterator[keras.layers.Layer]:
-        if isinstance(value, keras.layers.Layer):
-            if id(value) in seen or isinstance(value, leave_out):
-                return
-            seen.add(id(value))
-            yield value
-            value = vars(value)
-        if isinstance(value, dict):
-            value = list(value.values())
-        if isinstance(value, list | tuple):
-            for item in value:
-                yield from walk(item)
-
-    yield from walk(model)
-
-
 def _traceable(layer: keras.layers.Layer) -> bool:
     return isinstance(layer, keras.layers.RNN) and bool(contract_cells(layer.cell))
 
@@ -140,9 +107,10 @@ def _recording(
     """Within this context, every loop of `layer` adds its name and trace to `calls`."""
     before = [ops.copy(state) for state in keras.tree.flatten(layer.states or [])]
 
-    def record(loop, sequences, initial_state, mask, training):
-        calls.append((layer.name, _run(layer, sequences, initial_state, mask)))
-        return loop(sequences, initial_state, mask, training)
+    def record(loop, sequences, initial_state, mask, training, **more):
+        shown = _run(layer, sequences, initial_state, mask, more)
+        calls.append((layer.name, shown))
+        return loop(sequences, initial_state, mask, training, **more)
 
     try:
         with intercepted(layer, record):
@@ -154,64 +122,28 @@ def _recording(
             state.assign(value)
 
 
-def _run(layer: keras.layers.RNN, sequences: Tensor, states: Nest, mask: Nest) -> Trace:
-    """Run the loop of `layer` step by step and record it."""
-    time = sequences.shape[1]
-    mask = keras.tree.flatten(mask)[0]
+def _run(layer: Any, sequences: Nest, states: Nest, mask: Nest, more: Any) -> Trace:
+    """Run the loop of `layer` once more, and record what its steps show."""
+    with keras.StatelessScope():  # what the steps change, they change only once
+        made = run_steps(
+            layer.cell,
+            keras.tree.map_structure(ops.convert_to_tensor, sequences),
+            states,
+            mask,
+            dtype=layer.compute_dtype,
+            go_backwards=layer.go_backwards,
+            show=True,
+            **more,
+        )
+    order = slice(None, None, -1 if layer.go_backwards else 1)
+    shown = {name: _array(tensor)[:, order] for name, tensor in made.shown.items()}
+    mask = boolean_mask(mask)
     if mask is not None:
-        mask = np.reshape(ops.convert_to_numpy(mask), (-1, time)).astype(bool)
-    steps: list[Trace] = [{}] * time
-    for t in reversed(range(time)) if layer.go_backwards else range(time):
-        gates: Trace = {}
-        with _observing(layer.cell, gates):
-            _, new_states = layer.cell(sequences[:, t], states)
-        if not keras.tree.is_nested(new_states):
-            new_states = [new_states]
-        if mask is not None:
-            acts = mask[:, t, None]
-            new_states = keras.tree.map_structure(
-                lambda new, old, acts=acts: ops.where(acts, new, old),
-                list(new_states),
-                list(states),
-            )
-            gates = {name: np.where(acts, gate, np.nan) for name, gate in gates.items()}
-        states = list(new_states)
-        steps[t] = {**gates, **_named(layer.cell, states)}
-    return {name: np.stack([s[name] for s in steps], axis=1) for name in steps[0]}
-
-
-@contextlib.contextmanager
-def _observing(cell: keras.layers.Layer, gates: Trace) -> Iterator[None]:
-    """Within this context, what `cell`, or the cells in it, observe goes to `gates`."""
-    with contextlib.ExitStack() as stack:
-        for prefix, inner in _prefixed(cell):
-            if isinstance(inner, AbstractRNNCell):
-
-                def observer(values: dict[str, Tensor], prefix: str = prefix) -> None:
-                    gates.update({prefix + k: _array(v) for k, v in values.items()})
-
-                stack.enter_context(observed(inner, observer))
-        yield
-
-
-def _named(cell: keras.layers.Layer, states: States) -> Trace:
-    """Return the states by name."""
-    stacked = isinstance(cell, keras.layers.StackedRNNCells)
-    return {
-        prefix + name: _array(state)
-        for (prefix, inner), own in zip(
-            _prefixed(cell), states if stacked else [states], strict=True
-        )
-        for name, state in zip(
-            names_of_states(inner), keras.tree.flatten(own), strict=True
-        )
-    }
-
-
-def _prefixed(cell: keras.layers.Layer) -> list[tuple[str, keras.layers.Layer]]:
-    if isinstance(cell, keras.layers.StackedRNNCells):
-        return [(f"{index}/", inner) for index, inner in enumerate(cell.cells)]
-    return [("", cell)]
+        acts = ops.convert_to_numpy(mask)
+        for name in set(shown) - set(names_shown(layer.cell)):
+            rows = np.reshape(acts, (*acts.shape, *[1] * (shown[name].ndim - 2)))
+            shown[name] = np.where(rows, shown[name], np.nan)
+    return shown
 
 
 def _array(tensor: Tensor) -> np.ndarray:

@@ -6,6 +6,7 @@ import re
 import keras
 
 from custom_lstm.cells.base import AbstractRNNCell
+from custom_lstm.cells.convolutional import ConvGRUCell, ConvLSTMCell, ConvolutionalCell
 from custom_lstm.cells.gru import GRUCell
 from custom_lstm.cells.initializers import Chrono, ForgetBias, GatewiseOrthogonal
 from custom_lstm.cells.lstm import LSTMCell
@@ -17,10 +18,13 @@ from custom_lstm.cells.lstm_variants import (
     ZoneoutLSTMCell,
 )
 from custom_lstm.cells.simple_rnn import SimpleRNNCell
+from custom_lstm.cells.validation import StateShape
 
 __all__ = [
     "AbstractRNNCell",
     "Chrono",
+    "ConvGRUCell",
+    "ConvLSTMCell",
     "CoupledLSTMCell",
     "ForgetBias",
     "GRUCell",
@@ -30,12 +34,13 @@ __all__ = [
     "PeepholeLSTMCell",
     "ProjectedLSTMCell",
     "SimpleRNNCell",
+    "StateShape",
     "ZoneoutLSTMCell",
 ]
 
 
 def names() -> tuple[str, ...]:
-    """Return the short name of every cell of this package, for options and tables.
+    """Return the short name of every cell that steps vectors, for options and tables.
 
     It is made of the words of the class's name, in lower case, without "Cell", and
     without "LSTM" and "RNN" if other words remain.
@@ -45,7 +50,11 @@ def names() -> tuple[str, ...]:
         ('coupled', 'gru', 'lstm', 'layer_norm', 'peephole', 'projected', 'simple',
          'zoneout')
     """
-    return tuple(_cells_by_name())
+    return tuple(
+        name
+        for name, cell in _cells_by_name().items()
+        if not issubclass(cell, ConvolutionalCell)
+    )
 
 
 def get(name: str) -> type[AbstractRNNCell]:

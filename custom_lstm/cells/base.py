@@ -14,11 +14,16 @@ from keras import ops
 from custom_lstm.cells.validation import (
     Sizes,
     batch_size_of,
+    check_new_states,
     check_states,
     check_step,
+    fits,
+    listed,
     output_size_of,
     standardized_property,
+    state_shape,
     state_size_of,
+    with_checked_config,
     with_old_arguments,
 )
 from custom_lstm.typing import BatchSize, DType, Nest, Shape, Tensor
@@ -63,25 +68,39 @@ class AbstractRNNCell(keras.layers.Layer):
 
     A subclass provides:
 
-    - `state_size`: the width of its state; a list of widths, if it has several.
-      An attribute set in `__init__`, or a property.
+    - `state_size`: the width of its state; a list of widths, if it has several; a
+      `StateShape` in place of a width, if a state is not a vector; or any nest of
+      them. An attribute set in `__init__` or `build`, or a property.
     - `output_size`: the width of its output, if it is not that of the first state.
     - `build(input_shape)`: makes the weights; `input_shape` is `(batch, features)`.
       May be left out if all weights are in sub-layers.
     - `step(projected, states, training=False)`, and where it pays
       `project(inputs, training=False)`; or else `call(inputs, states, training=False)`.
-      Both halves may leave `training` out. `project` works on the last axis alone
-      and keeps the others: it sees `(batch, features)` and `(batch, time, features)`.
+      Both halves may leave `training` out. `project` sees the inputs of one step,
+      `(batch, ...)`, and those of all steps, `(batch, time, ...)`, and keeps these
+      first axes.
+    - optionally an argument `constants` of `project`, `step` or `call`: the list of
+      what the layer is called with as `constants`, the same at every step. `project`
+      sees them with an axis of length 1 where the inputs of all steps have `time`.
     - optionally `state_names`, and `observe` in the step, for `custom_lstm.trace`;
       `begin_sequence`, which returns what is drawn once per sequence; the steps find
       it in `drawn`.
+
+    Inputs, states and outputs may be nests: lists, tuples, named tuples, dicts. The
+    states come in the nest that `state_size` is; one alone comes in a list.
 
     Decorate it with `@keras.saving.register_keras_serializable(package=...)`, so that
     models that hold it can be saved and loaded.
 
     Cells written for TensorFlow 2.10's `tf.keras.layers.AbstractRNNCell` work as they
-    are: `state_size` may hold `tf.TensorShape`s, and `get_initial_state` may have the
-    old signature `(inputs=None, batch_size=None, dtype=None)`.
+    are: `state_size` may hold `tf.TensorShape`s, `get_initial_state` may have the
+    old signature `(inputs=None, batch_size=None, dtype=None)`, and the constructor
+    takes the old positional arguments.
+
+    Args:
+        trainable, name, dtype: as every Keras layer has them.
+        dynamic: of no effect; Keras 3 has no such layers.
+        **kwargs: the other arguments of a Keras layer.
 
     Raises:
         TypeError: on construction, if there is neither a `call` nor a `step`.
@@ -109,14 +128,21 @@ class AbstractRNNCell(keras.layers.Layer):
 
     step: Callable[..., Any]
 
-    def __init__(self, **kwargs: Any):
+    def __init__(
+        self,
+        trainable: bool = True,
+        name: str | None = None,
+        dtype: DType | None = None,
+        dynamic: bool = False,
+        **kwargs: Any,
+    ):
         cls = type(self)
         if cls.call is AbstractRNNCell.call and not hasattr(cls, "step"):
             raise TypeError(
                 f"{cls.__name__} must define `step(projected, states)`, best together "
                 "with `project(inputs)`, or else `call(inputs, states)`."
             )
-        super().__init__(**kwargs)
+        super().__init__(trainable=trainable, name=name, dtype=dtype, **kwargs)
 
     def __init_subclass__(cls, **kwargs: Any):
         """Let subclasses write sizes and `get_initial_state` in the old way too."""
@@ -129,14 +155,17 @@ class AbstractRNNCell(keras.layers.Layer):
         if "get_initial_state" in cls.__dict__:
             method = cls.__dict__["get_initial_state"]
             cls.get_initial_state = with_old_arguments(method)  # type: ignore[method-assign]
+        if "get_config" in cls.__dict__:
+            method = cls.__dict__["get_config"]
+            cls.get_config = with_checked_config(method)  # type: ignore[method-assign]
 
     @property
     def state_size(self) -> Sizes:
-        """Width of the state, or a (nested) list of widths."""
+        """Width or `StateShape` of the state, or a nest of them."""
         if "_state_size" not in self.__dict__:
             raise AttributeError(
                 f"{type(self).__name__} must say how large its states are: set "
-                "`self.state_size` in `__init__`, or define it as a property."
+                "`self.state_size` in `__init__` or `build`, or make it a property."
             )
         return state_size_of(self._state_size)
 
@@ -145,8 +174,8 @@ class AbstractRNNCell(keras.layers.Layer):
         self._state_size = state_size_of(sizes)
 
     @property
-    def output_size(self) -> int:
-        """Width of the output: unless set, that of the first state."""
+    def output_size(self) -> Any:
+        """Width of the output, or a nest of them: unless set, that of state 0."""
         if "_output_size" in self.__dict__:
             return self._output_size
         return keras.tree.flatten(self.state_size)[0]
@@ -169,7 +198,8 @@ class AbstractRNNCell(keras.layers.Layer):
             inputs: a tensor `(batch, ...)`; only its batch size is used.
 
         Returns:
-            A list of tensors `(batch_size, width)`, one per state.
+            Tensors `(batch_size, width)`, one per state, in the nest that
+            `state_size` is; one alone in a list.
 
         Raises:
             ValueError: if `batch_size` or `dtype` is not valid.
@@ -177,19 +207,24 @@ class AbstractRNNCell(keras.layers.Layer):
         batch_size = batch_size_of(batch_size, inputs)
         dtype = keras.backend.standardize_dtype(dtype or self.compute_dtype)
         begin_outside(self, batch_size)
-        return self._for_each_state(lambda size: ops.zeros((batch_size, size), dtype))
+        return keras.tree.map_structure(
+            lambda size: ops.zeros(state_shape(size, batch_size), dtype),
+            listed(self.state_size),
+        )
 
     def build(self, input_shape: Shape) -> None:
         """Build the weights: here those of sub-layers, by one symbolic step."""
-        if type(self).build is AbstractRNNCell.build:
+        own = type(self).build is AbstractRNNCell.build
+        if own and not takes_constants(
+            self
+        ):  # else the layer builds it, which has them
             symbol = functools.partial(keras.KerasTensor, dtype=self.compute_dtype)
-            states = self._for_each_state(lambda size: symbol((input_shape[0], size)))
-            self.compute_output_spec(symbol(tuple(input_shape)), states)
-
-    def _for_each_state(self, make: Callable[[int], Tensor]) -> list[Nest]:
-        sizes = self.state_size
-        listed = sizes if isinstance(sizes, list) else [sizes]
-        return keras.tree.map_structure(make, listed)
+            inputs = keras.tree.map_shape_structure(symbol, input_shape)
+            batch = keras.tree.flatten(inputs)[0].shape[0]
+            states = keras.tree.map_structure(
+                lambda size: symbol(state_shape(size, batch)), listed(self.state_size)
+            )
+            self.compute_output_spec(inputs, states)
 
     def project(self, inputs: Tensor) -> Tensor:
         """Compute what depends on the inputs alone: by default the inputs themselves.
@@ -198,12 +233,16 @@ class AbstractRNNCell(keras.layers.Layer):
             inputs: `(batch, features)`, or `(batch, time, features)`: all steps.
 
         Returns:
-            One tensor, with the same axes but the last.
+            A tensor, or a nest of them, with the same first axes.
         """
         return inputs
 
     def call(
-        self, inputs: Tensor, states: Nest, training: bool | None = False
+        self,
+        inputs: Tensor,
+        states: Nest,
+        training: bool | None = False,
+        constants: Nest = None,
     ) -> tuple[Tensor, Nest]:
         """Compute one time step.
 
@@ -211,13 +250,15 @@ class AbstractRNNCell(keras.layers.Layer):
             inputs: `(batch, features)`.
             states: list of `(batch, width)`, as `state_size` says.
             training: whether dropout and its like are on.
+            constants: what is the same at every step, if the layer was given some.
 
         Returns:
             `(output, new_states)`: a tensor `(batch, output_size)` and a list like
             `states`.
         """
-        projected = self.project(inputs, **_training(type(self).project, training))
-        return self.step(projected, states, **_training(type(self).step, training))
+        cls, given = type(self), {"training": training, "constants": constants}
+        projected = self.project(inputs, **_accepted(cls.project, given))
+        return self.step(projected, states, **_accepted(cls.step, given))
 
     def __call__(
         self, inputs: Tensor, states: Nest, *args: Any, **kwargs: Any
@@ -229,14 +270,21 @@ class AbstractRNNCell(keras.layers.Layer):
         """
         first = keras.tree.flatten(inputs)[0]
         batch = first.shape[0] if getattr(first, "shape", ()) else None
-        owner = type(self).__name__
-        check_states(owner, "the states", states, self.state_size, batch)
-        listed = states if keras.tree.is_nested(states) else [states]
-        result = super().__call__(inputs, listed, *args, **kwargs)
+        if self.built or hasattr(self, "state_size"):
+            states_given = self._in_nest(states, batch)
+        else:  # `build` will say how large the states are
+            states_given = listed(states)
+        result = super().__call__(inputs, states_given, *args, **kwargs)
         check_step(self, result, batch)
         output, new_states = result
         flat = keras.tree.flatten(new_states)
         return output, keras.tree.pack_sequence_as(states, flat)
+
+    def _in_nest(self, states: Nest, batch: int | None) -> Nest:
+        """Return states in the nest that `state_size` is, after a check."""
+        sizes = self.state_size
+        check_states(type(self).__name__, "the states", states, sizes, batch)
+        return keras.tree.pack_sequence_as(listed(sizes), keras.tree.flatten(states))
 
     def begin_sequence(
         self, batch_size: BatchSize, training: bool | None = True
@@ -294,40 +342,157 @@ def splits(cell: keras.layers.Layer) -> bool:
     )
 
 
+def takes_constants(cell: Any) -> bool:
+    """Return whether a cell, or one of those stacked or split, takes `constants`.
+
+    Args:
+        cell: any recurrent cell.
+
+    Example:
+        >>> from custom_lstm import LSTMCell
+        >>> takes_constants(LSTMCell(2))
+        False
+    """
+    if is_stack(cell):
+        return any(map(takes_constants, cell.cells))
+    cls = type(cell)
+    halves = isinstance(cell, AbstractRNNCell) and cls.call is AbstractRNNCell.call
+    methods = (cls.project, cls.step) if halves else (cls.call,)
+    return any("constants" in _parameters(method) for method in methods)
+
+
+def is_stack(cell: Any) -> bool:
+    """Return whether a cell is `keras.layers.StackedRNNCells`, with its own `call`."""
+    stack = keras.layers.StackedRNNCells
+    return isinstance(cell, stack) and type(cell).call is stack.call
+
+
+def layers_in(
+    model: keras.layers.Layer, leave_out: tuple[type, ...] = ()
+) -> Iterator[keras.layers.Layer]:
+    """Yield all layers in a layer or model, itself included, once each, at any depth.
+
+    Args:
+        model: where to look.
+        leave_out: classes of layers that are passed over, with all that is in them.
+
+    Example:
+        >>> cell = keras.layers.LSTMCell(2)
+        >>> [type(layer).__name__ for layer in layers_in(keras.layers.RNN(cell))]
+        ['RNN', 'LSTMCell']
+    """
+    seen: set[int] = set()
+
+    def walk(value: Any) -> Iterator[keras.layers.Layer]:
+        if isinstance(value, keras.layers.Layer):
+            if id(value) in seen or isinstance(value, leave_out):
+                return
+            seen.add(id(value))
+            yield value
+            value = vars(value)
+        if isinstance(value, dict):
+            value = list(value.values())
+        if isinstance(value, list | tuple):
+            for item in value:
+                yield from walk(item)
+
+    yield from walk(model)
+
+
+def contract_cells(cell: keras.layers.Layer) -> list[AbstractRNNCell]:
+    """Return the cells that are `AbstractRNNCell`s: a cell, and those within it.
+
+    Example:
+        >>> from custom_lstm import LSTMCell
+        >>> stack = keras.layers.StackedRNNCells([LSTMCell(2), keras.layers.GRUCell(2)])
+        >>> [type(cell).__name__ for cell in contract_cells(stack)]
+        ['LSTMCell']
+    """
+    return [layer for layer in layers_in(cell) if isinstance(layer, AbstractRNNCell)]
+
+
 def project_sequence(
-    cell: AbstractRNNCell, sequences: Tensor, training: bool | None = False
-) -> Tensor:
+    cell: AbstractRNNCell,
+    sequences: Nest,
+    training: bool | None = False,
+    constants: Nest = None,
+) -> Nest:
     """Compute `cell.project` for all steps at once.
 
     Args:
         cell: one that splits.
-        sequences: `(batch, time, features)`.
+        sequences: `(batch, time, features)`, or a nest of them.
         training: passed on, if `project` takes it.
+        constants: the same; `(batch, ...)` each.
 
     Returns:
-        A tensor `(batch, time, ...)`.
+        A tensor `(batch, time, ...)`, or a nest of them.
 
     Raises:
         ValueError: if `project` did not keep the first two axes.
     """
-    projected = cell.project(sequences, **_training(type(cell).project, training))
-    shape = tuple(getattr(projected, "shape", ()))
-    if len(shape) < 3 or shape[1] != sequences.shape[1]:
-        raise ValueError(
-            f"{type(cell).__name__}.project must return one tensor and change its "
-            f"last axis only, also for whole sequences. It received "
-            f"{tuple(sequences.shape)} and returned {shape or type(projected)}."
-        )
+    if constants is not None:
+        constants = keras.tree.map_structure(lambda c: ops.expand_dims(c, 1), constants)
+    given = {"training": training, "constants": constants}
+    projected = cell.project(sequences, **_accepted(type(cell).project, given))
+    received = [tuple(x.shape) for x in keras.tree.flatten(sequences)]
+    for tensor in keras.tree.flatten(projected):
+        shape = tuple(getattr(tensor, "shape", ()))
+        if len(shape) < 3 or not fits(shape[:2], received[0][:2]):
+            raise ValueError(
+                f"{type(cell).__name__}.project must keep the first two axes, (batch, "
+                "time), when it is given whole sequences. It received "
+                f"{', '.join(map(str, received))} and returned "
+                f"{shape or type(tensor)}."
+            )
     return projected
 
 
-def step_projected(
-    cell: AbstractRNNCell, projected: Tensor, states: Nest, training: bool | None
-) -> tuple[Tensor, Nest]:
-    """Run `cell.step` on what `project` returned, and check what comes out."""
-    result = cell.step(projected, states, **_training(type(cell).step, training))
-    check_step(cell, result, projected.shape[0])
-    return result
+def run_cell(
+    cell: Any,
+    inputs: Nest,
+    states: Nest,
+    training: bool | None = False,
+    constants: Nest = None,
+    projected: bool = False,
+) -> tuple[Nest, Nest]:
+    """Run one step of any cell, of stacked ones one after the other.
+
+    Args:
+        cell: any recurrent cell.
+        inputs: of one step.
+        states: as the cell's `get_initial_state` gives them.
+        training: passed on, if the cell takes it.
+        constants: the same.
+        projected: whether `inputs` are what `project` returned, of the cell, or of
+            the first of a stack.
+
+    Returns:
+        Output, and the new states in the nest of `states`.
+
+    Raises:
+        ValueError: if what a step returns does not fit.
+    """
+    if is_stack(cell):
+        stacked: list[Nest] = []
+        for k, (inner, own) in enumerate(zip(cell.cells, states, strict=True)):
+            hoisted = projected and k == 0
+            inputs, new = run_cell(inner, inputs, own, training, constants, hoisted)
+            stacked.append(new)
+        flat = keras.tree.flatten(stacked)
+        return inputs, keras.tree.pack_sequence_as(states, flat)
+    given = {"training": training, "constants": constants}
+    batch = keras.tree.flatten(inputs)[0].shape[0]
+    if projected:
+        own = cell._in_nest(states, batch)
+        result = cell.step(inputs, own, **_accepted(type(cell).step, given))
+        check_step(cell, result, batch)
+    else:
+        step = cell if callable(cell) else cell.call
+        result = step(inputs, listed(states), **_accepted(type(cell).call, given))
+        check_new_states(cell, result, states)
+    output, new = result
+    return output, keras.tree.pack_sequence_as(states, keras.tree.flatten(new))
 
 
 @contextlib.contextmanager
@@ -400,9 +565,10 @@ _MISSING = object()
 
 
 @functools.cache
-def _takes_training(half: Callable[..., Any]) -> bool:
-    return "training" in inspect.signature(half).parameters
+def _parameters(method: Callable[..., Any]) -> frozenset[str]:
+    return frozenset(inspect.signature(method).parameters)
 
 
-def _training(half: Callable[..., Any], training: bool | None) -> dict[str, Any]:
-    return {"training": training} if _takes_training(half) else {}
+def _accepted(method: Callable[..., Any], given: dict[str, Any]) -> dict[str, Any]:
+    """Return those of the arguments that a method names."""
+    return {k: value for k, value in given.items() if k in _parameters(method)}

@@ -78,6 +78,7 @@ class GatedCell(AbstractRNNCell, _KerasDropoutCell):
     recurrent_dropout: float
     implementation: int = 2
     _option_names: tuple[str, ...] = ()
+    _axes_of_inputs = "features"
 
     def __init__(self, options: Config, **kwargs: Any):
         super().__init__(**kwargs)
@@ -163,7 +164,7 @@ class GatedCell(AbstractRNNCell, _KerasDropoutCell):
             ValueError: if `features` is not what the cell was built for.
         """
         self.check_features(inputs.shape)
-        xW = gatewise_matmul(inputs, self.kernel, self.input_masks(inputs, training))
+        xW = self.product(inputs, self.kernel, self.input_masks(inputs, training))
         bias = self.input_bias()
         return xW if bias is None else xW + bias
 
@@ -177,9 +178,18 @@ class GatedCell(AbstractRNNCell, _KerasDropoutCell):
         Returns:
             `(batch, gates·units)`.
         """
-        return gatewise_matmul(
-            h, self.recurrent_kernel, self.recurrent_masks(h, training)
-        )
+        masks = self.recurrent_masks(h, training)
+        return self.recurrent_product(h, self.recurrent_kernel, masks)
+
+    def product(self, x: Tensor, kernel: Tensor, masks: Masks | None) -> Tensor:
+        """Compute `x·W` for inputs x; see `gatewise_matmul`."""
+        return gatewise_matmul(x, kernel, masks)
+
+    def recurrent_product(
+        self, h: Tensor, kernel: Tensor, masks: Masks | None
+    ) -> Tensor:
+        """Compute `h·U`, or the product with a part of U; see `gatewise_matmul`."""
+        return gatewise_matmul(h, kernel, masks)
 
     def check_features(self, shape: Shape) -> None:
         """Raise a ValueError unless inputs have the features the cell knows."""
@@ -222,13 +232,17 @@ class GatedCell(AbstractRNNCell, _KerasDropoutCell):
 
     def _draw(self, name: str, batch_size: BatchSize) -> Masks:
         rate = self._dropout_rates()[name]
-        width = self.kernel.shape[0] if name == "inputs" else self.output_size
         own_masks = self.implementation == 1 or self.recurrent_dropout
-        ones = ops.ones((batch_size, width), dtype=self.compute_dtype)
+        shape = (batch_size, *self._dropped_shape(name))
+        ones = ops.ones(shape, dtype=self.compute_dtype)
         return tuple(
             keras.random.dropout(ones, rate, seed=self.seed_generator)
             for _ in range(len(self.gates) if own_masks else 1)
         )
+
+    def _dropped_shape(self, name: str) -> tuple[int, ...]:
+        """Shape of what is dropped of a sequence: "inputs", or h."""
+        return (self.kernel.shape[0] if name == "inputs" else self.output_size,)
 
     def _sequence_masks(self, name: str, tensor: Tensor) -> Masks:
         """Return the masks of the sequence in progress, or else new ones."""
@@ -249,14 +263,18 @@ class GatedCell(AbstractRNNCell, _KerasDropoutCell):
     def reset_recurrent_dropout_mask(self) -> None:
         """Do nothing: `reset_dropout_mask` has forgotten all masks."""
 
+    def _rank_of_inputs(self) -> int:
+        """Number of the axes of one step's inputs."""
+        return 2
+
     def __call__(
         self, inputs: Tensor, states: Nest, *args: Any, **kwargs: Any
     ) -> tuple[Tensor, Nest]:
         """Run `call` and check what goes in, `(batch, features)`, and comes out."""
         check_tensor(type(self).__name__, "inputs", inputs)
-        if len(inputs.shape) != 2:
+        if len(inputs.shape) != self._rank_of_inputs():
             raise ValueError(
                 f"{type(self).__name__}: inputs of one step must have the axes (batch, "
-                f"features). Received shape: {tuple(inputs.shape)}"
+                f"{self._axes_of_inputs}). Received shape: {tuple(inputs.shape)}"
             )
         return super().__call__(inputs, states, *args, **kwargs)

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import keras
 from keras import ops
 
-from custom_lstm.cells.gated import GatedCell, Masks, gatewise_matmul
+from custom_lstm.cells.gated import GatedCell, Masks
 from custom_lstm.cells.validation import own_arguments
 from custom_lstm.typing import (
     Activation,
@@ -175,11 +175,11 @@ class GRUCell(GatedCell):
         """`h·U` of the gates, and `recall`: see `gru_step`."""
         both = [2 * self.units]
         if self.reset_after:
-            hU = gatewise_matmul(h, self.recurrent_kernel, masks)
+            hU = self.recurrent_product(h, self.recurrent_kernel, masks)
             hU = hU + self.bias[1] if self.use_bias else hU
             hU, hU_g = ops.split(hU, both, axis=-1)
             return hU, lambda r: r * hU_g
         U, U_g = ops.split(ops.convert_to_tensor(self.recurrent_kernel), both, axis=-1)
         of_gates, of_candidate = (masks[:2], masks[2:]) if masks else (None, None)
-        hU = gatewise_matmul(h, U, of_gates)
-        return hU, lambda r: gatewise_matmul(r * h, U_g, of_candidate)
+        hU = self.recurrent_product(h, U, of_gates)
+        return hU, lambda r: self.recurrent_product(r * h, U_g, of_candidate)

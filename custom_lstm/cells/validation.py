@@ -15,51 +15,102 @@ from keras import ops
 
 from custom_lstm.typing import BatchSize, Config, Nest, Shape, Tensor
 
-Sizes = int | list[Any]
-"""An integer, or a (nested) list of integers: one per state."""
+
+class StateShape(tuple[int | None, ...]):
+    """The shape of one state, or output, that is not a vector: without the batch axis.
+
+    In `state_size` and `output_size` it stands where an integer stands for a vector.
+    There a plain tuple means several states; TensorFlow's `tf.TensorShape` means the
+    same as this class, which needs no TensorFlow.
+
+    Args:
+        axes: the lengths of the axes; None where one is not known.
+
+    Example:
+        >>> StateShape([28, 28, 8])
+        StateShape(28, 28, 8)
+    """
+
+    def as_list(self) -> list[int | None]:
+        """Return the lengths as a list, as `tf.TensorShape` does."""
+        return list(self)
+
+    def __repr__(self) -> str:
+        """Return the call that makes it."""
+        return f"{type(self).__name__}({', '.join(map(str, self))})"
+
+
+Sizes = int | StateShape | list[Any] | tuple[Any, ...] | dict[str, Any]
+"""An integer or a shape, or a nest of them: one per state."""
 
 
 def state_size_of(sizes: Any) -> Sizes:
-    """Read `state_size` the way people write it: int, tuple, list, `tf.TensorShape`.
+    """Read `state_size` the way people write it, with or without TensorFlow.
 
     Args:
-        sizes: a positive integer, a `tf.TensorShape([n])`, or a (nested) list or
-            tuple of them.
+        sizes: a positive integer, the width of a vector; a `StateShape` or
+            `tf.TensorShape`; or a nest of them: lists, tuples, named tuples, dicts.
 
     Returns:
-        The same with plain integers and lists.
+        The same with plain integers, `StateShape`s, and lists in place of tuples.
 
     Raises:
-        ValueError: if something in `sizes` is not a positive integer.
+        ValueError: if something in `sizes` is none of these.
 
     Example:
-        >>> state_size_of((4, [2, 3]))
-        [4, [2, 3]]
+        >>> state_size_of((4, {"memory": StateShape([8, 2]), "read": 2}))
+        [4, {'memory': StateShape(8, 2), 'read': 2}]
     """
     if hasattr(sizes, "as_list"):  # tf.TensorShape, without importing tensorflow
-        axes = [axis for axis in sizes.as_list() if axis is not None]
-        if len(axes) == 1:
-            return axes[0]
-    elif isinstance(sizes, list | tuple):
-        if sizes:
-            return [state_size_of(size) for size in sizes]
+        axes = list(sizes.as_list())
+        own = isinstance(sizes, StateShape)
+        known = axes if own else [axis for axis in axes if axis is not None]
+        if len(known) == 1 and known[0] is not None:
+            return known[0]
+        if all(axis is None or axis > 0 for axis in axes):
+            return StateShape(axes)
+    elif isinstance(sizes, dict) and sizes:
+        return {name: state_size_of(size) for name, size in sizes.items()}
+    elif isinstance(sizes, list | tuple) and sizes:
+        inner: list[Any] = [state_size_of(size) for size in sizes]
+        return type(sizes)(*inner) if hasattr(sizes, "_fields") else inner
     elif hasattr(sizes, "__index__") and not isinstance(sizes, bool) and sizes > 0:
         return int(sizes)
     raise ValueError(
-        "`state_size` must be a positive integer, or a (nested) list of positive "
-        f"integers, one per state. Received: state_size={sizes!r}"
+        "`state_size` must be a positive integer, or a `custom_lstm.StateShape` for a "
+        "state that is not a vector, or a list, tuple or dict of these, one per "
+        f"state. Received: state_size={sizes!r}"
     )
 
 
-def output_size_of(size: Any) -> int:
-    """Read `output_size` as `state_size_of` does; it must be one number."""
-    widths = keras.tree.flatten(state_size_of(size))
-    if len(widths) != 1:
-        raise ValueError(
-            "`output_size` must be one positive integer: the width of the cell's "
-            f"output. Received: output_size={size!r}"
-        )
-    return widths[0]
+def output_size_of(size: Any) -> Sizes:
+    """Read `output_size` as `state_size_of` does; one in a list is that one."""
+    try:
+        sizes: Any = state_size_of(size)
+    except ValueError as error:
+        raise ValueError(str(error).replace("state_size", "output_size")) from error
+    alone = isinstance(sizes, list) and len(sizes) == 1
+    return sizes[0] if alone else sizes
+
+
+def state_shape(size: int | StateShape, batch: BatchSize | None) -> tuple[Any, ...]:
+    """Return the shape of a state, or output, of a size, with its batch axis.
+
+    Example:
+        >>> state_shape(4, 2), state_shape(StateShape([5, 6]), None)
+        ((2, 4), (None, 5, 6))
+    """
+    return (batch, *size) if isinstance(size, StateShape) else (batch, size)
+
+
+def listed(sizes: Any) -> Any:
+    """Return a nest of sizes or states as it is, and one alone in a list.
+
+    Example:
+        >>> listed(4), listed({"h": 4})
+        ([4], {'h': 4})
+    """
+    return sizes if keras.tree.is_nested(sizes) else [sizes]
 
 
 def batch_size_of(batch_size: BatchSize | None, inputs: Tensor | None) -> BatchSize:
@@ -108,8 +159,45 @@ def with_old_arguments(method: Callable[..., Any]) -> Callable[..., Any]:
     return get_initial_state
 
 
+def with_checked_config(method: Callable[..., Config]) -> Callable[..., Config]:
+    """Raise where `get_config` lacks an argument without which nothing can be loaded.
+
+    Args:
+        method: a cell's own `get_config`.
+    """
+
+    @functools.wraps(method)
+    def get_config(self: Any) -> Config:
+        config, cls = method(self), type(self)
+        if cls.get_config is get_config and _reads_config_by_arguments(cls):
+            parameters = list(inspect.signature(cls.__init__).parameters.values())[1:]
+            missing = [
+                p.name
+                for p in parameters
+                if p.default is p.empty
+                and p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
+                and p.name not in config
+            ]
+            if missing:
+                raise ValueError(
+                    f"{cls.__name__}.get_config() must return every argument of the "
+                    "constructor, or what is saved cannot be loaded. It lacks: "
+                    f"{', '.join(missing)}"
+                )
+        return config
+
+    return get_config
+
+
+def _reads_config_by_arguments(cls: type) -> bool:
+    own = cls.from_config.__func__  # type: ignore[attr-defined]
+    return own is keras.layers.Layer.from_config.__func__
+
+
 def names_of_states(cell: keras.layers.Layer) -> tuple[str, ...]:
     """Return the names of a cell's states: its `state_names`, or "h" if it has one.
+
+    States in a dict or named tuple go by their names there.
 
     Raises:
         ValueError: if there are more or fewer names than states.
@@ -120,8 +208,12 @@ def names_of_states(cell: keras.layers.Layer) -> tuple[str, ...]:
         >>> names_of_states(keras.layers.LSTMCell(2))
         ('state_0', 'state_1')
     """
-    count = len(keras.tree.flatten(cell.state_size))
+    sizes = cell.state_size
+    count = len(keras.tree.flatten(sizes))
     default = ("h",) if count == 1 else tuple(f"state_{k}" for k in range(count))
+    own = sorted(sizes) if isinstance(sizes, dict) else getattr(sizes, "_fields", ())
+    if len(own) == count:
+        default = tuple(map(str, own))
     names = getattr(cell, "state_names", None) or default
     if len(names) != count:
         raise ValueError(
@@ -157,27 +249,43 @@ def check_tensor(
         )
 
 
-def check_sequences(owner: str, shape: Shape, mask: Nest = None) -> None:
+def check_sequences(owner: str, shapes: Nest, mask: Nest = None) -> None:
     """Raise a ValueError unless inputs are `(batch, time, …)`, masks `(batch, time)`.
 
-    `owner` was called, for the error; `mask` is None, a tensor, or a list of them.
+    Args:
+        owner: who was called, for the error.
+        shapes: a shape, or a nest of them.
+        mask: None, a tensor, or a nest of them.
     """
-    several = len(shape) > 0 and keras.tree.is_nested(shape[0])
-    if several or len(shape) < 3 or shape[1] == 0:
-        raise ValueError(
-            f"{owner}: inputs must be one tensor with the axes (batch, time, features) "
-            f"and at least one step. Received shape: {tuple(shape)}"
-        )
+    every = [tuple(shape) for shape in _shapes_in(shapes)]
+    first = every[0] if every else ()
+    for shape in every:
+        if len(shape) < 3 or shape[1] == 0:
+            raise ValueError(
+                f"{owner}: inputs must have the axes (batch, time, features), and "
+                f"at least one step. Received shape: {shape}"
+            )
+        if not fits(shape[:2], first[:2]):
+            raise ValueError(
+                f"{owner}: all inputs must have the same first axes (batch, time). "
+                f"Received shapes: {', '.join(map(str, every))}"
+            )
     for tensor in keras.tree.flatten(mask):
         if tensor is None:
             continue
         check_tensor(owner, "`mask`", tensor, "booleans")
-        expected = (*shape[:2], 1) if len(tensor.shape) == 3 else shape[:2]
+        expected = (*first[:2], 1) if len(tensor.shape) == 3 else first[:2]
         if not fits(tensor.shape, expected):
             raise ValueError(
                 f"{owner}: `mask` must have the axes (batch, time) of the inputs, "
-                f"{tuple(shape)}. Received shape: {tuple(tensor.shape)}"
+                f"{first}. Received shape: {tuple(tensor.shape)}"
             )
+
+
+def _shapes_in(shapes: Nest) -> list[Shape]:
+    found: list[Shape] = []
+    keras.tree.map_shape_structure(found.append, shapes)
+    return found
 
 
 def check_states(
@@ -185,31 +293,59 @@ def check_states(
 ) -> None:
     """Raise a ValueError unless `states` are real numbers as `state_size` promises.
 
-    `owner` was called, and `what` says which states these are, for the error; `batch`
-    is None if it is not known before run time.
+    Args:
+        owner: who was called, for the error.
+        what: which states these are, for the error.
+        states: the states, alone or in a nest.
+        sizes: what `state_size` says.
+        batch: number of sequences, or None if it is not known before run time.
     """
-    widths = keras.tree.flatten(sizes)
+    flat_sizes = keras.tree.flatten(sizes)
     tensors = keras.tree.flatten(states)
-    expected = [(batch, width) for width in widths]
-    of_a_dict = isinstance(states, dict)
-    if len(tensors) == len(widths) and not of_a_dict:
+    expected = [state_shape(size, batch) for size in flat_sizes]
+    strange = _keys(states) != _keys(sizes)
+    if len(tensors) == len(flat_sizes) and not strange:
         pairs = zip(tensors, expected, strict=True)
         if all(fits(getattr(tensor, "shape", ()), shape) for tensor, shape in pairs):
             for tensor in tensors:
                 check_tensor(owner, what, tensor)
             return
-    promised = ", ".join(f"({'batch' if b is None else b}, {n})" for b, n in expected)
+    shapes = (("batch" if b is None else b, *rest) for b, *rest in expected)
+    promised = ", ".join(f"({', '.join(map(str, shape))})" for shape in shapes)
+    keys, found = _keys(sizes), _keys(states)
     raise ValueError(
-        f"{owner}: {what} must be {len(widths)} tensor(s) of shape {promised}, as "
-        f"`state_size`={sizes} says, alone or in a list. Received {len(tensors)}"
-        f"{' in a dict' if of_a_dict else ''}: {shapes_text(tensors)}"
+        f"{owner}: {what} must be {len(flat_sizes)} tensor(s) of shape {promised}, as "
+        f"`state_size`={sizes} says, "
+        f"{f'in a dict of {list(keys)}' if keys else 'alone or in a list'}. "
+        f"Received {len(tensors)}{f' in a dict of {list(found)}' if found else ''}: "
+        f"{shapes_text(tensors)}{_hint(tensors, sizes)}"
     )
 
 
-def check_step(cell: Any, result: Any, batch: int | None) -> None:
-    """Raise a ValueError unless a cell's `call` returned `(output, new_states)`.
+def _keys(nest: Nest) -> tuple[str, ...]:
+    return tuple(sorted(nest)) if isinstance(nest, dict) else ()
 
-    `batch` is the batch size of the inputs, or None if not known before run time.
+
+def _hint(tensors: Sequence[Tensor], sizes: Sizes) -> str:
+    """Return what to write if sizes of several states are the axes of one."""
+    shape = tuple(getattr(tensors[0], "shape", ())) if len(tensors) == 1 else ()
+    axes = keras.tree.flatten(sizes)
+    if len(axes) > 1 and shape[1:] == tuple(axes):
+        text = ", ".join(map(str, axes))
+        return f". One state of that shape is `state_size=StateShape([{text}])`"
+    return ""
+
+
+def check_step(cell: Any, result: Any, batch: int | None) -> None:
+    """Raise a ValueError unless a cell's step returned `(output, new_states)`.
+
+    How wide the output is shows itself; whether `output_size` says so, `check_cell`
+    tells.
+
+    Args:
+        cell: whose step it was.
+        result: what it returned.
+        batch: number of sequences, or None if it is not known before run time.
     """
     owner = type(cell).__name__
     if not isinstance(result, list | tuple) or len(result) != 2:
@@ -219,11 +355,37 @@ def check_step(cell: Any, result: Any, batch: int | None) -> None:
         )
     output, states = result
     check_states(owner, "the new states", states, cell.state_size, batch)
-    if hasattr(output, "shape") and not fits(output.shape, (batch, cell.output_size)):
+    for tensor in keras.tree.flatten(output):
+        shape = tuple(getattr(tensor, "shape", ()))
+        if len(shape) < 1 or not fits(shape[:1], (batch,)):
+            raise ValueError(
+                f"{owner}: the output must have shape "
+                f"({'batch' if batch is None else batch}, ...). Received: {shape}"
+            )
+
+
+def check_new_states(cell: Any, result: Any, before: Nest) -> None:
+    """Raise a ValueError unless a step returned `(output, states like before)`.
+
+    Args:
+        cell: whose step it was.
+        result: what it returned.
+        before: the states that it was given.
+    """
+    owner = type(cell).__name__
+    if not isinstance(result, list | tuple) or len(result) != 2:
         raise ValueError(
-            f"{owner}: the output must have shape "
-            f"({'batch' if batch is None else batch}, {cell.output_size}), as "
-            f"`output_size` says. Received: {tuple(output.shape)}"
+            f"{owner} must return a pair (output, new_states) from each step. "
+            f"Received: {shapes_text(keras.tree.flatten(result))}"
+        )
+    old, new = keras.tree.flatten(before), keras.tree.flatten(result[1])
+    pairs = zip(old, new, strict=False)
+    if len(old) != len(new) or not all(
+        fits(tuple(b.shape), getattr(a, "shape", ())) for b, a in pairs
+    ):
+        raise ValueError(
+            f"{owner}: the new states must have the shapes of the states before, "
+            f"{shapes_text(old)}. Received: {shapes_text(new)}"
         )
 
 

@@ -32,7 +32,8 @@ class Steps:
     """The steps of one call of a layer.
 
     Args:
-        step: `(inputs, states, constants)` of one step to `(outputs, new_states)`.
+        step: `(inputs, states, constants)` of one step to `(outputs, new_states,
+            shown)`; the last, a nest too, is recorded and nothing else.
         inputs: nest of `(batch, time, ...)`; finite at masked steps, too: see `zeroed`.
         states: nest of what the states are before the first step.
         constants: nest of `(batch, ...)`, the same for every step.
@@ -45,7 +46,7 @@ class Steps:
         rows_apart: whether no row of the batch depends on another, as far as is known.
     """
 
-    step: Callable[[Nest, Nest, Nest], tuple[Nest, Nest]]
+    step: Callable[[Nest, Nest, Nest], tuple[Nest, Nest, Nest]]
     inputs: Nest
     states: Nest
     constants: Nest = ()
@@ -65,6 +66,8 @@ class Result:
         outputs: nest of `(batch, time, ...)`.
         last: nest of `(batch, ...)`, the outputs of the last step.
         states: nest of the states after the last step.
+        shown: nest of `(batch, time, ...)`. At masked steps those that are states
+            are what the states were, and all else is 0.
         loss: the sum of the losses that the steps added, or None.
         loop: name of the loop that ran: "plain" or "partitioned".
         reason: why it is the plain one, or None.
@@ -73,6 +76,7 @@ class Result:
     outputs: Nest
     last: Nest
     states: Nest
+    shown: Nest
     loss: Tensor | None
     loop: str
     reason: str | None
@@ -116,6 +120,7 @@ class _Flat:
         self._changed: set[int] = set()
         self._adds_losses = False
         self._outputs: Nest = None
+        self._shown: Nest = None
         self._in_states: list[bool] = []
 
     def arguments(self, with_effects: bool = False) -> tuple[list[Tensor], ...]:
@@ -171,12 +176,13 @@ class _Flat:
         ]
         scope = keras.StatelessScope(state_mapping=mapping, collect_losses=True)
         with scope:
-            self._outputs, made = steps.step(
+            self._outputs, made, self._shown = steps.step(
                 pack(steps.inputs, inputs[:-1] if masked else inputs),
                 pack(steps.states, states),
                 pack(steps.constants, constants),
             )
-        outputs, new = keras.tree.flatten(self._outputs), keras.tree.flatten(made)
+        new = keras.tree.flatten(made)
+        outputs = keras.tree.flatten([self._outputs, self._shown])
         places = [_index(output, new) for output in outputs]
         self._in_states = [place is not None for place in places]
         pairs = zip(new, states, strict=True)
@@ -196,13 +202,16 @@ class _Flat:
     def result(self, outputs, states, loop, reason) -> Result:
         """Assign what was changed, and return the rest in its structure."""
         own, pack = len(keras.tree.flatten(self._steps.states)), self._pack_outputs
+        count = len(keras.tree.flatten(self._outputs))
+        shown = self._held_shown(outputs[count:], self._in_states[count:])
         for k in sorted(self._changed) if loop == "plain" else ():
             self._changes[k].assign(states[own + k])
-        outputs, last = self._held(outputs)
+        outputs, last = self._held(outputs[:count])
         return Result(
             outputs=pack(outputs),
             last=pack(last),
             states=keras.tree.pack_sequence_as(self._steps.states, states[:own]),
+            shown=keras.tree.pack_sequence_as(self._shown, shown),
             loss=states[-1] if self._adds_losses else None,
             loop=loop,
             reason=reason,
@@ -211,6 +220,13 @@ class _Flat:
     def _pack_outputs(self, outputs):
         return keras.tree.pack_sequence_as(self._outputs, outputs)
 
+    def _held_shown(self, shown, in_states):
+        mask = self._steps.mask
+        return [
+            tensor if mask is None or in_state else zeroed(mask, tensor)
+            for tensor, in_state in zip(shown, in_states, strict=True)
+        ]
+
     def _held(self, outputs):
         """Return outputs and last ones, with what the layer has at masked steps."""
         mask, nonzero = self._steps.mask, self._steps.nonzero
@@ -218,7 +234,7 @@ class _Flat:
             begun = ops.cumsum(ops.cast(mask, "int32"), axis=1) > 0
             outputs = [
                 output if in_state else _last_before(mask, output)
-                for output, in_state in zip(outputs, self._in_states, strict=True)
+                for output, in_state in zip(outputs, self._in_states, strict=False)
             ]
             outputs = [zeroed(begun, output) for output in outputs]
         last = [output[:, -1] for output in outputs]

@@ -50,6 +50,7 @@ class Request:
         zeros_as_keras: whether outputs are zeroed as Keras's unrolled backward
             loop does: by the mask in its first order, not in that of the outputs.
         eager: whether each operation runs at once: sizes are those of this call alone.
+        all_states: whether the states and gates of every step are asked for.
     """
 
     batch: int | None
@@ -65,6 +66,7 @@ class Request:
     cudnn: bool = True
     zeros_as_keras: bool = False
     eager: bool = False
+    all_states: bool = False
 
 
 Rule = Callable[[Request], str | None]
@@ -160,6 +162,8 @@ def _only_standard(request: Request) -> str | None:
         return "it supports only the activations tanh, sigmoid and tanh"
     if request.gatewise_dropout:
         return "it does not support dropout masks for each gate"
+    if request.all_states:
+        return "it does not return the states and gates of every step"
     if request.zeros_as_keras:
         return "unrolled, backwards and with zero_output_for_mask, Keras's zeros differ"
     return None

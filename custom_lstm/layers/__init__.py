@@ -1,6 +1,7 @@
 """Layers over whole sequences."""
 
 from custom_lstm.layers.batch_normalization import BatchNormalization
+from custom_lstm.layers.carried import get_states, reset_states, set_states
 from custom_lstm.layers.ensemble import EnsembleMean, EnsembleSplit
 from custom_lstm.layers.gru import GRU
 from custom_lstm.layers.lstm import LSTM
@@ -24,4 +25,7 @@ __all__ = [
     "SimpleRNN",
     "TimeDistributed",
     "ViewAverage",
+    "get_states",
+    "reset_states",
+    "set_states",
 ]

@@ -6,7 +6,7 @@ import keras
 
 from custom_lstm.cells import GRUCell
 from custom_lstm.cells.validation import own_arguments
-from custom_lstm.layers.rnn import GatedRNN
+from custom_lstm.layers.gated_rnn import GatedRNN
 from custom_lstm.typing import (
     ActivationLike,
     ConstraintLike,

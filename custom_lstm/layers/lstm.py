@@ -10,7 +10,8 @@ from custom_lstm.cells import LSTMCell
 from custom_lstm.cells.validation import check_choice, own_arguments
 from custom_lstm.kernels import registry
 from custom_lstm.kernels.loop import zeroed
-from custom_lstm.layers.rnn import GatedRNN, boolean_mask
+from custom_lstm.layers.gated_rnn import GatedRNN
+from custom_lstm.layers.steps import boolean_mask
 from custom_lstm.typing import (
     ActivationLike,
     Config,
@@ -18,7 +19,6 @@ from custom_lstm.typing import (
     InitializerLike,
     Nest,
     RegularizerLike,
-    States,
     Tensor,
 )
 
@@ -173,11 +173,12 @@ class LSTM(GatedRNN):
 
     def inner_loop(
         self,
-        sequences: Tensor,
-        initial_state: States,
+        sequences: Nest,
+        initial_state: Nest,
         mask: Nest,
         training: bool | None = False,
-    ) -> tuple[Tensor, Tensor, States]:
+        constants: Nest = None,
+    ) -> tuple[Nest, Nest, Nest]:
         """Run all steps by the kernel chosen for these inputs; see `RNN.inner_loop`."""
         cell = self.cell
         eager = registry.runs_eagerly()
@@ -240,6 +241,7 @@ class LSTM(GatedRNN):
             cudnn=bool(self.use_cudnn),
             zeros_as_keras=backwards and masked and self.zero_output_for_mask,
             eager=eager,
+            all_states=self.return_all_states,
         )
 
 

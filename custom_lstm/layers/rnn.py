@@ -1,51 +1,65 @@
 """A cell over whole sequences."""
 
-import collections
-import contextlib
-import functools
-import inspect
-import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, Self
 
 import keras
 from keras import ops
 
-from custom_lstm.cells.base import (
-    AbstractRNNCell,
-    in_sequence,
-    project_sequence,
-    splits,
-    step_projected,
-)
-from custom_lstm.cells.gated import GatedCell
+from custom_lstm.cells.base import is_stack, takes_constants
 from custom_lstm.cells.validation import (
-    check_choice,
+    Sizes,
     check_flag,
     check_sequences,
     check_states,
     check_tensor,
+    listed,
     names_of_states,
     own_arguments,
     read_argument,
+    shapes_text,
+    state_shape,
+    state_size_of,
 )
-from custom_lstm.kernels import loop
-from custom_lstm.typing import Config, Nest, Shape, States, Tensor
-
-Loop = Callable[..., tuple[Tensor, Tensor, States]]
+from custom_lstm.layers.carried import CarriedStates
+from custom_lstm.layers.old_forms import (
+    Ragged,
+    note_config,
+    remember_classes,
+    remembered_classes,
+    renew_arguments,
+    split_list,
+    warn_of_unregistered,
+)
+from custom_lstm.layers.steps import (
+    keras_dropout,
+    one_step,
+    run_steps,
+    sequence_begun,
+)
+from custom_lstm.typing import BatchSize, Config, Nest, Tensor
 
 
 @keras.saving.register_keras_serializable(package="custom_lstm")
 class RNN(keras.layers.RNN):
-    """`keras.layers.RNN`, which runs a cell over the steps of sequences, and more.
+    """A layer that runs a cell over the steps of sequences.
+
+    It takes the place of `keras.layers.RNN`, and of that of TensorFlow 2.10, whose
+    whole contract it keeps on every backend:
+
+    - Inputs, outputs and states may be nests of tensors of any rank.
+    - `constants` reach every step of a cell that takes them.
+    - Steps may add losses, and change variables such as metrics.
+    - Ragged tensors, inputs with the time first, and lists `[inputs, *states]`.
+
+    And beyond both:
 
     - A cell that splits its step into `project` and `step` (see `AbstractRNNCell`)
       has the inputs of all steps projected in one matrix product before the loop.
     - `learn_initial_state=True` makes the state before the first step a weight.
-    - `custom_lstm.trace` shows its states and gates.
+    - `return_all_states=True` returns the states and gates of every step, as outputs
+      that can be trained; `custom_lstm.trace` shows those of any layer of a model.
     - What does not fit is named: shape and number of states, masks, axes.
-
-    All else is Keras's: any cell that runs there runs here.
 
     Args:
         cell: a recurrent cell, or a list of them to be stacked.
@@ -60,19 +74,31 @@ class RNN(keras.layers.RNN):
             the step before.
         learn_initial_state: whether to learn the initial state, one for all
             sequences, from zero, or from what the cell's `get_initial_state` returns.
-        **kwargs: `activity_regularizer`, `name`, `dtype`, `trainable`.
+        time_major: whether the first two axes of inputs, outputs and masks are
+            (time, batch).
+        return_all_states: whether to return a dict of the states and gates of every
+            step as well, in the order of the outputs. At masked steps the states are
+            those before, and the gates 0.
+        **kwargs: `activity_regularizer`, `name`, `dtype`, `trainable`; and what
+            TensorFlow 2.10 had besides, such as `batch_input_shape`.
 
     Call arguments:
-        sequences: `(batch, time, features)`; further axes, if the cell takes them.
+        sequences: `(batch, time, features)`; further axes, or a nest, if the cell takes
+            them. A `tf.RaggedTensor` brings its own mask, and the outputs of all steps
+            are then ragged too. A list means `[sequences, *states, *constants]`.
         initial_state: list of tensors `(batch, width)`, as the cell's `state_size`
             says.
         mask: boolean `(batch, time)`. A step where it is False leaves the states as
             they are.
         training: whether dropout and its like are on.
+        constants: a tensor `(batch, ...)`, or a list or dict of them, which every step
+            is given.
 
     Returns:
         `(batch, units)`, or `(batch, time, units)` with `return_sequences`; with
-        `return_state`, a tuple that begins with it, followed by the states.
+        `return_state` or `return_all_states`, a tuple that begins with it, followed by
+        the states, and by a dict of tensors `(batch, time, width)` with the names that
+        `custom_lstm.trace` uses.
 
     Attributes:
         loop_used: which loop the last call chose: "partitioned", which runs all that
@@ -81,7 +107,7 @@ class RNN(keras.layers.RNN):
         loop_reason: why it was the plain one, or None.
 
     Raises:
-        ValueError: if arguments, inputs, states or mask do not fit.
+        ValueError: if arguments, inputs, states, mask or constants do not fit.
 
     Example:
         >>> from custom_lstm import LSTMCell
@@ -102,14 +128,15 @@ class RNN(keras.layers.RNN):
         unroll: bool = False,
         zero_output_for_mask: bool = False,
         learn_initial_state: bool = False,
+        time_major: bool = False,
+        return_all_states: bool = False,
         **kwargs: Any,
     ):
         flags = own_arguments(locals())
         owner = type(self).__name__
-        _check_cell(flags.pop("cell"))
+        cell = _check_cell(flags.pop("cell"))
         flags = {name: check_flag(owner, name, flag) for name, flag in flags.items()}
-        learns = flags.pop("learn_initial_state")
-        if stateful and learns:
+        if stateful and learn_initial_state:
             raise ValueError(
                 f"{owner}: `stateful` and `learn_initial_state` exclude each other: "
                 "a batch begins either from the states of the one before, or from "
@@ -118,50 +145,118 @@ class RNN(keras.layers.RNN):
         name = "activity_regularizer"
         if name in kwargs:
             kwargs[name] = read_argument(owner, name, kwargs[name])
-        super().__init__(cell, **flags, **kwargs)
-        self.learn_initial_state = learns
+        kwargs, batch_size = renew_arguments(kwargs)
+        super(keras.layers.RNN, self).__init__(**kwargs)  # the rest of it is here
+        self.cell = cell
+        for name, flag in flags.items():
+            setattr(self, name, flag)
         self.learned_state: list[keras.Variable] = []
         self.loop_used: str | None = None
         self.loop_reason: str | None = None
         self.supports_masking = True
+        self._carried = CarriedStates(batch_size)
+        remember_classes(cell)
 
     @property
     def _who(self) -> str:
         return f"{type(self).__name__} {self.name!r}"
 
+    @property
+    def state_size(self) -> Sizes:
+        """What the cell's `state_size` says; one size alone in a list."""
+        return listed(state_size_of(self.cell.state_size))
+
+    @property
+    def states(self) -> Nest:
+        """The states that a stateful layer carries: variables; or else None."""
+        return self._carried.variables
+
     def get_config(self) -> Config:
         """Return every constructor argument."""
         activity = keras.regularizers.serialize(self.activity_regularizer)
+        note_config(self)
         return {
             **super().get_config(),
             "learn_initial_state": self.learn_initial_state,
+            "time_major": self.time_major,
+            "return_all_states": self.return_all_states,
             "activity_regularizer": activity,
         }
 
-    def build(self, sequences_shape: Shape, initial_state_shape: Nest = None) -> None:
+    @classmethod
+    def from_config(
+        cls, config: Config, custom_objects: dict[str, Any] | None = None
+    ) -> Self:
+        """Return the layer whose `get_config` this is, of TensorFlow 2.10 too.
+
+        A cell whose class is not registered is found if this process has run it in
+        such a layer before.
+        """
+        config = dict(config)
+        known = {**remembered_classes(), **(custom_objects or {})}
+        with keras.saving.custom_object_scope(known):
+            cell = keras.saving.deserialize_keras_object(config.pop("cell"))
+        return cls(cell, **config)
+
+    def save_own_variables(self, store: dict[str, Any]) -> None:
+        """Save the weights of this layer; warn if its cell could not be loaded."""
+        warn_of_unregistered(self, self._who)
+        super().save_own_variables(store)
+
+    def build(
+        self,
+        sequences_shape: Nest,
+        initial_state_shape: Nest = None,
+        constants_shape: Nest = None,
+    ) -> None:
         """Build the cell, and the initial state if it is learned."""
-        check_sequences(self._who, sequences_shape)
-        super().build(sequences_shape, initial_state_shape)
-        if self.learn_initial_state:
-            names = names_of_states(self.cell)
-            widths = keras.tree.flatten(self.state_size)
+        shapes = self._batch_first_shapes(sequences_shape)
+        check_sequences(self._who, shapes)
+        step = keras.tree.map_shape_structure(lambda s: (s[0], *s[2:]), shapes)
+        if isinstance(self.cell, keras.layers.Layer):
+            _build(self.cell, step)
+        if constants_shape is not None and takes_constants(self.cell):
+            symbol = _symbol(self.compute_dtype)  # for layers in it, not yet built
+            _OneStep(self).compute_output_spec(
+                *(
+                    keras.tree.map_shape_structure(symbol, shapes)
+                    for shapes in (step, _constants(constants_shape))
+                )
+            )
+        if self.learn_initial_state and not self.learned_state:
+            sizes = keras.tree.flatten(self.state_size)
             self.learned_state = [
                 self.add_weight(
-                    shape=(width,), name=f"initial_{name}", initializer="zeros"
+                    shape=state_shape(size, None)[1:],
+                    name=f"initial_{name}",
+                    initializer="zeros",
                 )
-                for name, width in zip(names, widths, strict=True)
+                for name, size in zip(names_of_states(self.cell), sizes, strict=True)
             ]
+        if self.stateful:
+            batch = keras.tree.flatten(step)[0]
+            with keras.name_scope(self.name, caller=self):
+                self._carried.make(self, batch)
 
-    def get_initial_state(self, batch_size: int | Tensor) -> States:
+    def get_initial_state(self, batch_size: BatchSize) -> Nest:
         """Return the states before the first step: the cell's, plus those learned.
 
         Args:
             batch_size: number of sequences.
 
         Returns:
-            A list of tensors `(batch_size, width)`.
+            Tensors `(batch_size, width)`, in the nest that the cell's `state_size` is;
+            one alone in a list.
         """
-        states = super().get_initial_state(batch_size)
+        begin = getattr(self.cell, "get_initial_state", None)
+        if begin is None:
+            dtype = getattr(self.cell, "compute_dtype", self.compute_dtype)
+            states = keras.tree.map_structure(
+                lambda size: ops.zeros(state_shape(size, batch_size), dtype),
+                self.state_size,
+            )
+        else:
+            states = listed(begin(batch_size=batch_size))
         if not self.learned_state:
             return states
         flat = [
@@ -172,161 +267,349 @@ class RNN(keras.layers.RNN):
         ]
         return keras.tree.pack_sequence_as(states, flat)
 
+    def reset_state(
+        self, states: Nest = None, sequences: Sequence[int] | None = None
+    ) -> None:
+        """Let a stateful layer begin again, or from given states.
+
+        Args:
+            states: what to begin from, arrays like `states`. By default what the
+                cell begins with.
+            sequences: indices in the batch of those that begin again; by default all.
+
+        Raises:
+            ValueError: if states or indices do not fit.
+        """
+        self._carried.reset(self, states, sequences)
+
+    def reset_states(
+        self, states: Nest = None, sequences: Sequence[int] | None = None
+    ) -> None:
+        """Do what `reset_state` does, by its name in TensorFlow 2.10."""
+        self.reset_state(states, sequences)
+
     def compute_mask(self, sequences: Nest, mask: Nest = None) -> Nest:
         """Return the mask for the outputs, if there is one output for each step."""
-        mask = keras.tree.flatten(mask)[0] if self.return_sequences else None
-        if self.return_state:
-            return [mask, *(None for _ in self.state_size)]
+        masks = [one for one in keras.tree.flatten(mask) if one is not None]
+        mask = masks[0] if masks and self.return_sequences else None
+        size = getattr(self.cell, "output_size", None)
+        of_outputs = [mask] * (len(keras.tree.flatten(size)) if size else 1)
+        if self.return_state or len(of_outputs) > 1:
+            count = len(keras.tree.flatten(self.state_size)) if self.return_state else 0
+            return [*of_outputs, *([None] * count)]
         return mask
 
-    def call(
+    def compute_output_shape(
         self,
-        sequences: Tensor,
+        sequences_shape: Nest,
+        initial_state_shape: Nest = None,
+        constants_shape: Nest = None,
+    ) -> Nest:
+        """Return the shapes of what a call returns."""
+        symbol = _symbol(self.compute_dtype)
+        shapes = self._batch_first_shapes(sequences_shape)
+        if self.built or getattr(self.cell, "built", False):
+            constants = constants_shape
+            if constants is not None:
+                constants = keras.tree.map_shape_structure(symbol, constants)
+            given = keras.tree.map_shape_structure(symbol, sequences_shape)
+            spec = self.compute_output_spec(given, constants=constants)
+            return keras.tree.map_structure(lambda tensor: tuple(tensor.shape), spec)
+        batch, time = keras.tree.flatten(shapes)[:2]
+        size = getattr(self.cell, "output_size", None)
+        size = keras.tree.flatten(self.state_size)[0] if size is None else size
+        step, states = (
+            keras.tree.map_structure(lambda n: state_shape(n, batch), nest)
+            for nest in (size, self.state_size)
+        )
+        outputs = keras.tree.map_shape_structure(
+            lambda shape: self._of_steps(shape, batch, time), step
+        )
+        return (outputs, *_in_turn(states)) if self.return_state else outputs
+
+    def compute_output_spec(
+        self,
+        sequences: Nest,
         initial_state: Nest = None,
         mask: Nest = None,
         training: bool | None = False,
+        constants: Nest = None,
+    ) -> Nest:
+        """Return shapes and dtypes of what a call returns, by one symbolic step."""
+        self._check_call(sequences, initial_state, mask, constants)
+        first = keras.tree.flatten(sequences)[0].shape
+        batch, time = first[1::-1] if self.time_major else first[:2]
+        made = _OneStep(self).compute_output_spec(
+            keras.tree.map_structure(self._step_symbol, sequences),
+            _constants(constants),
+        )
+        outputs, states, shown = made
+        outputs = keras.tree.map_structure(
+            lambda x: _symbol(x.dtype)(self._of_steps(x.shape, batch, time)), outputs
+        )
+        states = keras.tree.map_structure(
+            lambda x: _symbol(x.dtype)((batch, *x.shape[1:])), states
+        )
+        shown = {
+            name: _symbol(x.dtype)(self._of_all_steps(x.shape, batch, time))
+            for name, x in shown.items()
+        }
+        return self._result(outputs, states, shown)
+
+    def _step_symbol(self, tensor: Tensor) -> keras.KerasTensor:
+        shape = tuple(tensor.shape)
+        batch = shape[1] if self.time_major else shape[0]
+        real = "float" in keras.backend.standardize_dtype(tensor.dtype)
+        return _symbol(self.compute_dtype if real else tensor.dtype)(
+            (batch, *shape[2:])
+        )
+
+    def _of_all_steps(self, shape, batch, time):
+        first = (time, batch) if self.time_major else (batch, time)
+        return (*first, *shape[1:])
+
+    def _of_steps(self, shape, batch, time):
+        if self.return_sequences:
+            return self._of_all_steps(shape, batch, time)
+        return (batch, *shape[1:])
+
+    def __call__(self, sequences: Nest, *args: Any, **kwargs: Any) -> Nest:
+        """Run the cell over all steps; see the class for the arguments."""
+        if isinstance(sequences, list):
+            sequences, kwargs = split_list(self._who, sequences, self.cell, kwargs)
+        ragged = Ragged.of(sequences)
+        if ragged is None:
+            return super().__call__(sequences, *args, **kwargs)
+        if self.time_major or kwargs.get("mask") is not None:
+            raise ValueError(
+                f"{self._who}: a ragged tensor has the axes (batch, time, features) "
+                "and is its own mask. Received: "
+                + ("time_major=True" if self.time_major else "`mask` besides")
+            )
+        kwargs["mask"] = ragged.mask()
+        result = super().__call__(ragged.dense(), *args, **kwargs)
+        return ragged.restored(result, self) if self.return_sequences else result
+
+    def call(
+        self,
+        sequences: Nest,
+        initial_state: Nest = None,
+        mask: Nest = None,
+        training: bool | None = False,
+        constants: Nest = None,
     ) -> Nest:
         """Run the cell over all steps."""
-        check_tensor(self._who, "inputs", sequences)
-        check_sequences(self._who, sequences.shape, mask)
-        if initial_state is not None:
-            check_states(
-                self._who,
-                "`initial_state`",
-                initial_state,
-                self.state_size,
-                sequences.shape[0],
-            )
-        if self.stateful and initial_state is None:  # which the call will overwrite
-            initial_state = keras.tree.map_structure(ops.copy, self.states)
-        batch = ops.shape(sequences)[0]
-        with contextlib.ExitStack() as stack:
-            for cell in contract_cells(self.cell):
-                drawn = cell.begin_sequence(batch, training)
-                stack.enter_context(in_sequence(cell, drawn))
-            return super().call(
-                sequences, initial_state=initial_state, mask=mask, training=training
-            )
+        self._check_call(sequences, initial_state, mask, constants)
+        constants = _constants(constants)
+        if self.time_major:
+            sequences, mask = (_swapped(nest) for nest in (sequences, mask))
+        first = keras.tree.flatten(sequences)[0]
+        batch = ops.shape(first)[0]
+        with sequence_begun(self.cell, batch, training):
+            states = self._first_states(initial_state, first.shape[0], batch)
+            step = keras.tree.map_structure(lambda tensor: tensor[:, 0], sequences)
+            with keras_dropout(self.cell, step, states):
+                last, outputs, states = self.inner_loop(
+                    sequences=sequences,
+                    initial_state=states,
+                    mask=mask,
+                    training=training,
+                    **({} if constants is None else {"constants": constants}),
+                )
+        outputs, shown = outputs if self.return_all_states else (outputs, {})
+        if self.stateful:
+            self._carried.assign(states)
+        if self.time_major:
+            outputs, shown = _swapped(outputs), _swapped(shown)
+        made = outputs if self.return_sequences else last
+        return self._result(*(self._as_computed(x) for x in (made, states, shown)))
 
     def inner_loop(
         self,
-        sequences: Tensor,
-        initial_state: States,
+        sequences: Nest,
+        initial_state: Nest,
         mask: Nest,
         training: bool | None = False,
-    ) -> tuple[Tensor, Tensor, States]:
+        constants: Nest = None,
+    ) -> tuple[Nest, Nest, Nest]:
         """Run all steps, over inputs that are already projected if they can be.
 
         Args:
-            sequences: `(batch, time, features)`.
+            sequences: `(batch, time, features)`, or a nest of them.
             initial_state: list of `(batch, width)`.
             mask: boolean `(batch, time)`, or None.
             training: whether dropout and its like are on.
+            constants: what every step is given.
 
         Returns:
-            Last output, outputs of all steps, last states.
+            Last output, outputs of all steps, last states; with `return_all_states`,
+            the outputs are a pair with the dict of what all steps showed.
         """
-        cell, mask = self.cell, boolean_mask(mask)
-        if mask is not None:
-            sequences = loop.zeroed(mask, sequences)
-        hoisted = splits(cell) and cell.compute_dtype == self.compute_dtype
-        if hoisted:
-            sequences = project_sequence(cell, sequences, training)
-        nonzero = mask if self.zero_output_for_mask else None
-        if self.go_backwards:
-            sequences = ops.flip(sequences, 1)
-            mask = None if mask is None else ops.flip(mask, 1)
-            if not self.unroll:  # there Keras's zeros are not turned round
-                nonzero = mask if self.zero_output_for_mask else None
-        cells = contract_cells(cell)
-        drawn = {str(k): c.drawn for k, c in enumerate(cells) if c.drawn is not None}
-        result = loop.run(
-            loop.Steps(
-                functools.partial(_step, cell, cells, hoisted, training),
-                sequences,
-                initial_state,
-                drawn,
-                cell.variables,
-                mask=mask,
-                nonzero=nonzero,
-                unroll=self.unroll,
-                training=bool(training),
-            )
+        result = run_steps(
+            self.cell,
+            sequences,
+            initial_state,
+            mask,
+            dtype=self.compute_dtype,
+            constants=constants,
+            training=training,
+            go_backwards=self.go_backwards,
+            unroll=self.unroll,
+            zero_output_for_mask=self.zero_output_for_mask,
+            show=self.return_all_states,
         )
         self.loop_used, self.loop_reason = result.loop, result.reason
         if result.loss is not None:
             self.add_loss(result.loss)
-        return result.last, result.outputs, result.states
+        outputs = result.outputs
+        if self.return_all_states:
+            outputs = outputs, result.shown
+        return result.last, outputs, result.states
 
+    def _first_states(
+        self, initial_state: Nest, static_batch: int | None, batch: BatchSize
+    ) -> Nest:
+        """Return the states to begin with, in the cell's compute dtype."""
+        if initial_state is not None:
+            sizes = self.state_size
+            check_states(
+                self._who, "`initial_state`", initial_state, sizes, static_batch
+            )
+            flat = keras.tree.flatten(initial_state)
+            states = keras.tree.pack_sequence_as(sizes, flat)
+        elif self.stateful:
+            states = self._carried.read(self._who, static_batch)
+        else:
+            states = self.get_initial_state(batch_size=batch)
+        return self._in_dtype_of_cell(states)
 
-def _step(cell, cells, hoisted, training, inputs, states, drawn):
-    """Run one step of a cell, for which each of `cells` in it finds what it drew."""
-    with contextlib.ExitStack() as stack:
-        for k, one in enumerate(cells):
-            stack.enter_context(in_sequence(one, drawn.get(str(k))))
-        if hoisted:
-            return step_projected(cell, inputs, states, training)
-        takes_training = getattr(cell, "_call_has_training_arg", False)
-        output, new = cell(
-            inputs, states, **({"training": training} if takes_training else {})
+    def _in_dtype_of_cell(self, states: Nest) -> Nest:
+        dtype = getattr(self.cell, "compute_dtype", self.compute_dtype)
+        return keras.tree.map_structure(lambda x: _cast(x, str(dtype)), states)
+
+    def _as_computed(self, nest: Nest) -> Nest:
+        dtype = str(self.compute_dtype)
+        return keras.tree.map_structure(lambda x: _cast(x, dtype), nest)
+
+    def _result(self, made: Nest, states: Nest, shown: dict[str, Tensor]) -> Nest:
+        """Return what a call returns, a tuple if it is more than the outputs."""
+        more = [*_in_turn(states)] if self.return_state else []
+        more += [shown] if self.return_all_states else []
+        return (made, *more) if more else made
+
+    def _check_call(self, sequences, initial_state, mask, constants):
+        for tensor in keras.tree.flatten(sequences):
+            check_tensor(self._who, "inputs", tensor)
+        shapes = keras.tree.map_structure(lambda x: tuple(x.shape), sequences)
+        if self.time_major:
+            shapes = self._batch_first_shapes(shapes)
+            mask = None if mask is None else _swapped_symbols(mask)
+        check_sequences(self._who, shapes, mask)
+        time = keras.tree.flatten(shapes)[1]
+        if self.unroll and time is None:
+            raise ValueError(
+                f"{self._who}: `unroll=True` needs a known number of steps. Received "
+                f"inputs of shape {shapes}; give `keras.Input` the number, or leave "
+                "`unroll` out."
+            )
+        takes = takes_constants(self.cell)
+        given = keras.tree.flatten(constants)
+        if constants is not None and given and not takes:
+            raise ValueError(
+                f"{self._who}: `constants` were given, {shapes_text(given)}, but "
+                f"{type(self.cell).__name__} has no argument `constants` in `project`, "
+                "`step` or `call`."
+            )
+
+    def _batch_first_shapes(self, shapes: Nest) -> Nest:
+        if not self.time_major:
+            return shapes
+        return keras.tree.map_shape_structure(
+            lambda shape: (*shape[1::-1], *shape[2:]), shapes
         )
-        return output, new if keras.tree.is_nested(new) else [new]
 
 
-def boolean_mask(mask: Nest) -> Tensor | None:
-    """Return a mask as booleans `(batch, time)`, or None."""
-    mask = keras.tree.flatten(mask)[0]
-    if mask is None:
-        return None
-    mask = ops.cast(mask, "bool")
-    return mask if len(mask.shape) == 2 else ops.squeeze(mask, -1)
+class _OneStep(keras.Operation):
+    """One step of a layer's cell, for Keras to find shapes and dtypes."""
+
+    def __init__(self, layer: RNN):
+        super().__init__()
+        self.layer = layer
+
+    def call(self, inputs: Nest, constants: Nest) -> tuple[Nest, Nest, Nest]:
+        """Return output, new states, and what the step shows."""
+        layer = self.layer
+        batch = ops.shape(keras.tree.flatten(inputs)[0])[0]
+        with sequence_begun(layer.cell, batch, False):
+            states = layer._in_dtype_of_cell(layer.get_initial_state(batch))
+            made = one_step(
+                layer.cell, inputs, states, constants, show=layer.return_all_states
+            )
+        return tuple(layer._as_computed(nest) for nest in made)
 
 
-class _Loops(threading.local):
-    """What runs on this thread around the loops of layers, by the layers' ids."""
-
-    def __init__(self) -> None:
-        self.around: dict[int, list[Loop]] = collections.defaultdict(list)
-
-
-_LOOPS = _Loops()
-_INTERCEPTED: collections.Counter[int] = collections.Counter()
-_INTERCEPTING = threading.Lock()
-
-
-@contextlib.contextmanager
-def intercepted(layer: keras.layers.RNN, around: Loop) -> Iterator[None]:
-    """While it lasts, calls of a layer on this thread run `around` its loop.
-
-    Args:
-        layer: any recurrent layer, of Keras too.
-        around: called as `around(loop, sequences, initial_state, mask, training)`,
-            in place of `loop`.
-    """
-    key = id(layer)
-
-    def dispatch(sequences, initial_state, mask, training=False):
-        loop = functools.partial(type(layer).inner_loop, layer)
-        for wrapper in _LOOPS.around.get(key, ()):
-            loop = functools.partial(wrapper, loop)
-        return loop(sequences, initial_state, mask, training)
-
-    with _INTERCEPTING:
-        _INTERCEPTED[key] += 1
-        layer.inner_loop = dispatch
-    _LOOPS.around[key].append(around)
-    try:
-        yield
-    finally:
-        _LOOPS.around[key].pop()
-        with _INTERCEPTING:
-            _INTERCEPTED[key] -= 1
-            if not _INTERCEPTED[key]:
-                del _INTERCEPTED[key], layer.inner_loop
+def _build(cell: keras.layers.Layer, shape: Nest) -> None:
+    """Build a cell for one step of inputs of a shape, and those stacked in it."""
+    if is_stack(cell):
+        with keras.name_scope(cell.name, caller=cell):
+            for inner in cell.cells:
+                if isinstance(inner, keras.layers.Layer):
+                    _build(inner, shape)
+                size = getattr(inner, "output_size", None)
+                size = keras.tree.flatten(inner.state_size)[0] if size is None else size
+                batch = keras.tree.flatten(shape)[0]
+                shape = keras.tree.map_structure(
+                    lambda n, batch=batch: state_shape(n, batch), size
+                )
+        cell.built = True
+    elif not cell.built:
+        cell.build(shape)
+        cell.built = True
 
 
-def _check_cell(cell: Any) -> None:
-    """Raise if `cell`, or one of several, is a class or layer, or if there is none."""
+def _symbol(dtype: Any) -> Any:
+    return lambda shape: keras.KerasTensor(tuple(shape), dtype=dtype)
+
+
+def _constants(constants: Nest) -> Nest:
+    """Return constants in a list or dict, as a step takes them, or None."""
+    if constants is None or isinstance(constants, dict):
+        return constants
+    return list(constants) if isinstance(constants, list | tuple) else [constants]
+
+
+def _in_turn(states: Nest) -> list[Nest]:
+    """Return states as a layer returns them, one after the other."""
+    return list(states) if isinstance(states, list | tuple) else [states]
+
+
+def _swapped(nest: Nest) -> Nest:
+    """Return tensors with their first two axes exchanged."""
+    return keras.tree.map_structure(
+        lambda x: None if x is None else ops.swapaxes(x, 0, 1), nest
+    )
+
+
+def _swapped_symbols(nest: Nest) -> Nest:
+    def swapped(x: Tensor) -> Tensor:
+        if x is None or len(x.shape) < 2:
+            return x
+        shape = tuple(x.shape)
+        dtype = keras.backend.standardize_dtype(x.dtype)
+        return keras.KerasTensor((*shape[1::-1], *shape[2:]), dtype=dtype)
+
+    return keras.tree.map_structure(swapped, nest)
+
+
+def _cast(tensor: Tensor, dtype: str) -> Tensor:
+    """Return a tensor of real numbers in a dtype; of any other kind, as it is."""
+    tensor = ops.convert_to_tensor(tensor)
+    real = "float" in keras.backend.standardize_dtype(tensor.dtype)
+    return ops.cast(tensor, dtype) if real else tensor
+
+
+def _check_cell(cell: Any) -> Any:
+    """Return a cell, several stacked; raise if one is a class or layer, or none."""
     cells = cell.cells if isinstance(cell, keras.layers.StackedRNNCells) else cell
     several = isinstance(cells, list | tuple)
     if several and not cells:
@@ -342,94 +625,12 @@ def _check_cell(cell: Any) -> None:
                 "RNN: `cell` must be a cell, one time step, and not a layer that runs "
                 f"one over sequences. Received: the layer {type(one).__name__}"
             )
-
-
-def contract_cells(cell: keras.layers.Layer) -> list[AbstractRNNCell]:
-    """Return the cells in `cell`, itself or stacked, that are `AbstractRNNCell`s.
-
-    Example:
-        >>> from custom_lstm import LSTMCell
-        >>> stack = keras.layers.StackedRNNCells([LSTMCell(2), keras.layers.GRUCell(2)])
-        >>> [type(cell).__name__ for cell in contract_cells(stack)]
-        ['LSTMCell']
-    """
-    if isinstance(cell, AbstractRNNCell):
-        return [cell]
-    if isinstance(cell, keras.layers.StackedRNNCells):
-        return [leaf for inner in cell.cells for leaf in contract_cells(inner)]
-    return []
-
-
-class GatedRNN(RNN):
-    """Base of layers that make their own cell and take its arguments as theirs.
-
-    A subclass names its `cell_class`, and its `cell_name`, which is Keras's and part of
-    the paths of the weights, and hands its constructor's arguments on as `options`.
-    Those of the cell are found in its signature. They can be read as attributes of the
-    layer, and its config holds them in place of the cell.
-
-    Args:
-        options: the arguments of the subclass's constructor, by name.
-        **kwargs: the other arguments of `RNN`.
-    """
-
-    cell_class: type[GatedCell]
-    cell_name: str
-    _of_cell: tuple[str, ...]
-
-    def __init_subclass__(cls, **kwargs: Any):
-        """Make every argument of the cell readable as an attribute of the layer."""
-        super().__init_subclass__(**kwargs)
-        parameters = inspect.signature(cls.cell_class.__init__).parameters
-        cls._of_cell = tuple(n for n in parameters if n not in ("self", "kwargs"))
-        for name in cls._of_cell:
-            setattr(cls, name, _read_from_cell(name))
-
-    def __init__(self, options: dict[str, Any], **kwargs: Any):
-        knows_cudnn = "use_cudnn" in options
-        use_cudnn = options.pop("use_cudnn", False)
-        check_choice(type(self).__name__, "use_cudnn", use_cudnn, ("auto", True, False))
-        cell = self.cell_class(
-            **{name: options.pop(name) for name in self._of_cell},
-            name=self.cell_name,
-            dtype=kwargs.get("dtype"),
-            trainable=kwargs.get("trainable", True),
-        )
-        super().__init__(cell, **options, **kwargs)
-        if knows_cudnn:
-            self.use_cudnn = use_cudnn
-        self.input_spec = keras.layers.InputSpec(ndim=3)
-
-    def build(self, sequences_shape: Shape, initial_state_shape: Nest = None) -> None:
-        """Build the cell, and the initial state if it is learned."""
-        if getattr(self, "use_cudnn", False) is True and (why := self._why_no_cudnn()):
-            raise ValueError(
-                f"{self._who}: {why}, so that `use_cudnn` must be 'auto' or False when "
-                "it is built. Received: use_cudnn=True"
-            )
-        super().build(sequences_shape, initial_state_shape)
-
-    def _why_no_cudnn(self) -> str | None:
-        """Return why cuDNN can never run the layer, or None."""
-        return "it has no cuDNN kernel"
-
-    def get_config(self) -> Config:
-        """Return every constructor argument."""
-        config = super().get_config()
-        del config["cell"]
-        of_cell = self.cell.get_config()
-        config.update({name: of_cell[name] for name in self._of_cell})
-        if hasattr(self, "use_cudnn"):
-            config["use_cudnn"] = self.use_cudnn
-        return config
-
-    @classmethod
-    def from_config(
-        cls, config: Config, custom_objects: dict[str, Any] | None = None
-    ) -> Self:
-        """Return the layer whose `get_config` this is."""
-        return cls(**config)
-
-
-def _read_from_cell(name: str) -> property:
-    return property(lambda self: getattr(self.cell, name), doc=f"The cell's `{name}`.")
+        for name in ("call", "state_size"):
+            if name not in dir(one):
+                raise ValueError(
+                    f"RNN: `cell` must be a recurrent cell, with `{name}`. Received: "
+                    f"{one!r}"
+                )
+    return (
+        keras.layers.StackedRNNCells(list(cell)) if cells is cell and several else cell
+    )

@@ -190,7 +190,7 @@ def test_config_gives_the_same_cell_again(kind):
         if owner.__module__.startswith("custom_lstm.cells.")
         for name in inspect.signature(owner.__init__).parameters
     }
-    assert arguments - {"self", "kwargs", "options"} <= config.keys()
+    assert arguments - {"self", "kwargs", "options", "dynamic"} <= config.keys()
     assert type(cell).from_config(config).get_config() == cell.get_config()
 
 

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from custom_lstm.data.sequences import prefetched
 from custom_lstm.training.loop import custom_fit, fit_remaining, keras_fit
 from custom_lstm.training.options import CheckpointOptions
 
@@ -40,7 +41,7 @@ def fitting(model, calls, loop="fit", x=X, at_step=None):
     def fit(callbacks, first, last_epoch, steps):
         calls.append((first, last_epoch, steps))
         begin = first[0] * STEPS + first[1]
-        data = tf.data.Dataset.from_tensor_slices((x[begin:], Y[begin:]))
+        data = prefetched(tf.data.Dataset.from_tensor_slices((x[begin:], Y[begin:])))
         validation = [(X[0], Y[0], weight)]
         watched = [keras.callbacks.LambdaCallback(), *callbacks]
         if at_step is not None:
@@ -48,7 +49,7 @@ def fitting(model, calls, loop="fit", x=X, at_step=None):
                 int(model.optimizer.iterations)
             )
         if loop == "fit":
-            validation = tf.data.Dataset.from_tensors(validation[0])
+            validation = prefetched(tf.data.Dataset.from_tensors(validation[0]))
             keras_fit(
                 model,
                 data,

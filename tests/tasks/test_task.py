@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from custom_lstm import cli, config
 from custom_lstm.config import Positive, options
+from custom_lstm.data.sequences import prefetched
 from custom_lstm.tasks.task import Task
 from custom_lstm.training.options import CheckpointOptions, RunOptions
 from custom_lstm.training.run_folder import RunFolder
@@ -87,7 +88,7 @@ class Toy(Task[Options]):
 
     def training_data(self, epoch, step, last_epoch):
         data = tf.data.Dataset.from_tensor_slices((X, Y))
-        return data.repeat(last_epoch - epoch).skip(step)
+        return prefetched(data.repeat(last_epoch - epoch).skip(step))
 
     def evaluate(self, models):
         return {

@@ -1,0 +1,91 @@
+"""Layers that make a gated cell of their own."""
+
+import inspect
+from typing import Any, Self
+
+import keras
+
+from custom_lstm.cells.gated import GatedCell
+from custom_lstm.cells.validation import check_choice
+from custom_lstm.layers.rnn import RNN
+from custom_lstm.typing import Config, Nest
+
+
+class GatedRNN(RNN):
+    """Base of layers that make their own cell and take its arguments as theirs.
+
+    A subclass names its `cell_class`, and its `cell_name`, which is Keras's and part of
+    the paths of the weights, and hands its constructor's arguments on as `options`.
+    Those of the cell are found in its signature. They can be read as attributes of the
+    layer, and its config holds them in place of the cell.
+
+    Args:
+        options: the arguments of the subclass's constructor, by name.
+        **kwargs: the other arguments of `RNN`.
+    """
+
+    cell_class: type[GatedCell]
+    cell_name: str
+    _of_cell: tuple[str, ...]
+
+    def __init_subclass__(cls, **kwargs: Any):
+        """Make every argument of the cell readable as an attribute of the layer."""
+        super().__init_subclass__(**kwargs)
+        parameters = inspect.signature(cls.cell_class.__init__).parameters
+        cls._of_cell = tuple(n for n in parameters if n not in ("self", "kwargs"))
+        for name in cls._of_cell:
+            setattr(cls, name, _read_from_cell(name))
+
+    def __init__(self, options: dict[str, Any], **kwargs: Any):
+        knows_cudnn = "use_cudnn" in options
+        use_cudnn = options.pop("use_cudnn", False)
+        check_choice(type(self).__name__, "use_cudnn", use_cudnn, ("auto", True, False))
+        cell = self.cell_class(
+            **{name: options.pop(name) for name in self._of_cell},
+            name=self.cell_name,
+            dtype=kwargs.get("dtype"),
+            trainable=kwargs.get("trainable", True),
+        )
+        super().__init__(cell, **options, **kwargs)
+        if knows_cudnn:
+            self.use_cudnn = use_cudnn
+        self.input_spec = keras.layers.InputSpec(ndim=3)
+
+    def build(
+        self,
+        sequences_shape: Nest,
+        initial_state_shape: Nest = None,
+        constants_shape: Nest = None,
+    ) -> None:
+        """Build the cell, and the initial state if it is learned."""
+        if getattr(self, "use_cudnn", False) is True and (why := self._why_no_cudnn()):
+            raise ValueError(
+                f"{self._who}: {why}, so that `use_cudnn` must be 'auto' or False when "
+                "it is built. Received: use_cudnn=True"
+            )
+        super().build(sequences_shape, initial_state_shape)
+
+    def _why_no_cudnn(self) -> str | None:
+        """Return why cuDNN can never run the layer, or None."""
+        return "it has no cuDNN kernel"
+
+    def get_config(self) -> Config:
+        """Return every constructor argument."""
+        config = super().get_config()
+        del config["cell"]
+        of_cell = self.cell.get_config()
+        config.update({name: of_cell[name] for name in self._of_cell})
+        if hasattr(self, "use_cudnn"):
+            config["use_cudnn"] = self.use_cudnn
+        return config
+
+    @classmethod
+    def from_config(
+        cls, config: Config, custom_objects: dict[str, Any] | None = None
+    ) -> Self:
+        """Return the layer whose `get_config` this is."""
+        return cls(**config)
+
+
+def _read_from_cell(name: str) -> property:
+    return property(lambda self: getattr(self.cell, name), doc=f"The cell's `{name}`.")
