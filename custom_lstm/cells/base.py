@@ -14,6 +14,7 @@ from keras import ops
 from custom_lstm.cells.validation import (
     Sizes,
     batch_size_of,
+    built_once,
     check_new_states,
     check_states,
     check_step,
@@ -155,6 +156,8 @@ class AbstractRNNCell(keras.layers.Layer):
         if "get_initial_state" in cls.__dict__:
             method = cls.__dict__["get_initial_state"]
             cls.get_initial_state = with_old_arguments(method)  # type: ignore[method-assign]
+        if "build" in cls.__dict__:
+            cls.build = built_once(cls.__dict__["build"])  # type: ignore[method-assign]
         if "get_config" in cls.__dict__:
             method = cls.__dict__["get_config"]
             cls.get_config = with_checked_config(method)  # type: ignore[method-assign]

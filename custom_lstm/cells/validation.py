@@ -159,6 +159,24 @@ def with_old_arguments(method: Callable[..., Any]) -> Callable[..., Any]:
     return get_initial_state
 
 
+def built_once(build: Callable[..., None]) -> Callable[..., None]:
+    """Let a cell's `build` do nothing when it is built.
+
+    Wrappers of TensorFlow 2.10 build the cell in them; Keras 3 has then built it
+    already, when it is loaded.
+
+    Args:
+        build: a cell's own.
+    """
+
+    @functools.wraps(build)
+    def build_once(self: Any, *args: Any, **kwargs: Any) -> None:
+        if not getattr(self, "built", False):
+            build(self, *args, **kwargs)
+
+    return build_once
+
+
 def with_checked_config(method: Callable[..., Config]) -> Callable[..., Config]:
     """Raise where `get_config` lacks an argument without which nothing can be loaded.
 

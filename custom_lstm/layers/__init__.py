@@ -1,6 +1,7 @@
 """Layers over whole sequences."""
 
 from custom_lstm.layers.batch_normalization import BatchNormalization
+from custom_lstm.layers.bidirectional import Bidirectional
 from custom_lstm.layers.carried import get_states, reset_states, set_states
 from custom_lstm.layers.ensemble import EnsembleMean, EnsembleSplit
 from custom_lstm.layers.gru import GRU
@@ -19,6 +20,7 @@ __all__ = [
     "LSTM",
     "RNN",
     "BatchNormalization",
+    "Bidirectional",
     "EnsembleMean",
     "EnsembleSplit",
     "RecurrentBlock",

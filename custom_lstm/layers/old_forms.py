@@ -6,55 +6,79 @@ Also how cells whose classes are not registered are found again in this process.
 import threading
 import warnings
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Self
 
 import keras
 from keras import ops
 
-from custom_lstm.cells.base import layers_in, takes_constants
+from custom_lstm.cells.base import layers_in
 from custom_lstm.cells.validation import shapes_text
 from custom_lstm.typing import Config, Nest, Tensor
 
 
-def split_list(
-    owner: str, inputs: list[Tensor], cell: Any, kwargs: dict[str, Any]
-) -> tuple[Tensor, dict[str, Any]]:
-    """Read `[inputs, *states, *constants]`, the old form of a call.
+def called_in_any_form(
+    layer: Any,
+    call: Callable[..., Nest],
+    count: int,
+    takes: bool,
+    sequences: Nest,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+) -> Nest:
+    """Call a layer on a list `[inputs, *states, *constants]`, ragged tensors, or plain.
 
     Args:
-        owner: who was called, for the error.
-        inputs: the list.
-        cell: tells how many states there are, and whether it takes constants.
-        kwargs: the other arguments of the call.
+        layer: with `return_sequences`, `go_backwards`, `time_major` and the like.
+        call: its plain call.
+        count: number of its states.
+        takes: whether it takes constants.
+        sequences, args, kwargs: what it was called with.
 
     Returns:
-        The inputs, and the arguments with `initial_state` and `constants`.
+        What `call` returns; with ragged inputs, the outputs of all steps ragged too.
 
     Raises:
-        ValueError: if the list holds neither states nor constants that fit.
+        ValueError: if a list or a ragged tensor does not fit.
     """
-    count = len(keras.tree.flatten(cell.state_size))
-    first, *rest = inputs if inputs else [None]
-    takes = takes_constants(cell)
-    whole = [x for x in inputs if hasattr(x, "shape")]
-    right = len(rest) in (0, count) or (takes and len(rest) > count)
+    owner = f"{type(layer).__name__} {layer.name!r}"
+    if isinstance(sequences, list):
+        sequences, kwargs = _split_list(owner, sequences, count, takes, kwargs)
+    ragged = Ragged.of(sequences)
+    if ragged is None:
+        return call(sequences, *args, **kwargs)
+    if layer.time_major or kwargs.get("mask") is not None:
+        raise ValueError(
+            f"{owner}: a ragged tensor has the axes (batch, time, features) and is its "
+            "own mask. Received: "
+            + ("time_major=True" if layer.time_major else "`mask` besides")
+        )
+    result = call(ragged.dense(), *args, **{**kwargs, "mask": ragged.mask()})
+    return ragged.restored(result, layer) if layer.return_sequences else result
+
+
+def _split_list(
+    owner: str, inputs: list[Tensor], count: int, takes: bool, kwargs: dict[str, Any]
+) -> tuple[Tensor, dict[str, Any]]:
+    """Return the inputs, and the arguments with `initial_state` and `constants`."""
+    first, *rest = inputs or [None]
     only_constants = takes and 0 < len(rest) < count
-    clash = rest and kwargs.get("initial_state") is not None and not only_constants
-    if first is None or len(whole) < len(inputs) or clash or not (right or takes):
+    fits = len(rest) in (0, count) or takes
+    clash = rest and not only_constants and kwargs.get("initial_state") is not None
+    tensors = inputs and all(hasattr(tensor, "shape") for tensor in inputs)
+    if not tensors or clash or not fits:
         raise ValueError(
             f"{owner}: a list of inputs means [inputs, *states, *constants], with "
             f"{count} state(s){'' if takes else ' and no constants'}; a cell that "
             "takes several inputs gets them as a tuple or dict. Received a list of "
             f"{len(inputs)}: {shapes_text(inputs)}"
         )
+    states, constants = ([], rest) if only_constants else (rest[:count], rest[count:])
     kwargs = dict(kwargs)
-    if only_constants:
-        kwargs["constants"] = rest
-    elif rest:
-        kwargs["initial_state"] = rest[:count]
-        if rest[count:]:
-            kwargs["constants"] = rest[count:]
+    if states:
+        kwargs["initial_state"] = states
+    if constants:
+        kwargs["constants"] = constants
     return first, kwargs
 
 

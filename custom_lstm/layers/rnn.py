@@ -23,12 +23,11 @@ from custom_lstm.cells.validation import (
 )
 from custom_lstm.layers.carried import CarriedStates
 from custom_lstm.layers.old_forms import (
-    Ragged,
+    called_in_any_form,
     note_config,
     remember_classes,
     remembered_classes,
     renew_arguments,
-    split_list,
     warn_of_unregistered,
 )
 from custom_lstm.layers.steps import (
@@ -375,20 +374,11 @@ class RNN(keras.layers.RNN):
 
     def __call__(self, sequences: Nest, *args: Any, **kwargs: Any) -> Nest:
         """Run the cell over all steps; see the class for the arguments."""
-        if isinstance(sequences, list):
-            sequences, kwargs = split_list(self._who, sequences, self.cell, kwargs)
-        ragged = Ragged.of(sequences)
-        if ragged is None:
-            return super().__call__(sequences, *args, **kwargs)
-        if self.time_major or kwargs.get("mask") is not None:
-            raise ValueError(
-                f"{self._who}: a ragged tensor has the axes (batch, time, features) "
-                "and is its own mask. Received: "
-                + ("time_major=True" if self.time_major else "`mask` besides")
-            )
-        kwargs["mask"] = ragged.mask()
-        result = super().__call__(ragged.dense(), *args, **kwargs)
-        return ragged.restored(result, self) if self.return_sequences else result
+        count = len(keras.tree.flatten(getattr(self.cell, "state_size", None)))
+        takes = takes_constants(self.cell)
+        return called_in_any_form(
+            self, super().__call__, count, takes, sequences, args, kwargs
+        )
 
     def call(
         self,

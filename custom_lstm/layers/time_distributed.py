@@ -34,8 +34,10 @@ class TimeDistributed(keras.layers.TimeDistributed):
         inputs: tensor `(batch, time, ...)` of rank 3 or more and any dtype, or a nest
             of them. Batch and time may be unknown before run time.
         training: passed on to the layer.
-        mask: boolean `(batch, time, ...)`. Passed on, folded, if the layer takes one;
-            it also becomes the mask of the outputs.
+        mask: boolean `(batch, time, ...)`. Passed on, folded, if the layer takes one.
+            The mask of the outputs is what the layer computes; or else this one,
+            reduced to `(batch, time)` where the outputs have no more of its axes: a
+            step counts if anything in it does.
 
     Raises:
         ValueError: if `layer` is no layer or is stateful, inputs lack a time axis, or
@@ -54,6 +56,8 @@ class TimeDistributed(keras.layers.TimeDistributed):
                 f"cannot carry a state from call to call. Received: stateful {layer}"
             )
         super().__init__(layer, **kwargs)
+        self.supports_masking = True
+        self._output_rank = 0
 
     def build(self, input_shape: Nest) -> None:
         """Build the layer for one step, whatever the number of sequences."""
@@ -84,10 +88,31 @@ class TimeDistributed(keras.layers.TimeDistributed):
             lambda x: keras.KerasTensor(_fold_shape(x.shape), x.dtype), inputs
         )
         batch, time = keras.tree.flatten(inputs)[0].shape[:2]
+        made = self.layer.compute_output_spec(steps)
+        self._output_rank = len(keras.tree.flatten(made)[0].shape) + 1
         return keras.tree.map_structure(
-            lambda y: keras.KerasTensor((batch, time, *y.shape[1:]), y.dtype),
-            self.layer.compute_output_spec(steps),
+            lambda y: keras.KerasTensor((batch, time, *y.shape[1:]), y.dtype), made
         )
+
+    def compute_mask(self, inputs: Nest, mask: Nest = None) -> Nest:
+        """Return the mask of the outputs, `(batch, time, ...)`, or None."""
+        masks = [m for m in keras.tree.flatten(mask) if m is not None]
+        folded = keras.tree.map_structure(
+            lambda m: None if m is None else Fold()(m), mask
+        )
+        own = type(self.layer).compute_mask is not keras.layers.Layer.compute_mask
+        if own:  # such as that of Embedding and Masking
+            steps = keras.tree.map_structure(Fold(), inputs)
+            made = self.layer.compute_mask(steps, folded)
+            made = [m for m in keras.tree.flatten(made) if m is not None]
+            if made:
+                return Unfold()(made[0], keras.tree.flatten(inputs)[0])
+        if not masks:
+            return None
+        if not self._output_rank:  # not yet called
+            self.compute_output_spec(inputs)
+        axes = tuple(range(2, len(masks[0].shape)))[max(0, self._output_rank - 3) :]
+        return ops.any(masks[0], axis=axes) if axes else masks[0]
 
     def call(
         self, inputs: Nest, training: bool | None = None, mask: Nest = None
@@ -101,13 +126,43 @@ class TimeDistributed(keras.layers.TimeDistributed):
             _check_mask(tensor, first)
         if masks and "mask" in inspect.signature(self.layer.call).parameters:
             kwargs["mask"] = keras.tree.map_structure(
-                lambda m: None if m is None else _fold(m), mask
+                lambda m: None if m is None else Fold()(m), mask
             )
-        outputs = self.layer(keras.tree.map_structure(_fold, inputs), **kwargs)
-        batch, time = ops.shape(first)[:2]
-        return keras.tree.map_structure(
-            lambda y: ops.reshape(y, (batch, time, *ops.shape(y)[1:])), outputs
-        )
+        outputs = self.layer(keras.tree.map_structure(Fold(), inputs), **kwargs)
+        self._output_rank = len(keras.tree.flatten(outputs)[0].shape) + 1
+        return keras.tree.map_structure(lambda y: Unfold()(y, first), outputs)
+
+
+@keras.saving.register_keras_serializable(package="custom_lstm")
+class Fold(keras.Operation):
+    """Make one axis, that of rows, of the axes (batch, time).
+
+    An operation of its own, so that models may hold it where no axis is known: as part
+    of the mask that a layer makes.
+    """
+
+    def call(self, x: Tensor) -> Tensor:
+        """Return `(batch·time, ...)`."""
+        batch, time, *rest = ops.shape(x)
+        known = isinstance(batch, int) and isinstance(time, int)
+        return ops.reshape(x, (batch * time if known else -1, *rest))
+
+    def compute_output_spec(self, x: Tensor) -> keras.KerasTensor:
+        """Return shape and dtype of the result."""
+        return keras.KerasTensor((None, *x.shape[2:]), x.dtype)
+
+
+@keras.saving.register_keras_serializable(package="custom_lstm")
+class Unfold(keras.Operation):
+    """Give rows `(batch·time, ...)` the axes (batch, time) again; see `Fold`."""
+
+    def call(self, rows: Tensor, like: Tensor) -> Tensor:
+        """Return `rows` with the first two axes of `like`."""
+        return ops.reshape(rows, (*ops.shape(like)[:2], *ops.shape(rows)[1:]))
+
+    def compute_output_spec(self, rows: Tensor, like: Tensor) -> keras.KerasTensor:
+        """Return shape and dtype of the result."""
+        return keras.KerasTensor((*like.shape[:2], *rows.shape[1:]), rows.dtype)
 
 
 def _fold_shape(shape: Shape | None) -> Shape:
@@ -131,12 +186,6 @@ def _check_axes(inputs: Nest) -> None:
                 "TimeDistributed: all inputs must have the same first axes (batch, "
                 f"time). Received shapes: {', '.join(map(str, shapes))}"
             )
-
-
-def _fold(x: Tensor) -> Tensor:
-    batch, time, *rest = ops.shape(x)
-    known = isinstance(batch, int) and isinstance(time, int)
-    return ops.reshape(x, (batch * time if known else -1, *rest))
 
 
 def _check_mask(mask: Tensor, inputs: Tensor) -> None:
