@@ -1,6 +1,6 @@
 """Measure how fast everything is, beside Keras and PyTorch, in one run.
 
-    python benchmarks/speed                       TensorFlow: all parts, half an hour
+    python benchmarks/speed                       TensorFlow: all parts, two hours
     python benchmarks/speed --short               each part once, small: about 2 min
     python benchmarks/speed --parts layer job     some parts
     KERAS_BACKEND=torch python benchmarks/speed --parts layer
@@ -26,6 +26,7 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as train.py does
 sys.path.insert(0, str(Path(__file__).parent))
 PARTS = (
     "layer",
+    "cells",
     "job",
     "determinism",
     "pipeline",
@@ -48,6 +49,19 @@ def run(part: str, short: bool) -> dict:
                 shape, train, 5 if short else 30
             )
             for name, shape in shapes.items()
+            for train in (True, False)
+        }
+    if part == "cells":
+        import cells
+
+        names = cells.NAMES[:1] if short else cells.NAMES
+        shapes = list(cells.SHAPES)[:1] if short else cells.SHAPES
+        return {
+            f"{name}; {shape}, {'train' if train else 'infer'}": cells.measure(
+                name, shape, train, 5 if short else 20
+            )
+            for name in names
+            for shape in shapes
             for train in (True, False)
         }
     import growth

@@ -42,18 +42,22 @@ def measure(shape: tuple[int, int, int, int], train: bool, runs: int) -> dict:
         layers["keras.layers.LSTM, unrolled"] = keras.layers.LSTM(
             units, unroll=True, **sequences
         )
-    prepare = {"tensorflow": _tensorflow, "torch": _torch, "jax": _jax}
-    prepare = prepare[keras.backend.backend()]
     candidates = {
-        name: prepare(layer, x, above, train) for name, layer in layers.items()
+        name: prepared(layer, x, above, train) for name, layer in layers.items()
     }
     if keras.backend.backend() == "tensorflow":
-        candidates["torch.nn.LSTM"] = torch_lstm(x, above, units, train)
+        candidates["torch.nn.LSTM"] = torch_layer(torch.nn.LSTM, x, above, units, train)
         candidates["matrix products"] = products(shape, train)
         candidates["an empty tf.function"] = empty_tf_function()
     found = summary(interleaved(candidates, runs))
     kernel = layers[OURS].kernel_used
     return {"shape": shape, "kernel": kernel, "candidates": found}
+
+
+def prepared(layer, x, above, train) -> Callable[[], object]:
+    """Return a run of a Keras layer, with all gradients if `train`."""
+    prepare = {"tensorflow": _tensorflow, "torch": _torch, "jax": _jax}
+    return prepare[keras.backend.backend()](layer, x, above, train)
 
 
 def _tensorflow(layer, x, above, train) -> Callable[[], object]:
@@ -107,9 +111,9 @@ def _jax(layer, x, above, train) -> Callable[[], object]:
     return lambda: jax.block_until_ready(compiled(x, weights))
 
 
-def torch_lstm(x, above, units, train) -> Callable[[], object]:
-    """Return a run of PyTorch's own layer."""
-    layer = torch.nn.LSTM(x.shape[-1], units, batch_first=True)
+def torch_layer(make, x, above, units, train) -> Callable[[], object]:
+    """Return a run of one of PyTorch's own layers."""
+    layer = make(x.shape[-1], units, batch_first=True)
     x, above = torch.tensor(x, requires_grad=train), torch.tensor(above)
 
     def step():
@@ -130,16 +134,17 @@ def empty_tf_function() -> Callable[[], object]:
     return tf.function(lambda: tf.constant(1.0))
 
 
-def products(shape, train) -> Callable[[], object]:
-    """Return the matrix products that an LSTM needs, step after step, alone."""
+def products(shape, train, gates: int = 4) -> Callable[[], object]:
+    """Return the matrix products that gates need, step after step, alone."""
     import tensorflow as tf
 
     batch, time, features, units = shape
     rows = batch * time
-    x, W = tf.ones((rows, features)), tf.ones((features, 4 * units))
-    U = tf.ones((units, 4 * units))
-    all_h, all_z = tf.ones((rows, units)), tf.ones((rows, 4 * units))
-    h, z = tf.ones((time, batch, units)), tf.ones((time, batch, 4 * units))
+    width = gates * units
+    x, W = tf.ones((rows, features)), tf.ones((features, width))
+    U = tf.ones((units, width))
+    all_h, all_z = tf.ones((rows, units)), tf.ones((rows, width))
+    h, z = tf.ones((time, batch, units)), tf.ones((time, batch, width))
 
     def steps(operands, **transposed):
         """Return a product a step, in an order that TensorFlow must keep."""

@@ -6,12 +6,15 @@ from pathlib import Path
 from timing import OURS, geometric_mean
 
 WIDTH = 34
+LONGEST = "one long sequence"
+"""The shape that has a row of its own in means."""
 
 
 def text(part: str, found: dict) -> str:
     """Return the lines that a person reads."""
     writer = {
         "layer": _layer,
+        "cells": _cells,
         "job": _job,
         "determinism": partial(_job, what="20 steps, their data included"),
         "time-distributed": _time_distributed,
@@ -42,6 +45,40 @@ def _layer(found: dict) -> list[str]:
                 f"(geometric mean of {len(values)} shapes; least {min(values):.2f})"
             )
     return lines
+
+
+def _cells(found: dict) -> list[str]:
+    """A line for each cell: over each other, the mean of all shapes but the longest."""
+    lines = []
+    for kind in ("train", "infer"):
+        cells: dict[str, dict[str, dict[str, dict]]] = {}
+        for name, result in found.items():
+            cell, _, rest = name.partition("; ")
+            shape, _, its = rest.rpartition(", ")
+            if its == kind:
+                for other, row in result["candidates"].items():
+                    if other != OURS:
+                        rows = cells.setdefault(cell, {}).setdefault(other, {})
+                        rows[shape] = row
+        for cell, others in cells.items():
+            lines.append(f" {cell}, {kind}")
+            lines += [
+                f"  {name:{WIDTH}s} {_means(rows)}" for name, rows in others.items()
+            ]
+    return lines
+
+
+def _means(rows: dict[str, dict]) -> str:
+    """The mean without the longest sequence, and every shape with its quartiles."""
+    shares = {shape: row["speedup"] for shape, row in rows.items()}
+    most = [value for shape, value in shares.items() if shape != LONGEST]
+    mean = f"{geometric_mean(most):.2f} × (least {min(most):.2f})" if most else ""
+    each = "; ".join(
+        f"{shape} {row['speedup']:.2f} ({low:.2f} to {high:.2f})"
+        for shape, row in rows.items()
+        for low, high in [row["speedup_quartiles"]]
+    )
+    return f"{mean}: {each}"
 
 
 def speedups_by_kind(found: dict) -> dict[str, dict[str, list[float]]]:

@@ -6,7 +6,7 @@ from typing import Any, Self
 import keras
 from keras import ops
 
-from custom_lstm.cells.base import is_stack, takes_constants
+from custom_lstm.cells.base import takes_constants
 from custom_lstm.cells.validation import (
     Sizes,
     check_flag,
@@ -31,6 +31,8 @@ from custom_lstm.layers.old_forms import (
     warn_of_unregistered,
 )
 from custom_lstm.layers.steps import (
+    build_cell,
+    checked_cell,
     keras_dropout,
     one_step,
     run_steps,
@@ -133,7 +135,7 @@ class RNN(keras.layers.RNN):
     ):
         flags = own_arguments(locals())
         owner = type(self).__name__
-        cell = _check_cell(flags.pop("cell"))
+        cell = checked_cell(flags.pop("cell"))
         flags = {name: check_flag(owner, name, flag) for name, flag in flags.items()}
         if stateful and learn_initial_state:
             raise ValueError(
@@ -213,15 +215,14 @@ class RNN(keras.layers.RNN):
         check_sequences(self._who, shapes)
         step = keras.tree.map_shape_structure(lambda s: (s[0], *s[2:]), shapes)
         if isinstance(self.cell, keras.layers.Layer):
-            _build(self.cell, step)
+            build_cell(self.cell, step)
         if constants_shape is not None and takes_constants(self.cell):
-            symbol = _symbol(self.compute_dtype)  # for layers in it, not yet built
-            _OneStep(self).compute_output_spec(
-                *(
-                    keras.tree.map_shape_structure(symbol, shapes)
-                    for shapes in (step, _constants(constants_shape))
-                )
+            symbol = _symbol(self.compute_dtype)
+            given = step, _constants(constants_shape)
+            inputs, constants = (
+                keras.tree.map_shape_structure(symbol, shapes) for shapes in given
             )
+            _OneStep(self).compute_output_spec(inputs, constants)  # builds layers in it
         if self.learn_initial_state and not self.learned_state:
             sizes = keras.tree.flatten(self.state_size)
             self.learned_state = [
@@ -397,8 +398,7 @@ class RNN(keras.layers.RNN):
         batch = ops.shape(first)[0]
         with sequence_begun(self.cell, batch, training):
             states = self._first_states(initial_state, first.shape[0], batch)
-            step = keras.tree.map_structure(lambda tensor: tensor[:, 0], sequences)
-            with keras_dropout(self.cell, step, states):
+            with keras_dropout(self.cell, sequences, states):
                 last, outputs, states = self.inner_loop(
                     sequences=sequences,
                     initial_state=states,
@@ -538,25 +538,6 @@ class _OneStep(keras.Operation):
         return tuple(layer._as_computed(nest) for nest in made)
 
 
-def _build(cell: keras.layers.Layer, shape: Nest) -> None:
-    """Build a cell for one step of inputs of a shape, and those stacked in it."""
-    if is_stack(cell):
-        with keras.name_scope(cell.name, caller=cell):
-            for inner in cell.cells:
-                if isinstance(inner, keras.layers.Layer):
-                    _build(inner, shape)
-                size = getattr(inner, "output_size", None)
-                size = keras.tree.flatten(inner.state_size)[0] if size is None else size
-                batch = keras.tree.flatten(shape)[0]
-                shape = keras.tree.map_structure(
-                    lambda n, batch=batch: state_shape(n, batch), size
-                )
-        cell.built = True
-    elif not cell.built:
-        cell.build(shape)
-        cell.built = True
-
-
 def _symbol(dtype: Any) -> Any:
     return lambda shape: keras.KerasTensor(tuple(shape), dtype=dtype)
 
@@ -596,31 +577,3 @@ def _cast(tensor: Tensor, dtype: str) -> Tensor:
     tensor = ops.convert_to_tensor(tensor)
     real = "float" in keras.backend.standardize_dtype(tensor.dtype)
     return ops.cast(tensor, dtype) if real else tensor
-
-
-def _check_cell(cell: Any) -> Any:
-    """Return a cell, several stacked; raise if one is a class or layer, or none."""
-    cells = cell.cells if isinstance(cell, keras.layers.StackedRNNCells) else cell
-    several = isinstance(cells, list | tuple)
-    if several and not cells:
-        raise ValueError(f"RNN: `cell` must hold at least one cell. Received: {cell}")
-    for one in cells if several else [cells]:
-        if isinstance(one, type):
-            raise ValueError(
-                f"RNN: `cell` must be a cell, not a class. Received: {one.__name__}; "
-                f"write RNN({one.__name__}(...))."
-            )
-        if isinstance(one, keras.layers.RNN | keras.layers.Bidirectional):
-            raise ValueError(
-                "RNN: `cell` must be a cell, one time step, and not a layer that runs "
-                f"one over sequences. Received: the layer {type(one).__name__}"
-            )
-        for name in ("call", "state_size"):
-            if name not in dir(one):
-                raise ValueError(
-                    f"RNN: `cell` must be a recurrent cell, with `{name}`. Received: "
-                    f"{one!r}"
-                )
-    return (
-        keras.layers.StackedRNNCells(list(cell)) if cells is cell and several else cell
-    )

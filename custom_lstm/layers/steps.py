@@ -27,6 +27,65 @@ from custom_lstm.typing import BatchSize, DType, Nest, States, Tensor
 Loop = Callable[..., tuple[Nest, Nest, States]]
 
 
+def checked_cell(cell: Any) -> Any:
+    """Return a cell, several of them stacked.
+
+    Args:
+        cell: a cell, or a list of cells.
+
+    Raises:
+        ValueError: if one is a class or a layer, or no cell, or if there is none.
+    """
+    cells = cell.cells if isinstance(cell, keras.layers.StackedRNNCells) else cell
+    several = isinstance(cells, list | tuple)
+    if several and not cells:
+        raise ValueError(f"RNN: `cell` must hold at least one cell. Received: {cell}")
+    for one in cells if several else [cells]:
+        if isinstance(one, type):
+            raise ValueError(
+                f"RNN: `cell` must be a cell, not a class. Received: {one.__name__}; "
+                f"write RNN({one.__name__}(...))."
+            )
+        if isinstance(one, keras.layers.RNN | keras.layers.Bidirectional):
+            raise ValueError(
+                "RNN: `cell` must be a cell, one time step, and not a layer that runs "
+                f"one over sequences. Received: the layer {type(one).__name__}"
+            )
+        for name in ("call", "state_size"):
+            if name not in dir(one):
+                raise ValueError(
+                    f"RNN: `cell` must be a recurrent cell, with `{name}`. Received: "
+                    f"{one!r}"
+                )
+    return (
+        keras.layers.StackedRNNCells(list(cell)) if cells is cell and several else cell
+    )
+
+
+def build_cell(cell: keras.layers.Layer, shape: Nest) -> None:
+    """Build a cell, and those stacked in it.
+
+    Args:
+        cell: any recurrent cell.
+        shape: of the inputs of one step, or a nest of shapes.
+    """
+    if is_stack(cell):
+        with keras.name_scope(cell.name, caller=cell):
+            for inner in cell.cells:
+                if isinstance(inner, keras.layers.Layer):
+                    build_cell(inner, shape)
+                size = getattr(inner, "output_size", None)
+                size = keras.tree.flatten(inner.state_size)[0] if size is None else size
+                batch = keras.tree.flatten(shape)[0]
+                shape = keras.tree.map_structure(
+                    lambda n, batch=batch: state_shape(n, batch), size
+                )
+        cell.built = True
+    elif not cell.built:
+        cell.build(shape)
+        cell.built = True
+
+
 def run_steps(
     cell: Any,
     sequences: Nest,
@@ -187,17 +246,18 @@ def sequence_begun(
 
 
 @contextlib.contextmanager
-def keras_dropout(cell: Any, inputs: Nest, states: Nest) -> Iterator[None]:
+def keras_dropout(cell: Any, sequences: Nest, states: Nest) -> Iterator[None]:
     """While it lasts, Keras's own cells keep the dropout masks of a sequence.
 
     Args:
         cell: any recurrent cell.
-        inputs: of one step.
-        states: before it.
+        sequences: `(batch, time, ...)`, or a nest of them.
+        states: before the first step.
     """
-    cells = list(_with_keras_dropout(cell, inputs, states))
+    first = keras.tree.flatten(sequences)[0]
+    cells = list(_with_keras_dropout(cell, None, states))
     for one, its_inputs, its_states in cells:
-        one.get_dropout_mask(keras.tree.flatten(its_inputs)[0])
+        one.get_dropout_mask(first[:, 0] if its_inputs is None else its_inputs)
         one.get_recurrent_dropout_mask(keras.tree.flatten(its_states)[0])
     try:
         yield
@@ -214,9 +274,7 @@ def _with_keras_dropout(cell, inputs, states):
             size = getattr(inner, "output_size", None)
             size = keras.tree.flatten(inner.state_size)[0] if size is None else size
             batch = ops.shape(keras.tree.flatten(states)[0])[0]
-            inputs = keras.tree.map_structure(
-                lambda n, batch=batch: ops.zeros(state_shape(n, batch)), size
-            )
+            inputs = ops.zeros(state_shape(keras.tree.flatten(size)[0], batch))
     elif hasattr(cell, "get_dropout_mask") and not isinstance(cell, AbstractRNNCell):
         yield cell, inputs, states
 

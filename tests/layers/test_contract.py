@@ -630,3 +630,88 @@ def test_time_distributed_passes_on_the_mask_that_its_layer_makes():
     np.testing.assert_array_equal(
         numpy(kept.compute_mask(numpy(made(words)), words > 0)), words > 0
     )
+
+
+@register
+class Image(AbstractRNNCell):
+    """One image as its state, which it shows twice as bright."""
+
+    state_size = StateShape([2, 3])
+
+    def call(self, inputs, states):
+        image = 0.5 * states[0] + inputs
+        self.observe(bright=2 * image)
+        return image, [image]
+
+
+def test_states_of_any_rank_are_traced_and_streamed():
+    layer = RNN(Image(), return_sequences=True)
+    expected = expected_of_images()["seen"]
+    shown = custom_lstm.trace(layer, IMAGES)
+    assert_same(shown, {"h": expected, "bright": 2 * expected})
+    masked = custom_lstm.trace(layer, IMAGES, mask=MASK)
+    assert np.isnan(masked["bright"][~MASK]).all()
+    assert np.isfinite(masked["h"]).all()
+    stream = custom_lstm.Stream(layer)
+    parts = [stream(IMAGES[:, :4]), stream(IMAGES[:, 4:])]
+    assert_same(np.concatenate(parts, axis=1), expected)
+
+
+def test_constants_are_traced():
+    sequences, given = keras.Input((6, 4)), [keras.Input((2,)), keras.Input((4,))]
+    outputs = RNN(WithConstants())(sequences, constants=given)
+    shown = custom_lstm.trace(
+        keras.Model([sequences, *given], outputs), [X, *CONSTANTS]
+    )
+    assert_same(shown["h"], expected_of_constants())
+
+
+@pytest.mark.skipif(not ON_TENSORFLOW, reason="a SavedModel is TensorFlow's")
+def test_nests_are_exported(tmp_path):
+    import tensorflow as tf
+
+    model = functional(RNN(Images(), return_sequences=True), BOTH)
+    given = keras.tree.flatten(BOTH)
+    model.export(tmp_path / "saved", verbose=False)
+    served = tf.saved_model.load(tmp_path / "saved").serve(given)
+    assert_same(served, expected_of_images())
+
+
+@pytest.mark.parametrize("dtype", ["mixed_bfloat16", "mixed_float16"])
+def test_nests_run_in_mixed_precision(dtype):
+    layer = RNN(Images(dtype=dtype), return_sequences=True, dtype=dtype)
+    outputs = layer(BOTH)
+    low = dtype.removeprefix("mixed_")
+    for tensor in keras.tree.flatten(outputs):
+        assert keras.backend.standardize_dtype(tensor.dtype) == low
+    numbers = keras.tree.map_structure(
+        lambda x: np.asarray(ops.convert_to_numpy(ops.cast(x, "float32"))), outputs
+    )
+    assert_same(numbers, expected_of_images(), rtol=0.05, atol=0.05)
+
+
+@register
+class Ticking(AbstractRNNCell):
+    """Counts its steps in whole numbers."""
+
+    state_size = [4, 1]
+
+    def get_initial_state(self, batch_size=None, dtype=None, inputs=None):
+        return [ops.zeros((batch_size, 4)), ops.zeros((batch_size, 1), "int32")]
+
+    def call(self, inputs, states):
+        h, ticks = states
+        h = h + inputs * ops.cast(ticks % 2, inputs.dtype)
+        return h, [h, ticks + 1]
+
+
+@pytest.mark.parametrize("unroll", [False, True])
+def test_whole_numbers_stay_whole(unroll):
+    layer = RNN(Ticking(), return_state=True, unroll=unroll)
+    output, _, ticks = layer(X)
+    assert_same(output, X[:, 1::2].sum(1), rtol=1e-4)
+    assert keras.backend.standardize_dtype(ticks.dtype) == "int32"
+    np.testing.assert_array_equal(numpy(ticks), np.full((3, 1), 6))
+    model = keras.Sequential([keras.Input((6, 4)), RNN(Ticking()), layers.Dense(1)])
+    model.compile("sgd", "mse")
+    model.fit(X, np.ones((3, 1)), verbose=0)

@@ -114,13 +114,9 @@ def one_process(tmp_path_factory):
     return _one(tmp_path_factory, "jax")
 
 
-def test_two_processes_end_with_the_weights_of_one(one_process, tmp_path):
-    codes, said = _wait(_pair(*SMALL, "--runs", tmp_path))
-    assert codes == [0, 0], said
-    _assert_same(tmp_path, one_process)
-
-
-def test_both_stop_when_one_is_asked_to_and_both_go_on(one_process, tmp_path):
+def test_two_processes_stop_go_on_and_end_with_the_weights_of_one(
+    one_process, tmp_path
+):
     """Ctrl-C in the process that keeps nothing; then --resume in both."""
     processes = _pair(*SMALL, "--runs", tmp_path)
     _read_until("Epoch 2/2", processes[1])
