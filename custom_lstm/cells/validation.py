@@ -6,7 +6,7 @@ tensor operation does it in worse words.
 
 import functools
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import keras
@@ -30,6 +30,10 @@ class StateShape(tuple[int | None, ...]):
         >>> StateShape([28, 28, 8])
         StateShape(28, 28, 8)
     """
+
+    def __new__(cls, axes: Iterable[int | None]) -> "StateShape":
+        """Make a shape of the lengths of its axes."""
+        return super().__new__(cls, axes)
 
     def as_list(self) -> list[int | None]:
         """Return the lengths as a list, as `tf.TensorShape` does."""
