@@ -113,4 +113,4 @@ def test_an_instance_that_cannot_be_copied_fails_throughout_and_says_why_once():
         check_cell(wrong.ConfigWithoutUnits(4), checks=QUICK, verbose=False)
     text = str(caught.value)
     assert " ".join(text.split()).count("It lacks: units") == 1
-    assert "the same as in `one_step`" in text
+    assert "the same as in `config`" in text
