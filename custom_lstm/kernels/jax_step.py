@@ -1,7 +1,7 @@
 """A cell's step on JAX: traced, divided, and with the linear map of its tangents.
 
 A step is traced together with its residuals, what the linear map of its tangents reads.
-All that is not in the loop runs for all steps at once, under `jax.vmap` over time: a
+All that is not in the loop runs for all steps at once, with time as one more axis: a
 step may well mix the rows of its batch, since only states lead from step to step.
 """
 
@@ -143,14 +143,6 @@ class TracedStep:
         closed = jax.make_jaxpr(mapped)(like, *chosen(moving, starts))
         return Linear(_inlined(closed), len(like))
 
-    def cut(self, values: Sequence[Any]) -> list[list[Any]]:
-        """Return what there is for each input, state and weight as three lists."""
-        return cut(values, self._sizes)
-
-    def with_tangents(self, values: Sequence[Any]) -> list[Any]:
-        """Return what there is for those inputs, states and weights that are floats."""
-        return chosen(self._real_starts, values)
-
 
 class Linear:
     """A linear map of tangents, given residuals.
@@ -189,8 +181,9 @@ class Linear:
         """Return them for all steps at once.
 
         Args:
-            residuals, tangents: as for one step, or `(time, ...)`
-            changing: where this mask for both is True.
+            residuals, tangents: as for one step, but those that change with time
+                `(time, ...)`.
+            changing: which of both change.
             time: number of steps.
         """
         mask = [False for _ in self._closed.consts] + list(changing)
@@ -198,7 +191,9 @@ class Linear:
         rows, values = map(dict, parted(mask, list(given.items())))
         run_for_all_steps(self._needed, values, rows, time)
         return [
-            rows[end] if end in rows else _repeated(value_of(end, values), time)
+            rows[end]
+            if not _is_literal(end) and end in rows
+            else _repeated(value_of(end, values), time)
             for end in self._closed.jaxpr.outvars
         ]
 
@@ -265,8 +260,8 @@ def chosen(mask: Sequence[bool], values: Sequence[Any]) -> list[Any]:
 
 def merged(mask: Sequence[bool], these: Sequence[Any], others: Sequence[Any]) -> list:
     """Undo `parted`."""
-    these, others = iter(these), iter(others)
-    return [next(these) if where else next(others) for where in mask]
+    where_true, where_false = iter(these), iter(others)
+    return [next(where_true if where else where_false) for where in mask]
 
 
 def cut(values: Sequence[Any], sizes: Sequence[int | None]) -> list[list[Any]]:
@@ -316,13 +311,14 @@ def _inlined(closed: Any) -> Any:
 def _evaluate(equations, starts, ends, arguments) -> list[Tensor]:
     """Run equations, with those of jitted functions among them one by one."""
     values = dict(zip(starts, arguments, strict=True))
+    results: Sequence[Tensor]
     for equation in equations:
         given = [value_of(v, values) for v in equation.invars]
         if equation.primitive.name in _CALLS:
             closed = equation.params["jaxpr"]
-            inner, given = closed.jaxpr, [*closed.consts, *given]
+            inner, everything = closed.jaxpr, [*closed.consts, *given]
             own = [*inner.constvars, *inner.invars]
-            results = _evaluate(inner.eqns, own, inner.outvars, given)
+            results = _evaluate(inner.eqns, own, inner.outvars, everything)
         else:
             results = _results(equation, given)
         values.update(zip(equation.outvars, results, strict=True))
