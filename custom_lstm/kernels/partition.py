@@ -147,7 +147,7 @@ def partition(graph: Graph) -> Plan:
     after = _needed(graph, wanted, known_later | of_backward)
 
     ends = {value for value in graph.d_states if value is not None}
-    later = _kept([*factors, *backward, *after]) | ends
+    later = _kept([*factors, *backward, *after]) | ends | set(wanted)
     read_forward = _kept(forward) | {*graph.outputs, *graph.new_states}
     return Plan(
         once=once,

@@ -16,6 +16,9 @@ BACKEND = keras.backend.backend()
 ON_TENSORFLOW = pytest.mark.skipif(
     BACKEND != "tensorflow", reason="about TensorFlow's loops"
 )
+PARTITIONING = pytest.mark.skipif(
+    BACKEND == "torch", reason="PyTorch has the plain loop alone"
+)
 BATCH, FEATURES, UNITS = 4, 3, 5
 
 
@@ -174,18 +177,41 @@ def test_partitioned_loops_equal_keras_loop(name, sizes, time, training):
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=2e-5 * scale)
 
 
-@ON_TENSORFLOW
-def test_a_step_that_mixes_rows_runs_in_the_plain_loop():
-    class Mixing(Whole):
-        def call(self, inputs, states):
-            output, (h, c) = super().call(inputs, states)
-            return output, [h, c - ops.mean(c, axis=0, keepdims=True)]
+@pytest.mark.skipif(BACKEND != "jax", reason="others are compared eagerly, above")
+@pytest.mark.parametrize(
+    "flags", [{}, {"go_backwards": True}, {"unroll": True}], ids=str
+)
+@pytest.mark.parametrize("name", CELLS)
+def test_compiled_loops_equal_keras_loop(name, flags):
+    if flags and name not in ("gru", "minimal gated", "stacked"):
+        pytest.skip("one of each kind is enough")
+    both, training = pair(CELLS[name], **flags), name != "zoneout"
+    theirs, ours = (
+        layer_gradients.run(layer, inputs(), compiled=True, training=training)
+        for layer in both
+    )
+    assert both[1].loop_used == "partitioned"
+    for expected, found in zip(theirs[0] + theirs[1], ours[0] + ours[1], strict=True):
+        scale = max(1, np.abs(expected).max())
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5 * scale)
 
+
+class Mixing(Whole):
+    def call(self, inputs, states):
+        output, (h, c) = super().call(inputs, states)
+        return output, [h, c - ops.mean(c, axis=0, keepdims=True)]
+
+
+def test_a_step_that_mixes_rows_is_run_as_by_keras():
     both = pair(Mixing)
-    theirs, ours = (compiled(layer, (BATCH, 6), True)(inputs()) for layer in both)
-    assert both[1].loop_used == "plain"
-    assert "may mix the rows" in both[1].loop_reason
-    for expected, found in zip(theirs, ours, strict=True):
+    theirs, ours = (
+        layer_gradients.run(layer, inputs(), compiled=True) for layer in both
+    )
+    used = {"tensorflow": "plain", "jax": "partitioned", "torch": "plain"}
+    assert both[1].loop_used == used[BACKEND]
+    if BACKEND == "tensorflow":
+        assert "may mix the rows" in both[1].loop_reason
+    for expected, found in zip(theirs[0] + theirs[1], ours[0] + ours[1], strict=True):
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
 
@@ -330,6 +356,54 @@ def test_eager_calls_never_compile():
     for time in (20, 21, 22):  # for each of which XLA would compile for a second
         layer(inputs(time))
         assert layer.kernel_used != "xla"
+
+
+@PARTITIONING
+@pytest.mark.parametrize("mask", ["no mask", "any"])
+@pytest.mark.parametrize("name", ["gru", "minimal gated", "layer_norm"])
+def test_second_derivatives_are_those_of_keras_loop(name, mask):
+    mask = None if MASKS[mask] is None else np.array(MASKS[mask], bool)
+    both = pair(CELLS[name])
+    (_, theirs), (_, ours) = (
+        layer_gradients.run(layer, inputs(), order=2, compiled=True, mask=mask)
+        for layer in both
+    )
+    assert both[1].loop_used == "partitioned"
+    for expected, found in zip(theirs, ours, strict=True):
+        scale = max(1, np.abs(expected).max())
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=2e-5 * scale)
+
+
+@PARTITIONING
+def test_saved_and_cloned_models_partition_their_loops(tmp_path):
+    def answers(model):
+        function = compiled_answer(model)
+        found = [numpy(function(inputs())) for _ in range(2)]
+        assert model.layers[-1].loop_used == "partitioned"
+        np.testing.assert_array_equal(*found)
+        return found[0]
+
+    cell = custom_lstm.GRUCell(UNITS)
+    model = keras.Sequential([keras.Input((6, FEATURES)), custom_lstm.RNN(cell)])
+    expected = numpy(keras.layers.RNN(cell)(inputs()))
+    np.testing.assert_allclose(answers(model), expected, rtol=1e-5, atol=1e-6)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_allclose(answers(loaded), expected, rtol=1e-5, atol=1e-6)
+    clone = keras.models.clone_model(model)
+    clone.set_weights(model.get_weights())
+    np.testing.assert_allclose(answers(clone), expected, rtol=1e-5, atol=1e-6)
+
+
+def compiled_answer(model):
+    """Return a model's answer, compiled as the backend does."""
+    if BACKEND == "tensorflow":
+        import tensorflow as tf
+
+        return tf.function(model, autograph=False)
+    import jax
+
+    return jax.jit(model)
 
 
 @ON_TENSORFLOW
