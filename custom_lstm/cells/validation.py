@@ -282,8 +282,20 @@ def read_argument(owner: str, name: str, value: Any) -> Any:
     except (TypeError, ValueError) as error:
         raise ValueError(
             f"{owner}: `{name}` must be something that `keras.{kind}s.get` takes, such "
-            f"as a name or an object of that kind. Received: {name}={value!r}"
+            f"as a name or an object of that kind. Received: {name}={value!r}. Keras "
+            f"says: {error}{_hint(value, str(error))}"
         ) from error
+
+
+def _hint(config: Any, said: str) -> str:
+    """Return what Keras says of some kinds of what it cannot read, not of others."""
+    if not isinstance(config, dict) or "register_keras_serializable" in said:
+        return ""
+    return (
+        ". A class or function of your own must be decorated with "
+        "`@keras.saving.register_keras_serializable()`, and imported, before it is "
+        "loaded."
+    )
 
 
 def write_argument(name: str, value: Any) -> Any:

@@ -5,6 +5,7 @@ import contextlib
 import functools
 import inspect
 import threading
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Self
 
@@ -119,6 +120,8 @@ class RNN(keras.layers.RNN):
         if name in kwargs:
             kwargs[name] = read_argument(owner, name, kwargs[name])
         super().__init__(cell, **flags, **kwargs)
+        for one in _with_inner(self.cell):
+            _users_of(one).add(self)
         self.learn_initial_state = learns
         self.learned_state: list[keras.Variable] = []
         self.loop_used: str | None = None
@@ -132,8 +135,10 @@ class RNN(keras.layers.RNN):
     def get_config(self) -> Config:
         """Return every constructor argument."""
         activity = keras.regularizers.serialize(self.activity_regularizer)
+        config = super().get_config()
+        _mark_shared(self.cell, config["cell"])
         return {
-            **super().get_config(),
+            **config,
             "learn_initial_state": self.learn_initial_state,
             "activity_regularizer": activity,
         }
@@ -323,6 +328,29 @@ def intercepted(layer: keras.layers.RNN, around: Loop) -> Iterator[None]:
             _INTERCEPTED[key] -= 1
             if not _INTERCEPTED[key]:
                 del _INTERCEPTED[key], layer.inner_loop
+
+
+_USERS: weakref.WeakKeyDictionary[Any, weakref.WeakSet[RNN]]
+_USERS = weakref.WeakKeyDictionary()
+
+
+def _users_of(cell: keras.layers.Layer) -> "weakref.WeakSet[RNN]":
+    """Return the layers around a cell: several, if they share it."""
+    return _USERS.setdefault(cell, weakref.WeakSet())
+
+
+def _with_inner(cell: keras.layers.Layer) -> list[keras.layers.Layer]:
+    inner = cell.cells if isinstance(cell, keras.layers.StackedRNNCells) else []
+    return [cell, *(leaf for one in inner for leaf in _with_inner(one))]
+
+
+def _mark_shared(cell: keras.layers.Layer, config: Config) -> None:
+    """Make a loaded model share what this one shares: Keras marks the second only."""
+    if len(_users_of(cell)) > 1:
+        config["shared_object_id"] = id(cell)
+    if isinstance(cell, keras.layers.StackedRNNCells):
+        for one, entry in zip(cell.cells, config["config"]["cells"], strict=True):
+            _mark_shared(one, entry)
 
 
 def _check_cell(cell: Any) -> None:
