@@ -42,6 +42,7 @@ class Steps:
             masked steps return the output of the step before.
         unroll: whether to write the steps out.
         training: whether the gradient is expected.
+        only_last: whether the outputs of the last step alone are asked for.
         rows_apart: whether no row of the batch depends on another, as far as is known.
     """
 
@@ -54,6 +55,7 @@ class Steps:
     nonzero: Tensor | None = None
     unroll: bool = False
     training: bool = False
+    only_last: bool = False
     rows_apart: bool = True
 
 
@@ -62,7 +64,8 @@ class Result:
     """What the steps made.
 
     Args:
-        outputs: nest of `(batch, time, ...)`.
+        outputs: nest of `(batch, time, ...)`; of one step, if the last is all that is
+            asked for.
         last: nest of `(batch, ...)`, the outputs of the last step.
         states: nest of the states after the last step.
         loss: the sum of the losses that the steps added, or None.
@@ -116,7 +119,7 @@ class _Flat:
         self._changed: set[int] = set()
         self._adds_losses = False
         self._outputs: Nest = None
-        self._in_states: list[bool] = []
+        self._places: list[int | None] = []
 
     def arguments(self, with_effects: bool = False) -> tuple[list[Tensor], ...]:
         """Return inputs, states, constants and weights for `pure` or `effectful`."""
@@ -178,7 +181,7 @@ class _Flat:
             )
         outputs, new = keras.tree.flatten(self._outputs), keras.tree.flatten(made)
         places = [_index(output, new) for output in outputs]
-        self._in_states = [place is not None for place in places]
+        self._places = places
         pairs = zip(new, states, strict=True)
         new = [ops.cast(after, before.dtype) for after, before in pairs]
         if masked:
@@ -188,6 +191,9 @@ class _Flat:
                 output if place is None else new[place]
                 for output, place in zip(outputs, places, strict=True)
             ]
+        if steps.only_last:  # it is among the last states: no step need be kept
+            pairs = zip(outputs, places, strict=True)
+            outputs = [output for output, place in pairs if place is None]
         known = [scope.get_current_value(variable) for variable in self._changes]
         pairs = zip(known, changes, strict=True)
         after = [before if value is None else value for value, before in pairs]
@@ -198,7 +204,10 @@ class _Flat:
         own, pack = len(keras.tree.flatten(self._steps.states)), self._pack_outputs
         for k in sorted(self._changed) if loop == "plain" else ():
             self._changes[k].assign(states[own + k])
-        outputs, last = self._held(outputs)
+        if self._steps.only_last:
+            outputs, last = self._last(iter(outputs), states)
+        else:
+            outputs, last = self._held(outputs)
         return Result(
             outputs=pack(outputs),
             last=pack(last),
@@ -211,14 +220,30 @@ class _Flat:
     def _pack_outputs(self, outputs):
         return keras.tree.pack_sequence_as(self._outputs, outputs)
 
+    def _last(self, outputs, states):
+        """Return the outputs of one step twice: as outputs and as the last ones."""
+        mask, nonzero = self._steps.mask, self._steps.nonzero
+        last = []
+        for place in self._places:
+            if place is None:
+                (_, (output,)) = self._held([next(outputs)])
+            else:
+                output = states[place]
+                if mask is not None:
+                    acts = mask[:, -1] if nonzero is not None else ops.any(mask, axis=1)
+                    output = zeroed(acts, output)
+            last.append(output)
+        return [output[:, None] for output in last], last
+
     def _held(self, outputs):
         """Return outputs and last ones, with what the layer has at masked steps."""
         mask, nonzero = self._steps.mask, self._steps.nonzero
         if mask is not None and nonzero is not mask:
             begun = ops.cumsum(ops.cast(mask, "int32"), axis=1) > 0
+            places = [None] * len(outputs) if self._steps.only_last else self._places
             outputs = [
-                output if in_state else _last_before(mask, output)
-                for output, in_state in zip(outputs, self._in_states, strict=True)
+                _last_before(mask, output) if place is None else output
+                for output, place in zip(outputs, places, strict=True)
             ]
             outputs = [zeroed(begun, output) for output in outputs]
         last = [output[:, -1] for output in outputs]

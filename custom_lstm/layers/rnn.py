@@ -229,7 +229,8 @@ class RNN(keras.layers.RNN):
             training: whether dropout and its like are on.
 
         Returns:
-            Last output, outputs of all steps, last states.
+            Last output, outputs of all steps (without `return_sequences` of one), last
+            states.
         """
         cell, mask = self.cell, boolean_mask(mask)
         if mask is not None:
@@ -256,6 +257,7 @@ class RNN(keras.layers.RNN):
                 nonzero=nonzero,
                 unroll=self.unroll,
                 training=bool(training),
+                only_last=not self.return_sequences,
             )
         )
         self.loop_used, self.loop_reason = result.loop, result.reason
