@@ -10,6 +10,7 @@ from keras import ops
 
 from custom_lstm.cells.base import contract_cells, layers_in
 from custom_lstm.layers.steps import boolean_mask, intercepted, names_shown, run_steps
+from custom_lstm.layers.time_distributed import TimeDistributed
 from custom_lstm.typing import Nest, Tensor
 
 Trace = dict[str, np.ndarray]
@@ -50,6 +51,8 @@ def trace(
         `observe`, and their states. With a stack of cells, the names begin with
         "0/", "1/" and so on. If there are several layers, a dict of such dicts by
         layer name; one that is called several times counts as "name:0", "name:1".
+        Inside a `custom_lstm.TimeDistributed`, which folds its own time into the batch,
+        they are `(batch, outer time, time, width)`.
 
     Raises:
         ValueError: if there is no such layer, or none of that name.
@@ -67,8 +70,11 @@ def trace(
     calls: list[tuple[str, Trace]] = []
     given = {"mask": mask, "initial_state": initial_state}
     with contextlib.ExitStack() as stack:
+        folds: list[tuple[int, int]] = []
+        for outer in [x for x in layers_in(model) if isinstance(x, TimeDistributed)]:
+            stack.enter_context(_folding(outer, folds))
         for recurrent in found:
-            stack.enter_context(_recording(recurrent, calls))
+            stack.enter_context(_recording(recurrent, calls, folds))
         if found:
             given = {name: value for name, value in given.items() if value is not None}
             model(inputs, training=False, **given)
@@ -101,15 +107,45 @@ def _by_name(calls: list[tuple[str, Trace]]) -> dict[str, Trace]:
 
 
 @contextlib.contextmanager
+def _folding(layer: TimeDistributed, folds: list[tuple[int, int]]) -> Iterator[None]:
+    """Within this context, `folds` holds (batch, time) of the calls under way."""
+    call = layer.call
+
+    def folding(inputs, *args, **kwargs):
+        folds.append(tuple(keras.tree.flatten(inputs)[0].shape[:2]))
+        try:
+            return call(inputs, *args, **kwargs)
+        finally:
+            folds.pop()
+
+    layer.call = folding  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        del layer.call
+
+
+def _unfolded(array: np.ndarray, folds: list[tuple[int, int]]) -> np.ndarray:
+    """Return the rows of an array by the axes that `TimeDistributed`s have folded."""
+    if not folds:
+        return array
+    axes = (folds[0][0], *(time for _, time in folds))
+    return array.reshape(*axes, *array.shape[1:])
+
+
+@contextlib.contextmanager
 def _recording(
-    layer: keras.layers.RNN, calls: list[tuple[str, Trace]]
+    layer: keras.layers.RNN,
+    calls: list[tuple[str, Trace]],
+    folds: list[tuple[int, int]],
 ) -> Iterator[None]:
     """Within this context, every loop of `layer` adds its name and trace to `calls`."""
     before = [ops.copy(state) for state in keras.tree.flatten(layer.states or [])]
 
     def record(loop, sequences, initial_state, mask, training, **more):
-        shown = _run(layer, sequences, initial_state, mask, more)
-        calls.append((layer.name, shown))
+        traced = _run(layer, sequences, initial_state, mask, more)
+        unfolded = {name: _unfolded(array, folds) for name, array in traced.items()}
+        calls.append((layer.name, unfolded))
         return loop(sequences, initial_state, mask, training, **more)
 
     try:

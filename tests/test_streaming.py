@@ -228,13 +228,13 @@ def after(layer):
 @pytest.mark.parametrize(
     ("model", "said"),
     [
-        (lambda: after(layers.Conv1D(3, 3, padding="same")), "cut in two"),
-        (lambda: after(layers.MaxPooling1D(3, 1, "same")), "cut in two"),
+        (lambda: after(layers.Conv1D(3, 3, padding="same")), "cut in pieces"),
+        (lambda: after(layers.MaxPooling1D(3, 1, "same")), "cut in pieces"),
         (
             lambda: keras.Sequential(
                 [layers.LSTM(3, return_sequences=True), layers.GlobalMaxPooling1D()]
             ),
-            "cut in two",
+            "cut in pieces",
         ),
         (lambda: layers.Bidirectional(layers.LSTM(3)), "goes backwards"),
         (lambda: custom_lstm.GRU(3, stateful=True), "stateful"),
@@ -258,6 +258,172 @@ def after(layer):
 def test_what_cannot_be_carried_on_is_refused(model, said, x):
     with pytest.raises(ValueError, match=said):
         Stream(model())(x)
+
+
+class Centred(layers.Layer):
+    """Subtracts the mean of all steps, or divides by what another function makes."""
+
+    def __init__(self, norm=ops.mean, **kwargs):
+        super().__init__(**kwargs)
+        self.norm = norm
+
+    def call(self, x):
+        return x - self.norm(x, axis=1, keepdims=True)
+
+
+class Counting(layers.Layer):
+    """Adds how often it was called: a state that no stream carries on."""
+
+    def build(self, input_shape):
+        self.count = self.add_weight(shape=(), initializer="zeros", trainable=False)
+
+    def call(self, x):
+        self.count.assign(self.count + 1)
+        return x + self.count
+
+
+class Numbering(layers.Layer):
+    """Adds the number of each step."""
+
+    def call(self, x):
+        numbers = ops.cast(ops.arange(ops.shape(x)[1]), x.dtype)
+        return x + 0.1 * numbers[None, :, None]
+
+
+class Running(layers.Layer):
+    """A mean of all steps so far, by a loop that is no recurrent layer."""
+
+    def call(self, x):
+        return ops.cumsum(x, axis=1)
+
+
+def attending(**options):
+    x = keras.Input((None, FEATURES))
+    h = custom_lstm.LSTM(4, return_sequences=True)(x)
+    attention = layers.MultiHeadAttention(1, 4, name="fault")
+    return keras.Model(x, layers.Dense(2)(attention(h, h, **options)))
+
+
+def attending_before_the_last():
+    x = keras.Input((None, FEATURES))
+    h = layers.Attention(name="fault")([x, x])
+    return keras.Model(x, custom_lstm.LSTM(4)(h))
+
+
+class Inside(keras.Model):
+    """A model that mixes steps between its layers."""
+
+    def __init__(self):
+        super().__init__(name="fault")
+        self.memory = custom_lstm.LSTM(4, return_sequences=True)
+        self.head = layers.Dense(2)
+
+    def call(self, x):
+        h = self.memory(x)
+        return self.head(h - ops.mean(h, axis=1, keepdims=True))
+
+
+def between(layer):
+    first = custom_lstm.LSTM(4, return_sequences=True)
+    return keras.Sequential([first, layer, layers.Dense(3)])
+
+
+LOOKING = {
+    "attention": attending,
+    "causal attention": lambda: attending(use_causal_mask=True),
+    "attention before the last output": attending_before_the_last,
+    "mean": lambda: between(Centred(name="fault")),
+    "max": lambda: between(Centred(ops.max, name="fault")),
+    "normalised over time": lambda: between(
+        layers.LayerNormalization(axis=1, center=False, scale=False, name="fault")
+    ),
+    "unit normalised": lambda: between(layers.UnitNormalization(1, name="fault")),
+    "group normalised": lambda: between(layers.GroupNormalization(2, name="fault")),
+    "convolution": lambda: after(layers.Conv1D(3, 3, padding="same", name="fault")),
+    "causal convolution": lambda: after(
+        layers.Conv1D(3, 2, padding="causal", name="fault")
+    ),
+    "call count": lambda: after(Counting(name="fault")),
+    "numbering": lambda: after(Numbering(name="fault")),
+    "running sum": lambda: after(Running(name="fault")),
+    "inside a model": Inside,
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*softmax over axis")  # of one step
+@pytest.mark.parametrize("steps", [1, TIME])
+@pytest.mark.parametrize("name", LOOKING)
+def test_layers_that_look_at_several_steps_are_refused_by_name(name, steps, x):
+    model = LOOKING[name]()
+    model(x)
+    with pytest.raises(ValueError, match="layer 'fault' .* cut in pieces"):
+        Stream(model)(x[:, :steps])
+    assert not any("call" in vars(layer) for layer in model.layers)
+
+
+@pytest.mark.parametrize("value", [0, -3, 1e-4])
+def test_a_layer_is_refused_though_the_first_chunk_is_all_the_same(value, x):
+    with pytest.raises(ValueError, match="'fault'"):
+        Stream(attending())(np.full_like(x, value))
+
+
+def with_layer(layer, features=FEATURES, **call):
+    i = keras.Input((None, features))
+    return keras.Model(i, custom_lstm.GRU(3, return_sequences=True)(layer(i, **call)))
+
+
+def embedding(size=9, **options):
+    return keras.Sequential(
+        [
+            keras.Input((None,), dtype="int32"),
+            layers.Embedding(size, 3, **options),
+            custom_lstm.LSTM(4, return_sequences=True),
+        ]
+    )
+
+
+@pytest.mark.parametrize(
+    ("model", "chunk"),
+    [
+        (lambda: with_layer(layers.Dropout(0.5)), None),
+        (lambda: with_layer(layers.GaussianNoise(1.0)), None),
+        (lambda: with_layer(layers.Dropout(0.5), training=True), None),
+        (lambda: with_layer(layers.BatchNormalization()), None),
+        (lambda: with_layer(layers.LayerNormalization()), None),
+        (lambda: with_layer(layers.Rescaling(1 / 255)), np.full((1, 1, FEATURES), 9)),
+        (lambda: with_layer(custom_lstm.TimeDistributed(layers.Dense(3))), None),
+        (embedding, np.array([[8, 8, 8]])),
+        (embedding, np.array([[3, 8, 0], [8, 8, 1]])),
+        (lambda: embedding(mask_zero=True), np.array([[3, 8, 0], [0, 0, 0]])),
+        (lambda: embedding(mask_zero=True), np.array([[0, 0], [0, 0]])),
+        (lambda: embedding(1), np.array([[0.0]], "float32")),
+        (lambda: with_layer(layers.Masking()), np.zeros((2, 3, FEATURES), "float32")),
+        (lambda: custom_lstm.LSTM(3), np.full((1, 2, 3), np.nan, "float32")),
+    ],
+)
+def test_no_layer_is_refused_that_acts_on_each_step(model, chunk, x):
+    stream = Stream(model())
+    chunk = x if chunk is None else chunk
+    for _ in range(2):
+        stream(chunk)
+
+
+def test_ids_are_tried_when_a_second_one_comes():
+    model = embedding()
+    model.add(layers.Conv1D(2, 3, padding="same", name="fault"))
+    stream = Stream(model)
+    stream(np.array([[8, 8]]))
+    with pytest.raises(ValueError, match="'fault'"):
+        stream(np.array([[2, 8]]))
+
+
+def test_attention_behind_a_mask_is_refused(x):
+    i = keras.Input((None, FEATURES))
+    h = custom_lstm.LSTM(4, return_sequences=True)(layers.Masking()(i))
+    model = keras.Model(i, layers.Attention(name="fault")([h, h]))
+    x[1, 3:] = 0
+    with pytest.raises(ValueError, match="'fault'"):
+        Stream(model)(x)
 
 
 @pytest.mark.parametrize(

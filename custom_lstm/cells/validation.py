@@ -340,7 +340,7 @@ def check_states(
         f"`state_size`={sizes} says, "
         f"{f'in a dict of {list(keys)}' if keys else 'alone or in a list'}. "
         f"Received {len(tensors)}{f' in a dict of {list(found)}' if found else ''}: "
-        f"{shapes_text(tensors)}{_hint(tensors, sizes)}"
+        f"{shapes_text(tensors)}{_shape_hint(tensors, sizes)}"
     )
 
 
@@ -348,7 +348,7 @@ def _keys(nest: Nest) -> tuple[str, ...]:
     return tuple(sorted(nest)) if isinstance(nest, dict) else ()
 
 
-def _hint(tensors: Sequence[Tensor], sizes: Sizes) -> str:
+def _shape_hint(tensors: Sequence[Tensor], sizes: Sizes) -> str:
     """Return what to write if sizes of several states are the axes of one."""
     shape = tuple(getattr(tensors[0], "shape", ())) if len(tensors) == 1 else ()
     axes = keras.tree.flatten(sizes)
@@ -466,8 +466,20 @@ def read_argument(owner: str, name: str, value: Any) -> Any:
     except (TypeError, ValueError) as error:
         raise ValueError(
             f"{owner}: `{name}` must be something that `keras.{kind}s.get` takes, such "
-            f"as a name or an object of that kind. Received: {name}={value!r}"
+            f"as a name or an object of that kind. Received: {name}={value!r}. Keras "
+            f"says: {error}{_hint(value, str(error))}"
         ) from error
+
+
+def _hint(config: Any, said: str) -> str:
+    """Return what Keras says of some kinds of what it cannot read, not of others."""
+    if not isinstance(config, dict) or "register_keras_serializable" in said:
+        return ""
+    return (
+        ". A class or function of your own must be decorated with "
+        "`@keras.saving.register_keras_serializable()`, and imported, before it is "
+        "loaded."
+    )
 
 
 def write_argument(name: str, value: Any) -> Any:

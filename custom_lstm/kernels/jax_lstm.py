@@ -6,10 +6,13 @@ that pays. Second derivatives are JAX's, of the backward pass.
 """
 
 import functools
+from collections.abc import Iterable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import keras  # noqa: F401 (for the example)
+from jax.interpreters import ad
 
 from custom_lstm.cells.lstm import LSTMGates, lstm_step, lstm_step_backward
 
@@ -45,6 +48,20 @@ def lstm_sequence(
     keep = None if mask is None else jnp.swapaxes(mask, 0, 1)[..., None]
     hs, h, c = _recurrence(x, h, c, W, U, b, keep, hoist)
     return jnp.swapaxes(hs, 0, 1), h, c
+
+
+def transformation(tensors: Iterable[Any]) -> str | None:
+    """Return what is being done to these tensors that `lstm_sequence` cannot bear.
+
+    It has no derivative forward. A reverse one of a forward one, or a batch of them,
+    asks for it too; a forward one of a reverse one does not.
+    """
+    for tensor in tensors:
+        while hasattr(tensor, "batch_dim"):  # of jax.vmap
+            tensor = tensor.val
+        if isinstance(tensor, ad.JVPTracer):
+            return "forward-mode derivatives"
+    return None
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(7,))

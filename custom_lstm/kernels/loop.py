@@ -43,6 +43,7 @@ class Steps:
             masked steps return the output of the step before.
         unroll: whether to write the steps out.
         training: whether the gradient is expected.
+        only_last: whether the outputs of the last step alone are asked for.
         rows_apart: whether no row of the batch depends on another, as far as is known.
     """
 
@@ -55,6 +56,7 @@ class Steps:
     nonzero: Tensor | None = None
     unroll: bool = False
     training: bool = False
+    only_last: bool = False
     rows_apart: bool = True
 
 
@@ -63,7 +65,8 @@ class Result:
     """What the steps made.
 
     Args:
-        outputs: nest of `(batch, time, ...)`.
+        outputs: nest of `(batch, time, ...)`; of one step, if the last is all that is
+            asked for.
         last: nest of `(batch, ...)`, the outputs of the last step.
         states: nest of the states after the last step.
         shown: nest of `(batch, time, ...)`. At masked steps those that are states
@@ -121,7 +124,7 @@ class _Flat:
         self._adds_losses = False
         self._outputs: Nest = None
         self._shown: Nest = None
-        self._in_states: list[bool] = []
+        self._places: list[int | None] = []
 
     def arguments(self, with_effects: bool = False) -> tuple[list[Tensor], ...]:
         """Return inputs, states, constants and weights for `pure` or `effectful`."""
@@ -184,7 +187,7 @@ class _Flat:
         new = keras.tree.flatten(made)
         outputs = keras.tree.flatten([self._outputs, self._shown])
         places = [_index(output, new) for output in outputs]
-        self._in_states = [place is not None for place in places]
+        self._places = places
         pairs = zip(new, states, strict=True)
         new = [ops.cast(after, before.dtype) for after, before in pairs]
         if masked:
@@ -194,6 +197,9 @@ class _Flat:
                 output if place is None else new[place]
                 for output, place in zip(outputs, places, strict=True)
             ]
+        if steps.only_last:  # it is among the last states: no step need be kept
+            pairs = zip(outputs, places, strict=True)
+            outputs = [output for output, place in pairs if place is None]
         known = [scope.get_current_value(variable) for variable in self._changes]
         pairs = zip(known, changes, strict=True)
         after = [before if value is None else value for value, before in pairs]
@@ -203,10 +209,13 @@ class _Flat:
         """Assign what was changed, and return the rest in its structure."""
         own, pack = len(keras.tree.flatten(self._steps.states)), self._pack_outputs
         count = len(keras.tree.flatten(self._outputs))
-        shown = self._held_shown(outputs[count:], self._in_states[count:])
+        shown = self._held_shown(outputs[count:], self._places[count:])
         for k in sorted(self._changed) if loop == "plain" else ():
             self._changes[k].assign(states[own + k])
-        outputs, last = self._held(outputs[:count])
+        if self._steps.only_last:
+            outputs, last = self._last(iter(outputs), states)
+        else:
+            outputs, last = self._held(outputs[:count])
         return Result(
             outputs=pack(outputs),
             last=pack(last),
@@ -220,21 +229,37 @@ class _Flat:
     def _pack_outputs(self, outputs):
         return keras.tree.pack_sequence_as(self._outputs, outputs)
 
-    def _held_shown(self, shown, in_states):
+    def _held_shown(self, shown, places):
         mask = self._steps.mask
         return [
-            tensor if mask is None or in_state else zeroed(mask, tensor)
-            for tensor, in_state in zip(shown, in_states, strict=True)
+            zeroed(mask, tensor) if mask is not None and place is None else tensor
+            for tensor, place in zip(shown, places, strict=True)
         ]
+
+    def _last(self, outputs, states):
+        """Return the outputs of one step twice: as outputs and as the last ones."""
+        mask, nonzero = self._steps.mask, self._steps.nonzero
+        last = []
+        for place in self._places:
+            if place is None:
+                (_, (output,)) = self._held([next(outputs)])
+            else:
+                output = states[place]
+                if mask is not None:
+                    acts = mask[:, -1] if nonzero is not None else ops.any(mask, axis=1)
+                    output = zeroed(acts, output)
+            last.append(output)
+        return [output[:, None] for output in last], last
 
     def _held(self, outputs):
         """Return outputs and last ones, with what the layer has at masked steps."""
         mask, nonzero = self._steps.mask, self._steps.nonzero
         if mask is not None and nonzero is not mask:
             begun = ops.cumsum(ops.cast(mask, "int32"), axis=1) > 0
+            places = [None] * len(outputs) if self._steps.only_last else self._places
             outputs = [
-                output if in_state else _last_before(mask, output)
-                for output, in_state in zip(outputs, self._in_states, strict=False)
+                _last_before(mask, output) if place is None else output
+                for output, place in zip(outputs, places, strict=False)
             ]
             outputs = [zeroed(begun, output) for output in outputs]
         last = [output[:, -1] for output in outputs]

@@ -1,6 +1,9 @@
 """A whole LSTM sequence on PyTorch: the library's own fused operation."""
 
+from collections.abc import Iterable, Iterator
+
 import torch
+from torch.autograd import forward_ad
 
 
 def lstm_sequence(
@@ -43,3 +46,24 @@ def lstm_sequence(
         True,  # batch first
     )
     return hs, h[0], c[0]
+
+
+def transformation(tensors: Iterable[torch.Tensor]) -> str | None:
+    """Return what is being done to these tensors that `lstm_sequence` cannot bear."""
+    tensors = list(tensors)
+    if torch.is_autocast_enabled(tensors[0].device.type):
+        return "torch.autocast"
+    if forward_ad._current_level >= 0:  # also where these tensors hide it
+        return "forward-mode derivatives"
+    batched = torch._C._functorch.is_batchedtensor
+    if any(batched(inner) for tensor in tensors for inner in _unwrapped(tensor)):
+        return "torch.func.vmap"
+    return None
+
+
+def _unwrapped(tensor: torch.Tensor) -> Iterator[torch.Tensor]:
+    """Yield a tensor, and those in it, one for each transformation under way."""
+    yield tensor
+    while torch._C._functorch.is_functorch_wrapped_tensor(tensor):
+        tensor = torch._C._functorch.get_unwrapped(tensor)
+        yield tensor

@@ -7,7 +7,7 @@ which runs everything.
 
 import importlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import keras
@@ -51,6 +51,11 @@ class Request:
             loop does: by the mask in its first order, not in that of the outputs.
         eager: whether each operation runs at once: sizes are those of this call alone.
         all_states: whether the states and gates of every step are asked for.
+        training: whether gradients are expected.
+        only_last: whether h after the last step is all that is asked for.
+        jit: whether XLA compiles what is around the call.
+        transformed: what the backend does to the call, if only the cell can bear it,
+            such as a derivative in forward mode; or None.
     """
 
     batch: int | None
@@ -67,6 +72,10 @@ class Request:
     zeros_as_keras: bool = False
     eager: bool = False
     all_states: bool = False
+    training: bool = True
+    only_last: bool = False
+    jit: bool = False
+    transformed: str | None = None
 
 
 Rule = Callable[[Request], str | None]
@@ -83,7 +92,8 @@ class Kernel:
         backends: the Keras backends that it is written for; None for any.
         supports: returns why it cannot run a request, or None.
         run: `(request, x, h, c, W, U, b, mask)` → h after every step, `(batch, time,
-            units)`, and the last h and c. x is `(batch, time, features)`; h and c, from
+            units)`, or after one, `(batch, 1, units)`, if `only_last`; and the last h
+            and c. x is `(batch, time, features)`; h and c, from
             before the first step, are `(batch, units)`; W is `(features, 4·units)`,
             gates in the order i, f, g, o, U `(units, 4·units)` and b `(4·units,)`; mask
             is boolean, `(batch, time)`, and where it is False the states stay, or it is
@@ -146,6 +156,35 @@ def runs_eagerly() -> bool:
     return importlib.import_module("custom_lstm.kernels.tensorflow_lstm").is_eager()
 
 
+def transformation(tensors: Iterable[Tensor]) -> str | None:
+    """Return what is being done to tensors that no kernel but the cell can bear."""
+    backend = keras.backend.backend()
+    if backend not in _TRANSFORMING:
+        return None
+    return importlib.import_module(_TRANSFORMING[backend]).transformation(tensors)
+
+
+def why_stepped(request: Request) -> str | None:
+    """Return why the cell is stepped: why the backend's most general kernel cannot run.
+
+    Example:
+        >>> few = Request(batch=2, time=5, features=3, units=4, dtype="float32")
+        >>> why_stepped(few) is None
+        True
+    """
+    backend = keras.backend.backend()
+    written = [k for k in KERNELS if k.backends and backend in k.backends]
+    return written[-1].supports(request)
+
+
+def compiled_by_xla() -> bool:
+    """Return whether it is TensorFlow, tracing for XLA."""
+    if keras.backend.backend() != "tensorflow":
+        return False
+    turns = importlib.import_module("custom_lstm.kernels.tensorflow_turns")
+    return turns.compiled_by_xla()
+
+
 def _why_not(kernel: Kernel, request: Request) -> str | None:
     backend = keras.backend.backend()
     if kernel.backends and backend not in kernel.backends:
@@ -156,6 +195,8 @@ def _why_not(kernel: Kernel, request: Request) -> str | None:
 
 def _only_standard(request: Request) -> str | None:
     """Return what every fast kernel refuses."""
+    if request.transformed:
+        return f"it does not support {request.transformed}"
     if request.cell != "LSTMCell":
         return f"it runs only LSTMCell, and the cell is {request.cell}"
     if request.activations != STANDARD:
@@ -197,9 +238,18 @@ def _on_gpu(request: Request) -> str | None:
     return _no_mask(request)
 
 
+def _compact(request: Request) -> bool:
+    """Return whether the graph of the call should be small, as it may be exported.
+
+    What answers on one sequence and is traced for nothing known may be for a device.
+    """
+    traced = not (request.training or request.eager or request.jit)
+    return traced and request.batch == 1
+
+
 def _unrolling_pays(request: Request) -> bool:
     short = request.time is not None and request.time <= LONGEST_UNROLLED
-    return request.unroll or short
+    return request.unroll or (short and not request.jit and not _compact(request))
 
 
 def _xla_pays(request: Request) -> bool:
@@ -221,9 +271,17 @@ def _shards(request: Request) -> int:
 def _tensorflow(**options: bool) -> Run:
     def run(request: Request, *tensors: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         from custom_lstm.kernels.tensorflow_lstm import lstm_sequence
+        from custom_lstm.kernels.tensorflow_turns import STEPS_A_TURN
 
-        shards = 1 if options.get("xla") else _shards(request)
-        return lstm_sequence(*tensors, shards=shards, **options)
+        alone = request.jit or options.get("xla") or _compact(request)
+        return lstm_sequence(
+            *tensors,
+            shards=1 if alone else _shards(request),
+            steps=1 if alone else STEPS_A_TURN,
+            keep=not _compact(request),
+            only_last=request.only_last,
+            **options,
+        )
 
     return run
 
@@ -243,6 +301,12 @@ def _module(name: str) -> Run:
 
     return run
 
+
+_TRANSFORMING = {
+    "jax": "custom_lstm.kernels.jax_lstm",
+    "torch": "custom_lstm.kernels.pytorch_lstm",
+}
+"""Backends that transform functions in ways that not every kernel bears."""
 
 _TF, _JAX = ("tensorflow",), ("jax",)
 KERNELS = (

@@ -13,7 +13,14 @@ from typing import Any
 import tensorflow as tf
 
 from custom_lstm.kernels.tensorflow_step import Step, TracedStep, run_nodes
-from custom_lstm.kernels.tensorflow_turns import Entries, Turns
+from custom_lstm.kernels.tensorflow_turns import (
+    STEPS_A_TURN,
+    Entries,
+    Turns,
+    as_function,
+    compiled_by_xla,
+    of_shape,
+)
 from custom_lstm.typing import Tensor
 
 LONGEST_UNROLLED = 64
@@ -35,6 +42,7 @@ def plain(
     weights: Sequence[Tensor],
     *,
     unroll: bool,
+    a_turn: int | None = None,
 ) -> tuple[list[Tensor], list[Tensor]]:
     """Run a step over sequences, differentiated by TensorFlow.
 
@@ -45,18 +53,19 @@ def plain(
         constants: what every step is given.
         weights: the same, without an axis for the batch.
         unroll: write the steps out; needs a known `time`.
+        a_turn: how many of them one turn of the loop takes; by default what suits.
 
     Returns:
         Outputs, `(batch, time, ...)` each, and the last states.
     """
     if unroll or tf.executing_eagerly():
-        steps = zip(*(tf.unstack(tensor, axis=1) for tensor in inputs), strict=True)
+        by_step = zip(*(tf.unstack(tensor, axis=1) for tensor in inputs), strict=True)
         made, last = [], list(states)
-        for each in steps:
+        for each in by_step:
             outputs, last = step(list(each), last, constants, weights)
             made.append(outputs)
         return [tf.stack(column, axis=1) for column in zip(*made, strict=True)], last
-    loop = _Loop(inputs[0], unroll=False)
+    loop = _Loop(inputs[0], False, a_turn or _steps_a_turn(inputs[0].shape[0], False))
     given = [loop.entries(loop.turned(tensor)) for tensor in inputs]
     like = _outputs_of(step, inputs, states, constants, weights)
     arrays = [loop.array(tensor.dtype, tensor.shape[1:]) for tensor in like]
@@ -64,7 +73,7 @@ def plain(
     def body(t, states, arrays):
         each = [array.read(t) for array in given]
         outputs, new = step(each, states, constants, weights)
-        new = [_of_shape(a, b.shape) for a, b in zip(new, states, strict=True)]
+        new = [of_shape(a, b.shape) for a, b in zip(new, states, strict=True)]
         return new, [a.write(t, b) for a, b in zip(arrays, outputs, strict=True)]
 
     last, arrays = loop(body, list(states), arrays)
@@ -95,19 +104,22 @@ def partitioned(
         CannotPartition: the step has side effects, reads tensors from outside, or is
             not known to treat rows apart.
     """
-    unroll = unroll or _short(inputs[0].shape[1], training)
+    batch, time = inputs[0].shape[:2]
+    a_turn = _steps_a_turn(batch, training)
+    unroll = unroll or (a_turn > 1 and _short(time, training))
     each = [tf.TensorSpec([t.shape[0], *t.shape[2:]], t.dtype) for t in inputs]
     traced = TracedStep(step, each, states, constants, weights)
     sizes = [len(inputs), len(states), len(constants), len(weights)]
     ends, given = len(traced.outputs), traced.has_gradients
     keep = training or unroll
 
-    all_steps = functools.partial(_plain_results, step, sizes, unroll)
+    all_steps = functools.partial(_plain_results, step, sizes)
 
     @tf.custom_gradient
     def sequence(*arguments):
         hidden = [_unseen(tensor, training) for tensor in arguments]
-        forward = _Forward(traced, *_groups(hidden, sizes), unroll=unroll, keep=keep)
+        how = {"unroll": unroll, "a_turn": a_turn}
+        forward = _Forward(traced, *_groups(hidden, sizes), **how, keep=keep)
 
         @tf.custom_gradient
         def gradient_of(*sources):
@@ -126,14 +138,24 @@ def partitioned(
     return list(results[:ends]), list(results[ends:])
 
 
-def _plain_results(step, sizes, unroll, *arguments):
-    outputs, last = plain(step, *_groups(arguments, sizes), unroll=unroll)
+def _plain_results(step, sizes, *arguments):
+    """In a loop: a second derivative of steps written out has them four times."""
+    outputs, last = plain(step, *_groups(arguments, sizes), unroll=False, a_turn=1)
     return [*outputs, *last]
 
 
 def _short(time: int | None, training: bool) -> bool:
     longest = LONGEST_UNROLLED if training else LONGEST_UNROLLED_ANSWER
     return time is not None and time <= longest
+
+
+def _steps_a_turn(batch: int | None, training: bool) -> int:
+    """Return how many steps a turn takes: one where the graph should be small.
+
+    XLA compiles what is written out for seconds; and a model that answers on one
+    sequence may be exported to a device.
+    """
+    return 1 if compiled_by_xla() or (batch == 1 and not training) else STEPS_A_TURN
 
 
 class _Loop(Turns):
@@ -143,13 +165,13 @@ class _Loop(Turns):
     are cut, or all sequences of a step, as TensorArrays have them.
     """
 
-    def __init__(self, like: Tensor, unroll: bool):
+    def __init__(self, like: Tensor, unroll: bool, a_turn: int = 1):
         sizes = tf.shape(like)
         self.batch, time = (
             sizes[axis] if like.shape[axis] is None else like.shape[axis]
             for axis in (0, 1)
         )
-        super().__init__(time, unroll)
+        super().__init__(time, unroll, a_turn)
         self.rows = self.batch * self.time
         self.static_batch = like.shape[0]
 
@@ -229,11 +251,13 @@ class _Rows(dict):
 class _Forward:
     """A loop forward, and what its backward pass needs."""
 
-    def __init__(self, traced, inputs, states, constants, weights, *, unroll, keep):
+    def __init__(
+        self, traced, inputs, states, constants, weights, *, unroll, a_turn, keep
+    ):
         self._arguments = inputs, states, constants, weights
         graph, plan = traced.graph, traced.plan
         self._traced, self._plan, self._graph = traced, plan, graph
-        self._loop = loop = _Loop(inputs[0], unroll)
+        self._loop = loop = _Loop(inputs[0], unroll, a_turn)
         once = dict(zip(graph.weights, weights, strict=True))
         run_nodes(plan.once, once, None)
         self._once = once
@@ -251,8 +275,8 @@ class _Forward:
 
     def again(self):
         """Return the same loop, with all that its backward pass needs."""
-        unroll = self._loop.unroll
-        return _Forward(self._traced, *self._arguments, unroll=unroll, keep=True)
+        how = {"unroll": self._loop.unroll, "a_turn": self._loop.steps}
+        return _Forward(self._traced, *self._arguments, **how, keep=True)
 
     def _run(self, states, keep):
         graph, plan, loop = self._graph, self._plan, self._loop
@@ -339,12 +363,12 @@ class _Forward:
             ]
             return new + [values[v] for v in written]
 
-        step, count = _as_function(one_step, unroll=loop.unroll), len(states)
+        step, count = as_function(one_step, loop.unroll), len(states)
 
         def body(t, current, arrays):
-            made = step(current, [array.read(t) for array in given.values()])
+            made = step(list(current), [array.read(t) for array in given.values()])
             pairs = zip(made[:count], current, strict=True)
-            new = [_of_shape(after, before.shape) for after, before in pairs]
+            new = [of_shape(after, before.shape) for after, before in pairs]
             pairs = zip(made[count:], arrays, strict=True)
             return new, [array.write(t, value) for value, array in pairs]
 
@@ -355,21 +379,6 @@ class _Forward:
 def _each(function, values):
     """Map what is there; None stays None."""
     return [None if value is None else function(value) for value in values]
-
-
-def _as_function(step, unroll):
-    """Return a step that is traced once, however often it is written out."""
-    if not unroll:
-        return step
-    traced: list[Callable[..., Any]] = []
-
-    def call(states, each):
-        if not traced:
-            function = tf.function(step, autograph=False)
-            traced.append(function.get_concrete_function(list(states), each))
-        return traced[0](*states, *each)
-
-    return call
 
 
 def _groups(values, sizes):
@@ -390,13 +399,6 @@ def _outputs_of(step, inputs, states, constants, weights):
         lambda each, states: step(each, states, constants, weights)[0], autograph=False
     )
     return traced.get_concrete_function(*specs).structured_outputs
-
-
-def _of_shape(tensor: Tensor, shape: Any) -> Tensor:
-    """Return `tensor`, with what is known of its shape."""
-    if not tf.executing_eagerly() and isinstance(tensor, tf.Tensor):
-        tensor.set_shape(shape)
-    return tensor
 
 
 def _unseen(tensor: Tensor, training: bool) -> Tensor:

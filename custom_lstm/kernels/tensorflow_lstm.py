@@ -7,12 +7,20 @@ False, h, c, δh and δc pass through the step unchanged. Second derivatives are
 autodiff.
 """
 
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import tensorflow as tf
 
 from custom_lstm.cells.lstm import LSTMGates, lstm_step, lstm_step_backward
-from custom_lstm.kernels.tensorflow_turns import Entries, Turns
+from custom_lstm.kernels.tensorflow_turns import (
+    STEPS_A_TURN,
+    Entries,
+    Turns,
+    as_function,
+    of_shape,
+)
 from custom_lstm.typing import Tensor
 
 
@@ -27,6 +35,9 @@ def lstm_sequence(
     *,
     unroll: bool = False,
     shards: int = 1,
+    steps: int = STEPS_A_TURN,
+    keep: bool = True,
+    only_last: bool = False,
     xla: bool = False,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Run all steps of a sequence, with the backward pass above instead of autodiff.
@@ -37,6 +48,10 @@ def lstm_sequence(
         unroll: whether to unroll the loop, which needs a known `time`. The graph of a
             loop has the same size for every `time`.
         shards: parts of the batch that step side by side, a core each.
+        steps: how many of them one turn of a loop takes.
+        keep: whether to keep what the backward pass needs. If not, it runs the loop
+            forward again.
+        only_last: whether to return h after the last step alone, `(batch, 1, units)`.
         xla: whether XLA compiles both passes for these shapes.
 
     Returns:
@@ -49,19 +64,26 @@ def lstm_sequence(
         >>> hs.shape, bool(tf.reduce_all(hs[:, -1] == h))
         (TensorShape([2, 5, 4]), True)
     """
-    forward, backward = _COMPILED if xla else (_forward_pass, _backward_pass)
+    forward: Callable[..., Any] = _forward_pass
+    backward: Callable[..., Any] = _backward_pass
+    if xla:  # TensorFlow Lite cannot convert a model that holds one function twice
+        forward, backward = _COMPILED if keep else _compiled()
+
+    how = _How(unroll, shards, steps, only_last)
 
     @tf.custom_gradient
     def sequence(*inputs):
-        x, h, c, W, U, b = (_unseen(tensor) for tensor in inputs)
-        outputs, saved = forward(x, h, c, W, U, b, mask, unroll, shards)
+        hidden = [_unseen(tensor) for tensor in inputs]
+        x, W, U = hidden[0], *hidden[3:5]
+        outputs, saved = forward(*hidden, mask, how, keep)
 
         @tf.custom_gradient
         def gradient_of(*sources):
             above = sources[len(inputs) :]
             dhs, dh, dc = (_unseen(tensor) for tensor in above)
-            found = backward(saved, W, U, dhs, dh, dc, unroll)
-            return found, lambda *v: _second(inputs, above, v, mask, unroll, shards)
+            kept = saved if keep else forward(*hidden, mask, how, True)[1]
+            found = backward(kept, x, W, U, dhs, dh, dc, how)
+            return found, lambda *v: _second(inputs, above, v, mask, only_last)
 
         return outputs, lambda *above: gradient_of(*inputs, *above)
 
@@ -73,60 +95,98 @@ def is_eager() -> bool:
     return tf.executing_eagerly()
 
 
+class _How(NamedTuple):
+    """How the steps are taken: see `lstm_sequence`."""
+
+    unroll: bool = False
+    shards: int = 1
+    steps: int = 1
+    only_last: bool = False
+
+
 class _Part(NamedTuple):
     """What the backward pass needs of a part of the batch."""
 
-    hs: Any  # as `_Loop.save` keeps it, with one entry more: before the first step
-    cs: Any  # the same
-    gates: Any  # each as `_Loop.save` keeps it
-    keep: Any  # as the loop's layout has it, or None
+    hs: Any = None  # as `_Loop.save` keeps it; first an entry before the first step
+    cs: Any = None  # the same
+    gates: Any = None  # each as `_Loop.save` keeps it
+    keep: Any = None  # as the loop's layout has it, or None
 
 
-def _forward_pass(x, h, c, W, U, b, mask, unroll, shards):
-    loop = _Loop(x, unroll)
+def _forward_pass(x, h, c, W, U, b, mask, how, keep):
+    loop, shards = _Loop(x, how), how.shards
     late, across = _turn_late(loop, W), loop.batch_axis
     rows = tf.reshape(x if late else loop.turn(x), (-1, x.shape[-1]))
     xW = loop.from_rows(tf.nn.bias_add(tf.matmul(rows, W), b), late)
     xW = loop.turn(xW) if late else xW
-    keep = None if mask is None else loop.turn(mask[..., None])
-    xW, keep = _cut(xW, shards, across), _cut(keep, shards, across)
-    cuts = zip(xW, _cut(h, shards), _cut(c, shards), keep, strict=True)
-    done = [_forward_part(loop, *cut, U) for cut in cuts]
+    acts = None if mask is None else loop.turn(mask[..., None])
+    xW, acts = _cut(xW, shards, across), _cut(acts, shards, across)
+    cuts = zip(xW, _cut(h, shards), _cut(c, shards), acts, strict=True)
+    run = _forward_part if keep else functools.partial(_answer, whole=not how.only_last)
+    done = [run(loop, *cut, U) for cut in cuts]
     states, parts = zip(*done, strict=True)
-    hs = tf.concat([loop.stacked(part.hs[1:]) for part in parts], across)
-    h, c = (tf.concat(pieces, 0) for pieces in zip(*states, strict=True))
-    return (loop.turn(hs), h, c), (rows, list(parts))
+    h, c = (_joined(pieces, 0) for pieces in zip(*states, strict=True))
+    if how.only_last:
+        return (h[:, None], h, c), (rows, list(parts))
+    hs = [loop.stacked(part.hs[1:] if keep else part.hs) for part in parts]
+    return (loop.turn(_joined(hs, across)), h, c), (rows, list(parts))
+
+
+def _answer(loop, xW, h, c, keep, U, *, whole):
+    """Run a part of the batch and keep h alone, if the `whole` of it is asked for."""
+    xW, acts = loop.read(xW), loop.read(keep)
+    step = _forward_step(U, loop)
+
+    def body(t, h, c, *hs):
+        h, c, *_ = step([xW.read(t), h, c], [None if acts is None else acts.read(t)])
+        return h, c, *(array.write(t, h) for array in hs)
+
+    arrays = [loop.array(like=h)] if whole else []
+    h, c, *hs = loop(body, h, c, *arrays)
+    return (h, c), _Part(*map(loop.save, hs)) if whole else _Part()
 
 
 def _forward_part(loop, xW, h, c, keep, U):
-    xW, steps = loop.read(xW), loop.read(keep)
-    hs, cs = loop.array(1).write(0, h), loop.array(1).write(0, c)
+    xW, acts = loop.read(xW), loop.read(keep)
+    hs, cs = loop.array(1, like=h).write(0, h), loop.array(1, like=c).write(0, c)
+    step = _forward_step(U, loop)
 
     def body(t, h, c, hs, cs, *gates):
-        new_h, new_c, new_gates = lstm_step(xW.read(t), tf.matmul(h, U), c)
-        new_h, new_c = tf.ensure_shape(new_h, h.shape), tf.ensure_shape(new_c, c.shape)
-        if steps is not None:
-            kept = steps.read(t)
-            new_h, new_c = tf.where(kept, new_h, h), tf.where(kept, new_c, c)
-        pairs = zip(gates, new_gates, strict=True)
-        written = [array.write(t, gate) for array, gate in pairs]
-        return new_h, new_c, hs.write(t + 1, new_h), cs.write(t + 1, new_c), *written
+        given = [xW.read(t), h, c], [None if acts is None else acts.read(t)]
+        h, c, *made = step(*given)
+        written = [array.write(t, a) for array, a in zip(gates, made, strict=True)]
+        return h, c, hs.write(t + 1, h), cs.write(t + 1, c), *written
 
-    arrays = hs, cs, *(loop.array() for _ in range(4))
+    arrays = hs, cs, *(loop.array(like=h) for _ in range(4))
     h, c, *arrays = loop(body, h, c, *arrays)
     hs, cs, *gates = map(loop.save, arrays)
     return (h, c), _Part(hs, cs, gates, keep)
 
 
-def _backward_pass(saved, W, U, dhs, dh, dc, unroll):
+def _forward_step(U, loop):
+    """Return one step: [x·W, h, c] and [where it acts, or None] to h, c and gates."""
+
+    def step(given, acts):
+        xW, h, c = given
+        new_h, new_c, gates = lstm_step(xW, tf.matmul(h, U), c)
+        if acts[0] is not None:
+            new_h, new_c = tf.where(acts[0], new_h, h), tf.where(acts[0], new_c, c)
+        return [of_shape(new_h, h.shape), of_shape(new_c, c.shape), *gates]
+
+    return as_function(step, loop.unroll)
+
+
+def _backward_pass(saved, x, W, U, dhs, dh, dc, how):
     rows, parts = saved
-    loop, shards = _Loop(dhs, unroll), len(parts)
+    loop, shards = _Loop(x, how), len(parts)
     late, across = _turn_late(loop, W), loop.batch_axis
-    dhs = _cut(loop.turn(dhs), shards, across)
+    if how.only_last:
+        dh, dhs = dh + dhs[:, 0], None
+    dhs = _cut(None if dhs is None else loop.turn(dhs), shards, across)
     cuts = zip(parts, dhs, _cut(dh, shards), _cut(dc, shards), strict=True)
     done = [_backward_part(loop, *cut, U) for cut in cuts]
     dh, dc, dz = zip(*done, strict=True)
-    dh, dc, dz = tf.concat(dh, 0), tf.concat(dc, 0), tf.concat(dz, across)
+    dh, dc, dz = _joined(dh, 0), _joined(dc, 0), _joined(dz, across)
     width = dz.shape[-1]
     by_step = tf.reshape(dz, (-1, width))
     by_row = tf.reshape(loop.turn(dz), (-1, width)) if late else by_step
@@ -143,30 +203,58 @@ def _backward_part(loop, part, dhs, dh, dc, U):
     above, gates = loop.read(dhs), [loop.load(gate) for gate in part.gates]
     cs, keep = loop.load(part.cs, 1), loop.read(part.keep)
 
+    step = _backward_step(U, loop)
+
     def body(t, dh, dc, dz):
-        dh = dh + above.read(t)
-        step = LSTMGates(*(gate.read(t) for gate in gates))
-        c_before, c = cs.read(t), cs.read(t + 1)
-        new_dz, new_dc = lstm_step_backward(
-            dh, dc, step, c_before, c, tf.raw_ops.SigmoidGrad, tf.raw_ops.TanhGrad
-        )
-        kept = None if keep is None else keep.read(t)
-        if kept is not None:
-            new_dz = tf.where(kept, new_dz, tf.zeros_like(new_dz))
-            new_dc = tf.where(kept, new_dc, dc)
-        new_dh = tf.ensure_shape(tf.matmul(new_dz, U, transpose_b=True), dh.shape)
-        if kept is not None:
-            new_dh = tf.where(kept, new_dh, dh)
-        return new_dh, tf.ensure_shape(new_dc, dc.shape), dz.write(t, new_dz)
+        given = [dh, dc, cs.read(t), cs.read(t + 1), *(gate.read(t) for gate in gates)]
+        also = [None if array is None else array.read(t) for array in (above, keep)]
+        dh, dc, new_dz = step(given, also)
+        return dh, dc, dz.write(t, new_dz)
 
     dh, dc, dz = loop(body, dh, dc, loop.array(), backwards=True)
     return dh, dc, loop.stacked(loop.save(dz))
 
 
-_COMPILED = tuple(
-    tf.function(each_pass, jit_compile=True)
-    for each_pass in (_forward_pass, _backward_pass)
-)
+def _backward_step(U, loop):
+    """Return one step backward to δh, δc and δz.
+
+    It takes [δh, δc, c before, c, *gates] and [δh from above or None, where it acts or
+    None].
+    """
+
+    def step(given, also):
+        dh, dc, c_before, c, *gates = given
+        above, acts = also
+        dh = dh if above is None else dh + above
+        dz, new_dc = lstm_step_backward(
+            dh,
+            dc,
+            LSTMGates(*gates),
+            c_before,
+            c,
+            tf.raw_ops.SigmoidGrad,
+            tf.raw_ops.TanhGrad,
+        )
+        if acts is not None:
+            dz = tf.where(acts, dz, tf.zeros_like(dz))
+            new_dc = tf.where(acts, new_dc, dc)
+        new_dh = tf.matmul(dz, U, transpose_b=True)
+        if acts is not None:
+            new_dh = tf.where(acts, new_dh, dh)
+        return [of_shape(new_dh, dh.shape), of_shape(new_dc, dc.shape), dz]
+
+    return as_function(step, loop.unroll)
+
+
+def _compiled() -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """Return both passes, compiled by XLA."""
+    passes = (_forward_pass, _backward_pass)
+    options = {"autograph": False, "jit_compile": True}
+    forward, backward = (tf.function(one, **options) for one in passes)
+    return forward, backward
+
+
+_COMPILED = _compiled()
 
 
 def _turn_late(loop: "_Loop", W: Tensor) -> bool:
@@ -183,6 +271,10 @@ def _cut(tensor: Tensor | None, shards: int, axis: int = 0) -> list[Any]:
     return tf.split(tensor, sizes, axis, num=shards)
 
 
+def _joined(pieces: Sequence[Tensor], axis: int) -> Tensor:
+    return pieces[0] if len(pieces) == 1 else tf.concat(pieces, axis)
+
+
 def _unseen(tensor: Tensor) -> Tensor:
     """Hide a tensor from tapes; in a graph, also raise in forward mode."""
     if tf.inside_function():
@@ -194,13 +286,15 @@ def _unseen(tensor: Tensor) -> Tensor:
 
 
 @tf.function(autograph=False)
-def _second(inputs, above, v, mask, unroll, shards):
+def _second(inputs, above, v, mask, only_last):
     """Return the gradient of v·(gradient of the forward pass), all by autodiff.
 
-    By `tf.gradients`: tapes record no forward derivatives of backward ones.
+    By `tf.gradients`: tapes record no forward derivatives of backward ones. In a loop:
+    steps written out would be there four times.
     """
     x, h, c, W, U, b = inputs
-    outputs, _ = _forward_pass(x, h, c, W, U, b, mask, unroll, shards)
+    how = _How(only_last=only_last)
+    outputs, _ = _forward_pass(x, h, c, W, U, b, mask, how, False)
     zero = {"unconnected_gradients": tf.UnconnectedGradients.ZERO}
     first = tf.gradients(outputs, inputs, list(above), **zero)
     form = tf.add_n([tf.reduce_sum(a * b) for a, b in zip(first, v, strict=True)])
@@ -214,11 +308,12 @@ class _Loop(Turns):
     step by step are a list or a tensor.
     """
 
-    def __init__(self, like: Tensor, unroll: bool):
+    def __init__(self, like: Tensor, how: _How):
         known = like.shape[1]
-        super().__init__(tf.shape(like)[1] if known is None else known, unroll)
+        time = tf.shape(like)[1] if known is None else known
+        super().__init__(time, how.unroll, how.steps)
         self.dtype = like.dtype
-        self.batch_axis = 0 if unroll else 1
+        self.batch_axis = 0 if how.unroll else 1
 
     def turn(self, tensor: Tensor) -> Tensor:
         """Turn `(batch, time, width)` into the loop's layout, or back."""
@@ -229,11 +324,16 @@ class _Loop(Turns):
         first, second = (-1, self.time) if batch_major else (self.time, -1)
         return tf.reshape(rows, (first, second, rows.shape[-1]))
 
-    def array(self, more: int = 0) -> Any:
-        """Return an empty array with an entry a step, and `more`."""
+    def array(self, more: int = 0, like: Tensor | None = None) -> Any:
+        """Return an empty array with an entry a step, each `like` this, and `more`."""
         if self.unroll:
             return Entries([None] * (self.time + more))
-        return tf.TensorArray(self.dtype, self.time + more, clear_after_read=False)
+        return tf.TensorArray(
+            self.dtype,
+            self.time + more,
+            clear_after_read=False,
+            element_shape=None if like is None else like.shape,
+        )
 
     def read(self, tensor: Tensor | None) -> Any:
         """Return a whole sequence as such an array; None stays None."""

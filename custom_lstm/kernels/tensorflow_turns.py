@@ -4,11 +4,46 @@ from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
+from tensorflow.python.ops import control_flow_util
 
 from custom_lstm.typing import Tensor
 
 STEPS_A_TURN = 4
 """Steps in one turn of a loop: to begin a turn takes about as long as a small step."""
+
+
+def compiled_by_xla() -> bool:
+    """Return whether what is traced now is for XLA, as in Keras's `fit` by default.
+
+    There to begin a turn costs nothing, and to compile a step some tenths of a second.
+    """
+    graph = tf.compat.v1.get_default_graph()
+    return bool(control_flow_util.GraphOrParentsInXlaContext(graph))
+
+
+def of_shape(tensor: Tensor, shape: Any) -> Tensor:
+    """Return `tensor`, with what is known of its shape."""
+    if not tf.executing_eagerly() and isinstance(tensor, tf.Tensor):
+        tensor.set_shape(shape)
+    return tensor
+
+
+def as_function(step: Callable[..., Any], unroll: bool) -> Callable[..., Any]:
+    """Return a step that is traced once, however often it is written out.
+
+    It takes lists of tensors and Nones, of the same shapes each time.
+    """
+    if not unroll or tf.executing_eagerly():
+        return step
+    traced: list[Callable[..., Any]] = []
+
+    def call(*lists):
+        if not traced:
+            function = tf.function(step, autograph=False)
+            traced.append(function.get_concrete_function(*lists))
+        return traced[0](*(x for one in lists for x in one if x is not None))
+
+    return call
 
 
 class Turns:
@@ -17,10 +52,11 @@ class Turns:
     Args:
         time: the number of steps; a tensor where it is not known beforehand.
         unroll: whether to write them out; needs a known `time`.
+        steps: how many of them one turn of the loop takes, each written out.
     """
 
-    def __init__(self, time: int | Tensor, unroll: bool):
-        self.time, self.unroll = time, unroll
+    def __init__(self, time: int | Tensor, unroll: bool, steps: int = STEPS_A_TURN):
+        self.time, self.unroll, self.steps = time, unroll, steps
 
     def __call__(
         self, body: Callable[..., Any], *values: Any, backwards: bool = False
@@ -32,8 +68,10 @@ class Turns:
             return values
         stride = -1 if backwards else 1
         t = tf.convert_to_tensor(self.time - 1 if backwards else 0)
-        t, *values = self._turns(body, STEPS_A_TURN, stride, t, *values)
-        if not isinstance(self.time, int) or self.time % STEPS_A_TURN:
+        t, *values = self._turns(body, self.steps, stride, t, *values)
+        if self.steps > 1 and (
+            not isinstance(self.time, int) or self.time % self.steps
+        ):
             t, *values = self._turns(body, 1, stride, t, *values)  # what is left over
         return values
 

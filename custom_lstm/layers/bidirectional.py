@@ -8,11 +8,8 @@ from keras import ops
 
 from custom_lstm.cells.base import takes_constants
 from custom_lstm.cells.validation import listed, shapes_text
-from custom_lstm.layers.old_forms import (
-    called_in_any_form,
-    remember_classes,
-    remembered_classes,
-)
+from custom_lstm.layers.old_forms import called_in_any_form
+from custom_lstm.layers.saved_cells import remember_classes, remembered_classes
 from custom_lstm.typing import Config, Nest, Tensor
 
 

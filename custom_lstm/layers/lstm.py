@@ -1,5 +1,6 @@
 """The LSTM layer."""
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -80,6 +81,8 @@ class LSTM(GatedRNN):
             chooses each time. A compiled one (in `tf.function`, `jax.jit`, `fit`,
             `predict`) chooses while it is traced, once for its shapes, and runs the
             same kernel from then on: `kernel_for` returns which.
+        kernel_reason: if it was `"reference"`, because no other kernel can run the
+            call: why not. Or None.
 
     Raises:
         ValueError: if an argument is out of range, or (in a call) the named kernel
@@ -95,6 +98,7 @@ class LSTM(GatedRNN):
     cell_class = LSTMCell
     cell_name = "lstm_cell"
     kernel_used: str | None = None
+    kernel_reason: str | None = None
 
     def __init__(
         self,
@@ -183,8 +187,12 @@ class LSTM(GatedRNN):
         cell = self.cell
         eager = registry.runs_eagerly()
         request = self._request(sequences.shape, mask, training, eager)
+        variables = (weight.value for weight in cell.weights)
+        seen = registry.transformation([sequences, *initial_state, *variables])
+        request = dataclasses.replace(request, transformed=seen)
         kernel = registry.choose(self._named(), request)
         self.kernel_used = kernel.name
+        self.kernel_reason = registry.why_stepped(request) if not kernel.run else None
         if kernel.run is None:
             return super().inner_loop(sequences, initial_state, mask, training)
         cell.check_features(sequences.shape)
@@ -206,7 +214,9 @@ class LSTM(GatedRNN):
         outputs, h, c = kernel.run(request, *tensors, mask)
         if mask is not None:
             count = mask if self.zero_output_for_mask else _begun(mask)
-            outputs = outputs * ops.cast(count, outputs.dtype)[..., None]
+            count = ops.cast(count, outputs.dtype)[..., None]
+            outputs = outputs[:, -1:] if request.only_last else outputs
+            outputs = outputs * (count[:, -1:] if request.only_last else count)
         return outputs[:, -1], outputs, [h, c]
 
     def _request(
@@ -242,6 +252,9 @@ class LSTM(GatedRNN):
             zeros_as_keras=backwards and masked and self.zero_output_for_mask,
             eager=eager,
             all_states=self.return_all_states,
+            training=bool(training),
+            only_last=not self.return_sequences,
+            jit=registry.compiled_by_xla(),
         )
 
 

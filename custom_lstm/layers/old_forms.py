@@ -1,18 +1,11 @@
-"""What layers of TensorFlow 2.10 took and Keras 3's do not: forms of inputs, arguments.
+"""Forms of inputs and arguments that TensorFlow 2.10 took and Keras 3 does not."""
 
-Also how cells whose classes are not registered are found again in this process.
-"""
-
-import threading
-import warnings
-import weakref
 from collections.abc import Callable, Sequence
 from typing import Any, Self
 
 import keras
 from keras import ops
 
-from custom_lstm.cells.base import layers_in
 from custom_lstm.cells.validation import shapes_text
 from custom_lstm.typing import Config, Nest, Tensor
 
@@ -173,61 +166,3 @@ def renew_arguments(kwargs: Config) -> tuple[Config, int | None]:
     elif features is not None:
         kwargs["input_shape"] = (length, features)
     return kwargs, batch
-
-
-_CLASSES: weakref.WeakValueDictionary[str, type] = weakref.WeakValueDictionary()
-
-
-def remember_classes(cell: Any) -> None:
-    """Remember the classes of a cell, and of layers in it, that are not registered."""
-    layers = layers_in(cell) if isinstance(cell, keras.layers.Layer) else [cell]
-    for cls in map(type, layers):
-        if not _is_registered(cls):
-            _CLASSES[cls.__name__] = cls
-
-
-def remembered_classes() -> dict[str, type]:
-    """Return the classes that are not registered but known, by their names."""
-    return dict(_CLASSES)
-
-
-def _is_registered(cls: type) -> bool:
-    of_keras = cls.__module__.startswith("keras.")
-    return of_keras or keras.saving.get_registered_name(cls) != cls.__name__
-
-
-class _Saving(threading.local):
-    """Which layers on this thread were asked for their config since being saved."""
-
-    def __init__(self) -> None:
-        self.asked: weakref.WeakSet[Any] = weakref.WeakSet()
-
-
-_SAVING = _Saving()
-
-
-def note_config(layer: Any) -> None:
-    """Note that a layer's config was asked for: it may be about to be saved."""
-    _SAVING.asked.add(layer)
-
-
-def warn_of_unregistered(layer: Any, owner: str) -> None:
-    """Warn if a layer that is saved with its config has cells that are not registered.
-
-    Args:
-        layer: with a `cell`.
-        owner: what the warning calls it.
-    """
-    if layer not in _SAVING.asked:
-        return  # only weights are saved
-    _SAVING.asked.discard(layer)
-    cell = layer.cell
-    layers = layers_in(cell) if isinstance(cell, keras.layers.Layer) else [cell]
-    names = sorted({type(x).__name__ for x in layers if not _is_registered(type(x))})
-    if names:
-        warnings.warn(
-            f"{owner} is saved with {', '.join(names)}, which another process can only "
-            "load with `custom_objects`. Write above the class: "
-            '@keras.saving.register_keras_serializable(package="...")',
-            stacklevel=2,
-        )

@@ -22,12 +22,13 @@ from custom_lstm.cells.validation import (
     state_size_of,
 )
 from custom_lstm.layers.carried import CarriedStates
-from custom_lstm.layers.old_forms import (
-    called_in_any_form,
+from custom_lstm.layers.old_forms import called_in_any_form, renew_arguments
+from custom_lstm.layers.saved_cells import (
+    mark_shared,
     note_config,
+    note_user,
     remember_classes,
     remembered_classes,
-    renew_arguments,
     warn_of_unregistered,
 )
 from custom_lstm.layers.steps import (
@@ -157,6 +158,7 @@ class RNN(keras.layers.RNN):
         self.supports_masking = True
         self._carried = CarriedStates(batch_size)
         remember_classes(cell)
+        note_user(cell, self)
 
     @property
     def _who(self) -> str:
@@ -176,8 +178,10 @@ class RNN(keras.layers.RNN):
         """Return every constructor argument."""
         activity = keras.regularizers.serialize(self.activity_regularizer)
         note_config(self)
+        config = super().get_config()
+        mark_shared(self.cell, config["cell"])
         return {
-            **super().get_config(),
+            **config,
             "learn_initial_state": self.learn_initial_state,
             "time_major": self.time_major,
             "return_all_states": self.return_all_states,
@@ -432,8 +436,9 @@ class RNN(keras.layers.RNN):
             constants: what every step is given.
 
         Returns:
-            Last output, outputs of all steps, last states; with `return_all_states`,
-            the outputs are a pair with the dict of what all steps showed.
+            Last output, outputs of all steps (without `return_sequences` of one), last
+            states; with `return_all_states`, the outputs are a pair with the dict of
+            what all steps showed.
         """
         result = run_steps(
             self.cell,
@@ -446,6 +451,7 @@ class RNN(keras.layers.RNN):
             go_backwards=self.go_backwards,
             unroll=self.unroll,
             zero_output_for_mask=self.zero_output_for_mask,
+            only_last=not self.return_sequences,
             show=self.return_all_states,
         )
         self.loop_used, self.loop_reason = result.loop, result.reason

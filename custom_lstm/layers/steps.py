@@ -98,6 +98,7 @@ def run_steps(
     go_backwards: bool = False,
     unroll: bool = False,
     zero_output_for_mask: bool = False,
+    only_last: bool = False,
     show: bool = False,
 ) -> loop.Result:
     """Run a cell over all steps, its inputs projected before if they can be.
@@ -111,6 +112,7 @@ def run_steps(
         constants: what every step is given, if the cell takes it: `(batch, ...)` each.
         training: whether dropout and its like are on.
         go_backwards, unroll, zero_output_for_mask: see `custom_lstm.RNN`.
+        only_last: whether the outputs of the last step alone are asked for.
         show: whether the result is to hold the states, and what cells `observe`, of
             every step in `shown`, by name.
 
@@ -145,6 +147,7 @@ def run_steps(
             nonzero=nonzero,
             unroll=unroll,
             training=bool(training),
+            only_last=only_last and not show,
         )
     )
 

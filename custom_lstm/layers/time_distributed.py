@@ -64,11 +64,21 @@ class TimeDistributed(keras.layers.TimeDistributed):
         if self.layer.built:
             return
         step_shape = keras.tree.map_shape_structure(_fold_shape, input_shape)
+        try:
+            self._build_layer(step_shape)
+        except ValueError as error:
+            error.add_note(
+                f"TimeDistributed {self.name!r}: its inputs of the shape {input_shape} "
+                f"give {self.layer.name!r} steps of the shape {step_shape}."
+            )
+            raise
+        self.layer.built = True
+
+    def _build_layer(self, step_shape: Nest) -> None:
         if type(self.layer).build is not keras.layers.Layer.build:
             self.layer.build(step_shape)
         else:  # its weights sit in sub-layers: a symbolic call builds them
             self.layer(keras.tree.map_shape_structure(keras.KerasTensor, step_shape))
-        self.layer.built = True
 
     def compute_output_shape(self, input_shape: Nest) -> Nest:
         """Return `(batch, time)`, followed by the axes of the layer's outputs."""

@@ -139,6 +139,26 @@ def test_every_call_of_a_shared_layer_is_traced():
     assert_traces_agree(once, traces["shared:1"])
 
 
+def test_a_trace_inside_time_distributed_has_both_times():
+    x = np.random.default_rng(0).normal(size=(2, 3, 6, 4)).astype("float32")
+    inner = custom_lstm.LSTM(5)
+    found = trace(custom_lstm.TimeDistributed(inner), x)
+    assert {name: array.shape for name, array in found.items()} == dict.fromkeys(
+        ("input", "forget", "candidate", "output", "h", "c"), (2, 3, 6, 5)
+    )
+    for t in range(3):
+        for name, array in trace(inner, x[:, t]).items():
+            np.testing.assert_allclose(found[name][:, t], array, atol=1e-6)
+
+
+def test_time_distributed_says_what_shape_it_was_given():
+    layer = custom_lstm.TimeDistributed(custom_lstm.LSTM(5, name="memory"))
+    with pytest.raises(ValueError, match="axes") as caught:
+        trace(layer, np.ones((2, 6, 4)))
+    (note,) = caught.value.__notes__
+    assert "shape (2, 6, 4) give 'memory' steps of the shape (None, 4)" in note
+
+
 def test_stacked_cells_are_numbered():
     cells = [custom_lstm.LSTMCell(2), layers.GRUCell(3), custom_lstm.GRUCell(4)]
     traces = trace(layers.RNN(cells), X)

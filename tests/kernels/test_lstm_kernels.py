@@ -287,7 +287,7 @@ def test_two_cores_share_a_step_where_it_pays(batch, cores, gpu, halves, monkeyp
     layer = custom_lstm.LSTM(2, kernel="unrolled")
     call = tf.function(layer).get_concrete_function(tf.TensorSpec((batch, 5, 3)))
     operations = [node.op for node in call.graph.as_graph_def().node]
-    assert operations.count("MatMul") == 1 + halves * 5
+    assert sum("PartitionedCall" in kind for kind in operations) == halves * 5
 
 
 @ONLY_TENSORFLOW
@@ -568,6 +568,118 @@ def test_cudnns_gradients_are_the_stepped_cells_on_a_gpu(features):
         found.append(automatic_gradients(form, arrays))
     for ours, expected in zip(*found, strict=True):
         assert np.linalg.norm(ours - expected) < 5e-3 * np.linalg.norm(expected)
+
+
+def keras_twin(layer):
+    """Return Keras's own LSTM with the same weights."""
+    twin = keras.layers.LSTM(UNITS, return_sequences=True)
+    twin(sequences())
+    twin.set_weights(layer.get_weights())
+    return twin
+
+
+def call_of(layer):
+    """Return a layer as a function of inputs and kernel, for `jax` and `torch.func`."""
+    others = [v.value for v in layer.trainable_variables][1:]
+
+    def call(x, kernel):
+        fixed = [v.value for v in layer.non_trainable_variables]
+        return layer.stateless_call([kernel, *others], fixed, x)[0]
+
+    return call
+
+
+def transformed(kind, call, x, kernel):
+    """Return what a transformation of `call` gives, of JAX or PyTorch."""
+    if BACKEND == "jax":
+        import jax as library
+
+        jvp = library.jvp
+    else:
+        import torch
+
+        library, jvp = torch.func, torch.func.jvp
+    many = ops.stack([x, 2 * x])
+    loss = lambda x, kernel: ops.sum(ops.sin(call(x, kernel)))  # noqa: E731
+    if kind == "jvp":
+        return jvp(call, (x, kernel), (ops.sin(x), ops.cos(kernel)))
+    if kind == "jvp by the weights":
+        return jvp(lambda w: call(x, w), (kernel,), (ops.cos(kernel),))
+    if kind == "jvp of a batch":
+        both = library.vmap(lambda x: call(x, kernel))
+        return jvp(both, (many,), (ops.sin(many),))
+    if kind == "jvp of the gradient":
+        return jvp(library.grad(loss), (x, kernel), (ops.sin(x), ops.cos(kernel)))
+    if kind == "gradient of a jvp":
+        return library.grad(
+            lambda x: ops.sum(jvp(loss, (x, kernel), (ops.sin(x), kernel))[1])
+        )(x)
+    if kind == "vmap":
+        return library.vmap(lambda x: call(x, kernel))(many)
+    assert kind == "vmap of the gradient"
+    return library.vmap(lambda x: library.grad(loss)(x, kernel))(many)
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated")  # by torch
+@pytest.mark.skipif(BACKEND == "tensorflow", reason="of JAX and PyTorch")
+@pytest.mark.parametrize(
+    ("kind", "stepped"),
+    [
+        ("jvp", True),
+        ("jvp by the weights", True),
+        ("jvp of a batch", True),
+        ("jvp of the gradient", True),
+        ("gradient of a jvp", True),
+        ("vmap", BACKEND == "torch"),
+        ("vmap of the gradient", BACKEND == "torch"),
+    ],
+)
+def test_the_lstm_is_transformed_as_kerass(kind, stepped):
+    layer = custom_lstm.LSTM(UNITS, return_sequences=True)
+    layer(sequences())
+    assert layer.kernel_used == {"jax": "scan", "torch": "torch"}[BACKEND]
+    assert layer.kernel_reason is None
+    x = ops.convert_to_tensor(sequences())
+    kernel = ops.convert_to_tensor(layer.get_weights()[0])
+    found, expected = (
+        keras.tree.flatten(transformed(kind, call_of(one), x, kernel))
+        for one in (layer, keras_twin(layer))
+    )
+    for ours, theirs in zip(found, expected, strict=True):
+        np.testing.assert_allclose(
+            ops.convert_to_numpy(ours),
+            ops.convert_to_numpy(theirs),
+            rtol=1e-4,
+            atol=1e-5,
+        )
+    assert (layer.kernel_used == "reference") is stepped
+    assert (layer.kernel_reason is not None) is stepped
+    if "jvp" in kind and stepped:
+        assert "forward-mode" in layer.kernel_reason or "vmap" in layer.kernel_reason
+
+
+@pytest.mark.skipif(BACKEND != "torch", reason="about PyTorch")
+def test_the_lstm_runs_under_autocast_as_kerass():
+    import torch
+
+    layer = custom_lstm.LSTM(UNITS, return_sequences=True)
+    layer(sequences())
+    twin = keras_twin(layer)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found, expected = layer(sequences()), twin(sequences())
+    np.testing.assert_allclose(
+        *(ops.convert_to_numpy(y) for y in (found.float(), expected.float())),
+        atol=2e-2,
+    )
+    assert layer.kernel_used == "reference"
+    assert "autocast" in layer.kernel_reason
+
+
+def test_a_stepped_cell_says_why():
+    layer = custom_lstm.LSTM(UNITS, activation="relu")
+    layer(sequences())
+    assert layer.kernel_used == "reference"
+    assert "activations" in layer.kernel_reason
 
 
 def test_unknown_kernel_is_refused_at_once():

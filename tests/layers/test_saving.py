@@ -65,6 +65,76 @@ def everything():
     )
 
 
+def sharing(make_cell, several):
+    cell = make_cell()
+    cells = [cell, custom_lstm.GRUCell(3)] if several else cell
+    other = [custom_lstm.SimpleRNNCell(3), cell] if several else cell
+    return keras.Sequential(
+        [
+            keras.Input((4, 3)),
+            custom_lstm.RNN(cells, return_sequences=True),
+            custom_lstm.RNN(other),
+        ]
+    )
+
+
+@pytest.mark.parametrize("several", [False, True])
+@pytest.mark.parametrize(
+    "make_cell",
+    [
+        lambda: custom_lstm.LSTMCell(3),
+        lambda: custom_lstm.PeepholeLSTMCell(3),
+        lambda: layers.GRUCell(3),
+    ],
+)
+def test_layers_that_share_a_cell_share_it_when_they_are_loaded(
+    make_cell, several, tmp_path
+):
+    model = sharing(make_cell, several)
+    x = np.random.default_rng(0).normal(size=(2, 4, 3)).astype("float32")
+    model.save(tmp_path / "m.keras")
+    loaded = keras.models.load_model(tmp_path / "m.keras")
+    np.testing.assert_allclose(
+        loaded.predict(x, verbose=0), model.predict(x, verbose=0), atol=1e-6
+    )
+    assert len(loaded.trainable_weights) == len(model.trainable_weights)
+    first, second = loaded.layers
+    if several:
+        assert second.cell.cells[1] is first.cell.cells[0]
+    else:
+        assert second.cell is first.cell
+
+
+def test_a_cell_of_one_layer_has_no_mark_in_its_config():
+    layer = custom_lstm.RNN(custom_lstm.LSTMCell(3))
+    assert "shared_object_id" not in layer.get_config()["cell"]
+
+
+@keras.saving.register_keras_serializable("test_saving")
+class OwnInitializer(keras.initializers.Zeros):
+    """Registered under a name that a test takes away."""
+
+
+def own_activation(x):
+    return x
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"activation": own_activation}, {"kernel_initializer": OwnInitializer()}],
+    ids=list,
+)
+def test_what_is_not_registered_is_refused_with_the_way_to_register(options):
+    config = custom_lstm.LSTM(3, **options).get_config()
+    registered = keras.saving.get_custom_objects()
+    kept = registered.pop("test_saving>OwnInitializer")
+    try:
+        with pytest.raises(ValueError, match="keras.saving.register_keras_serializa"):
+            custom_lstm.LSTM.from_config(config)
+    finally:
+        registered["test_saving>OwnInitializer"] = kept
+
+
 @pytest.fixture(scope="module")
 def model():
     """`everything`, with random weights, and with moving averages as if trained."""

@@ -1,0 +1,107 @@
+"""Cells in saved models: classes that are not registered, and cells that are shared."""
+
+import threading
+import warnings
+import weakref
+from typing import Any
+
+import keras
+
+from custom_lstm.cells.base import layers_in
+from custom_lstm.typing import Config
+
+_CLASSES: weakref.WeakValueDictionary[str, type] = weakref.WeakValueDictionary()
+
+
+def remember_classes(cell: Any) -> None:
+    """Remember the classes of a cell, and of layers in it, that are not registered."""
+    for cls in map(type, _layers_in(cell)):
+        if not _is_registered(cls):
+            _CLASSES[cls.__name__] = cls
+
+
+def _layers_in(cell: Any) -> list[Any]:
+    return list(layers_in(cell)) if isinstance(cell, keras.layers.Layer) else [cell]
+
+
+def remembered_classes() -> dict[str, type]:
+    """Return the classes that are not registered but known, by their names."""
+    return dict(_CLASSES)
+
+
+def _is_registered(cls: type) -> bool:
+    of_keras = cls.__module__.startswith("keras.")
+    return of_keras or keras.saving.get_registered_name(cls) != cls.__name__
+
+
+class _Saving(threading.local):
+    """Which layers on this thread were asked for their config since being saved."""
+
+    def __init__(self) -> None:
+        self.asked: weakref.WeakSet[Any] = weakref.WeakSet()
+
+
+_SAVING = _Saving()
+
+
+def note_config(layer: Any) -> None:
+    """Note that a layer's config was asked for: it may be about to be saved."""
+    _SAVING.asked.add(layer)
+
+
+def warn_of_unregistered(layer: Any, owner: str) -> None:
+    """Warn if a layer that is saved with its config has cells that are not registered.
+
+    Args:
+        layer: with a `cell`.
+        owner: what the warning calls it.
+    """
+    if layer not in _SAVING.asked:
+        return  # only weights are saved
+    _SAVING.asked.discard(layer)
+    classes = map(type, _layers_in(layer.cell))
+    names = sorted({cls.__name__ for cls in classes if not _is_registered(cls)})
+    if names:
+        warnings.warn(
+            f"{owner} is saved with {', '.join(names)}, which another process can only "
+            "load with `custom_objects`. Write above the class: "
+            '@keras.saving.register_keras_serializable(package="...")',
+            stacklevel=2,
+        )
+
+
+_USERS: weakref.WeakKeyDictionary[Any, weakref.WeakSet[Any]]
+_USERS = weakref.WeakKeyDictionary()
+
+
+def note_user(cell: Any, layer: Any) -> None:
+    """Note that a layer runs a cell, and those stacked in it.
+
+    Args:
+        cell: any recurrent cell.
+        layer: the layer around it.
+    """
+    _USERS.setdefault(cell, weakref.WeakSet()).add(layer)
+    for inner in _stacked(cell):
+        note_user(inner, layer)
+
+
+def mark_shared(cell: Any, config: Config) -> None:
+    """Make a loaded model share a cell that layers share: Keras marks the second only.
+
+    Args:
+        cell: any recurrent cell.
+        config: what Keras serialized it to.
+    """
+    if len(_USERS.get(cell, ())) > 1:
+        config["shared_object_id"] = id(cell)
+    for inner, entry in zip(_stacked(cell), _stacked_entries(config), strict=False):
+        mark_shared(inner, entry)
+
+
+def _stacked(cell: Any) -> list[Any]:
+    return cell.cells if isinstance(cell, keras.layers.StackedRNNCells) else []
+
+
+def _stacked_entries(config: Config) -> list[Config]:
+    return config["config"].get("cells", [])
