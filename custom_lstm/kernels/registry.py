@@ -270,14 +270,18 @@ def _shards(request: Request) -> int:
 
 def _tensorflow(**options: bool) -> Run:
     def run(request: Request, *tensors: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        from custom_lstm.kernels import tensorflow_turns as turns
         from custom_lstm.kernels.tensorflow_lstm import lstm_sequence
-        from custom_lstm.kernels.tensorflow_turns import STEPS_A_TURN
 
         alone = request.jit or options.get("xla") or _compact(request)
+        several = turns.STEPS_A_TURN
+        if alone:  # no second loop for what is left over
+            small = _compact(request) and request.time is not None
+            several = turns.STEPS_A_SMALL_TURN if small else 1
         return lstm_sequence(
             *tensors,
             shards=1 if alone else _shards(request),
-            steps=1 if alone else STEPS_A_TURN,
+            steps=several,
             keep=not _compact(request),
             only_last=request.only_last,
             **options,

@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from custom_lstm.kernels.tensorflow_step import Step, TracedStep, run_nodes
 from custom_lstm.kernels.tensorflow_turns import (
+    STEPS_A_SMALL_TURN,
     STEPS_A_TURN,
     Entries,
     Turns,
@@ -65,7 +66,7 @@ def plain(
             outputs, last = step(list(each), last, constants, weights)
             made.append(outputs)
         return [tf.stack(column, axis=1) for column in zip(*made, strict=True)], last
-    loop = _Loop(inputs[0], False, a_turn or _steps_a_turn(inputs[0].shape[0], False))
+    loop = _Loop(inputs[0], False, a_turn or _steps_a_turn(inputs[0], False))
     given = [loop.entries(loop.turned(tensor)) for tensor in inputs]
     like = _outputs_of(step, inputs, states, constants, weights)
     arrays = [loop.array(tensor.dtype, tensor.shape[1:]) for tensor in like]
@@ -104,9 +105,9 @@ def partitioned(
         CannotPartition: the step has side effects, reads tensors from outside, or is
             not known to treat rows apart.
     """
-    batch, time = inputs[0].shape[:2]
-    a_turn = _steps_a_turn(batch, training)
-    unroll = unroll or (a_turn > 1 and _short(time, training))
+    a_turn = _steps_a_turn(inputs[0], training)
+    small = compiled_by_xla() or _may_be_exported(inputs[0], training)
+    unroll = unroll or (not small and _short(inputs[0].shape[1], training))
     each = [tf.TensorSpec([t.shape[0], *t.shape[2:]], t.dtype) for t in inputs]
     traced = TracedStep(step, each, states, constants, weights)
     sizes = [len(inputs), len(states), len(constants), len(weights)]
@@ -149,13 +150,18 @@ def _short(time: int | None, training: bool) -> bool:
     return time is not None and time <= longest
 
 
-def _steps_a_turn(batch: int | None, training: bool) -> int:
-    """Return how many steps a turn takes: one where the graph should be small.
+def _may_be_exported(like: Tensor, training: bool) -> bool:
+    """Return whether the graph should be small: a device answers on one sequence."""
+    return like.shape[0] == 1 and not training
 
-    XLA compiles what is written out for seconds; and a model that answers on one
-    sequence may be exported to a device.
-    """
-    return 1 if compiled_by_xla() or (batch == 1 and not training) else STEPS_A_TURN
+
+def _steps_a_turn(like: Tensor, training: bool) -> int:
+    """Return how many steps a turn takes; XLA compiles what is written out for long."""
+    if compiled_by_xla():
+        return 1
+    if _may_be_exported(like, training):  # without a second loop for what is left over
+        return 1 if like.shape[1] is None else STEPS_A_SMALL_TURN
+    return STEPS_A_TURN
 
 
 class _Loop(Turns):

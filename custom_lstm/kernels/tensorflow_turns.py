@@ -10,6 +10,8 @@ from custom_lstm.typing import Tensor
 
 STEPS_A_TURN = 4
 """Steps in one turn of a loop: to begin a turn takes about as long as a small step."""
+STEPS_A_SMALL_TURN = 2
+"""The same where the graph should be small."""
 
 
 def compiled_by_xla() -> bool:
