@@ -252,6 +252,11 @@ def fits(shape: Shape, expected: Shape) -> bool:
     )
 
 
+def known_shape(tensor: Tensor) -> tuple[int | None, ...]:
+    """Return a tensor's shape with None where a size is a symbol, as JAX has them."""
+    return tuple(size if isinstance(size, int) else None for size in tensor.shape)
+
+
 def shapes_text(tensors: Sequence[Tensor]) -> str:
     """Return the shapes of `tensors`, in words, for an error message."""
     shapes = [str(tuple(getattr(tensor, "shape", ()))) for tensor in tensors]

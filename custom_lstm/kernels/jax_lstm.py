@@ -46,7 +46,7 @@ def lstm_sequence(
     """
     x = jnp.swapaxes(x, 0, 1)
     keep = None if mask is None else jnp.swapaxes(mask, 0, 1)[..., None]
-    hs, h, c = _recurrence(x, h, c, W, U, b, keep, hoist)
+    hs, h, c = _compiled(x, h, c, W, U, b, keep, hoist)
     return jnp.swapaxes(hs, 0, 1), h, c
 
 
@@ -110,3 +110,5 @@ def _backward(hoist, saved, above):
 
 
 _recurrence.defvjp(_forward, _backward)
+_compiled = jax.jit(_recurrence, static_argnums=(7,))
+"""Also where JAX runs eagerly: a `lax.scan` alone would be compiled in every call."""

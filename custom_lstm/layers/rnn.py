@@ -13,6 +13,7 @@ from custom_lstm.cells.validation import (
     check_sequences,
     check_states,
     check_tensor,
+    known_shape,
     listed,
     names_of_states,
     own_arguments,
@@ -496,7 +497,7 @@ class RNN(keras.layers.RNN):
     def _check_call(self, sequences, initial_state, mask, constants):
         for tensor in keras.tree.flatten(sequences):
             check_tensor(self._who, "inputs", tensor)
-        shapes = keras.tree.map_structure(lambda x: tuple(x.shape), sequences)
+        shapes = keras.tree.map_structure(known_shape, sequences)
         if self.time_major:
             shapes = self._batch_first_shapes(shapes)
             mask = None if mask is None else _swapped_symbols(mask)

@@ -713,3 +713,19 @@ def test_a_cell_of_ones_own_is_stepped():
         rtol=1e-5,
     )
     assert own.kernel_used == "reference"
+
+
+@pytest.mark.skipif(BACKEND != "jax", reason="about JAX's kernel")
+def test_a_second_call_outside_of_jit_compiles_nothing():
+    import jax
+
+    compiled = []
+    jax.monitoring.register_event_duration_secs_listener(
+        lambda event, seconds, **_: compiled.append(event)
+    )
+    layer = custom_lstm.LSTM(UNITS + 2)  # of which no other test has a kernel
+    layer(sequences())
+    assert any("backend_compile" in event for event in compiled)
+    compiled.clear()
+    layer(sequences())
+    assert not [event for event in compiled if "backend_compile" in event]
