@@ -54,9 +54,9 @@ from custom_lstm.convert.arrays import (
     CellWeights,
     Weights,
     check_names,
-    read_layer,
     reorder,
 )
+from custom_lstm.convert.sources import read_layer
 from custom_lstm.files import atomic_write
 
 LARGEST_FILE = 2**28
