@@ -96,11 +96,11 @@ from custom_lstm.convert.pytorch import from_torch, to_torch
 from custom_lstm.convert.tensorflow1 import from_tf1, to_tf1
 from custom_lstm.convert.tmva import (
     TMVAFormatError,
-    TMVALayer,
     from_tmva,
     save_tmva,
     to_tmva,
 )
+from custom_lstm.convert.tmva_layer import TMVALayer
 
 __all__ = [
     "TMVAFormatError",
