@@ -162,51 +162,39 @@ def _suffixes_of(names: Iterable[str]) -> list[list[str]]:
     return _suffixes(layers, any(match[3] for match in matches))
 
 
-def _named(arrays: Sequence[Any], bidirectional: bool | None) -> dict[str, np.ndarray]:
-    """Return the arrays of `_flat_weights` by name."""
-    groups: list[dict[str, np.ndarray]] = []
-    for array in map(as_array, arrays):
-        of_bias = array.ndim == 1
-        order = [k for k in _KINDS if k.startswith("bias") == of_bias]
-        last = groups[-1] if groups else {}
-        free = [kind for kind in order if kind not in last]
-        projects = free == ["weight_hr"] and "weight_ih" in last
-        width = last["weight_hh"].shape[1] if "weight_hh" in last else None
-        if not last or not free or (projects and array.shape[0] != width):
-            groups.append({})
-            free = order
-        groups[-1][free[0]] = array
-    two_ways = _runs_both_ways(groups, bidirectional)
-    suffixes = _suffixes(len(groups) // (1 + two_ways), two_ways)
-    flat = [suffix for own in suffixes for suffix in own]
-    return {
-        kind + suffix: array
-        for suffix, group in zip(flat, groups, strict=True)
-        for kind, array in group.items()
-    }
-
-
-def _runs_both_ways(
-    groups: Sequence[Mapping[str, np.ndarray]], bidirectional: bool | None
-) -> bool:
-    """Return whether every second group is of the backward direction."""
-    if len(groups) < 2 or len(groups) % 2:
-        if bidirectional:
-            raise ValueError(
-                "`bidirectional=True` needs two groups of arrays for each layer. "
-                f"Received: {len(groups)} groups"
-            )
-        return False
-    if bidirectional is not None:
-        return bidirectional
-    first, second = (group["weight_ih"].shape[-1] for group in groups[:2])
-    outputs = groups[0].get("weight_hh", np.empty((0, 0))).shape[-1]
-    if first == second == outputs:
+def _named(source: Sequence[Any], both_ways: bool | None) -> dict[str, np.ndarray]:
+    """Return the arrays of `_flat_weights` by name; all groups are as the first."""
+    arrays = [as_array(array) for array in source]
+    dims = [array.ndim for array in arrays]
+    kinds = list(_KINDS[:4] if dims[:4] == [2, 2, 1, 1] else _KINDS[:2])
+    last = arrays[len(kinds)] if len(arrays) > len(kinds) else np.empty(0)
+    if last.ndim == 2 and (4 * last.shape[1], last.shape[0]) == arrays[1].shape:
+        kinds.append("weight_hr")
+    expected = [1 if kind.startswith("bias") else 2 for kind in kinds]
+    count = len(arrays) // len(kinds)
+    if not arrays or dims != expected * count:
+        raise ValueError(
+            f"`state_dict` without names must be a list of {', '.join(kinds)} of each "
+            f"layer and direction. Received shapes: {[a.shape for a in arrays]}"
+        )
+    widths = [array.shape[1] for array in arrays[:: len(kinds)][:2]]
+    if both_ways is None and count % 2:
+        both_ways = False
+    if both_ways is None and widths == [arrays[1].shape[1]] * 2:
         raise ValueError(
             "`state_dict` is a list, whose shapes may be of two layers or of two "
             "directions: say `bidirectional`, or give the module"
         )
-    return first == second
+    if both_ways is None:
+        both_ways = widths[0] == widths[1]
+    if both_ways and count % 2:
+        raise ValueError(
+            "`state_dict` must hold two groups of arrays for each layer, as "
+            f"`bidirectional`. Received: {count} groups"
+        )
+    suffixes = _suffixes(count // (1 + both_ways), both_ways)
+    names = [kind + suffix for own in suffixes for suffix in own for kind in kinds]
+    return dict(zip(names, arrays, strict=True))
 
 
 def _from_torch(

@@ -103,7 +103,7 @@ def is_layer(source: Any) -> bool:
 
 def check_direction(what: str, source: Any) -> None:
     """Raise if the layer runs backwards alone, as no other library's does."""
-    if getattr(source, "go_backwards", False):
+    if getattr(getattr(source, "forward_layer", source), "go_backwards", False):
         raise ValueError(
             f"{what} has `go_backwards=True`, which no other library's layer has by "
             "itself; to have its weights only, give its `cell`"

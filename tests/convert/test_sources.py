@@ -170,6 +170,12 @@ REFUSED = [
     (lambda: layers.GRU(4, "relu"), "torch.nn.GRU has `activation` tanh"),
     (lambda: layers.SimpleRNN(4, "gelu"), "tanh or relu. Received: gelu"),
     (lambda: layers.LSTM(4, go_backwards=True), "`go_backwards=True`"),
+    (
+        lambda: layers.Bidirectional(
+            layers.LSTM(4, go_backwards=True), backward_layer=layers.LSTM(4)
+        ),
+        "`go_backwards=True`",
+    ),
     (lambda: layers.Bidirectional(layers.LSTM(4), "sum"), "merge_mode='sum'"),
     (lambda: layers.RNN(cells.LayerNormLSTMCell(4)), "LayerNormLSTMCell, whose"),
     (lambda: cells.ZoneoutLSTMCell(4, 0.5, 0.0), r"with zoneout \[0.5, 0.0\]"),
