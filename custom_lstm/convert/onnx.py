@@ -43,7 +43,9 @@ def from_onnx(
     """Return Keras weights from the initializers of an ONNX LSTM, GRU or RNN.
 
     Which of them it is, is read from the shapes. ONNX has two biases and adds them;
-    where Keras has one, it becomes their sum, and how it was made up is lost.
+    where Keras has one, it becomes their sum, and how it was made up is lost. The
+    attributes are not among the initializers: `activations` are yours to give to the
+    layer; with `input_forget` or `clip` it is another network than Keras's.
 
     Args:
         initializers: arrays by the names of the operator's inputs: "W" and "R", and

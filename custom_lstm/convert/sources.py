@@ -23,6 +23,7 @@ _CELLS = (
     "ZoneoutLSTMCell",
 )
 _PACKAGES = ("keras", "custom_lstm")
+_BACKENDS = ("tensorflow", "jax", "torch")
 _ACTIVATIONS = ("activation", "recurrent_activation", "output_activation")
 
 
@@ -176,11 +177,15 @@ def _uncoupled(array: np.ndarray) -> np.ndarray:
 def _activations(cell: Any) -> dict[str, str]:
     """Return the names of the activations, by argument."""
     given = {key: getattr(cell, key, None) for key in _ACTIVATIONS}
-    return {
-        key: getattr(activation, "__name__", type(activation).__name__)
-        for key, activation in given.items()
-        if activation is not None
-    }
+    return {key: _named(own) for key, own in given.items() if own is not None}
+
+
+def _named(activation: Any) -> str:
+    """Return the name of an activation; one of your own has its module before it."""
+    name = getattr(activation, "__name__", type(activation).__name__)
+    module = getattr(activation, "__module__", None) or _PACKAGES[0]
+    own = module.partition(".")[0] not in (*_PACKAGES, *_BACKENDS)
+    return f"{module}.{name}" if own else name
 
 
 def _split(what: str, weights: Any) -> list[Sequence[np.ndarray]]:

@@ -156,6 +156,11 @@ def test_a_word_that_the_layer_denies_is_refused():
         to_torch(layer, reset_after=True)
 
 
+def tanh(x):
+    """It might compute anything."""
+    return x
+
+
 class OwnCell(cells.LSTMCell):
     """It might compute anything."""
 
@@ -168,6 +173,7 @@ REFUSED = [
     ),
     (lambda: layers.LSTM(4, None), "`activation` tanh. Received: linear"),
     (lambda: layers.GRU(4, "relu"), "torch.nn.GRU has `activation` tanh"),
+    (lambda: layers.LSTM(4, tanh), r"`activation` tanh. Received: test_sources\.tanh"),
     (lambda: layers.SimpleRNN(4, "gelu"), "tanh or relu. Received: gelu"),
     (lambda: layers.LSTM(4, go_backwards=True), "`go_backwards=True`"),
     (
@@ -197,6 +203,11 @@ def test_what_torch_cannot_hold_is_refused_not_converted(make, message):
     layer = built(make())
     with pytest.raises(ValueError, match=rf"`layers\[0\]`.*{message}"):
         to_torch([layer])
+
+
+@pytest.mark.parametrize("activation", [keras.ops.tanh, keras.activations.tanh])
+def test_tanh_is_tanh_wherever_it_comes_from(activation):
+    assert to_torch(built(layers.LSTM(4, activation)))
 
 
 def test_a_layer_without_weights_is_refused():
