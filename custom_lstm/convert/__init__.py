@@ -64,9 +64,10 @@ and that of the backward layer, one after the other.
 
 The candidate is called g, n, j, a, h or c. Every `from_` function takes what its `to_`
 function returns, and returns the same numbers; what a library cannot hold is written
-there. Neither torch nor flax nor any other library is imported; their tensors are
-accepted as they are. Results are new arrays, of the dtype that came, or float32 if
-NumPy does not know it; of text, float64.
+there, and what arrays do not tell, such as the sizes in a buffer, is an argument.
+Neither torch nor flax nor any other library is imported; their tensors are accepted as
+they are. Results are new arrays, of the dtype that came, or float32 if NumPy does not
+know it; of text, float64.
 
 **Layers, or weights alone.** Every `to_` function takes a layer or cell of Keras or of
 this package, and judges it by its class and arguments: what the other library computes

@@ -24,10 +24,11 @@ def from_cudnn(
     those of x, one for each gate, `(units, features)` row by row, and then those of h.
     Then come, in the same order of layers and gates, the biases: of x, and of h. Gates
     are i, f, g, o of an LSTM and r, z, g of a GRU, whose equations are Keras's with
-    `reset_after=True`. Torch's `flatten_parameters` makes the same order.
+    `reset_after=True`.
 
     A buffer does not tell its sizes; cuDNN may also align its parts, and then it is
-    longer than they are, and refused.
+    longer than they are, and refused. All of this was checked against the order as
+    described here, not against cuDNN.
 
     Args:
         buffer: the numbers, of any shape: `opaque_kernel` of `CudnnLSTM`.

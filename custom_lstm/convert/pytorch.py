@@ -41,7 +41,9 @@ def from_torch(
     the names and shapes. Torch has two biases and adds them; where Keras has one
     (LSTM, RNN), it becomes their sum, and how it was made up is lost. Torch's GRU is
     Keras's with `reset_after=True`, which has both biases. With `proj_size` it is a
-    `ProjectedLSTMCell`. `LSTMCell`, `GRUCell` and `RNNCell` are read as one layer.
+    `ProjectedLSTMCell`. `LSTMCell`, `GRUCell` and `RNNCell` are read as one layer. An
+    RNN with `nonlinearity="relu"`, which weights do not tell, is a SimpleRNN with
+    `activation="relu"`.
 
     Args:
         state_dict: the module, or its `state_dict()`: tensors or arrays by name; or
