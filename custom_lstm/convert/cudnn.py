@@ -27,8 +27,8 @@ def from_cudnn(
     `reset_after=True`.
 
     A buffer does not tell its sizes; cuDNN may also align its parts, and then it is
-    longer than they are, and refused. All of this was checked against the order as
-    described here, not against cuDNN.
+    longer than they are, and refused. Of one layer, this was checked against what
+    Keras gives to cuDNN; of several, against the order as described here alone.
 
     Args:
         buffer: the numbers, of any shape: `opaque_kernel` of `CudnnLSTM`.

@@ -61,8 +61,8 @@ def from_haiku(params: Mapping[str, Any], prefix: str = "") -> Weights:
     `hk.LSTM` is `BasicLSTMCell` of TensorFlow 1: one matrix, with the rows of x above
     those of h, and 1 added to f when it runs, which is in Keras's bias. `hk.GRU` is
     Keras's with `reset_after=False` and z for Keras's 1 − z = σ(−z), so that its z has
-    the other sign. `hk.VanillaRNN` is a SimpleRNN with `activation="relu"`. All of
-    this was checked against these equations, not against a running haiku.
+    the other sign. `hk.VanillaRNN` is a SimpleRNN with `activation="relu"`. This was
+    checked against haiku 0.0.17; the tests have its equations.
 
     Args:
         params: what `init` of the transformed function returned, `{"lstm/linear":
