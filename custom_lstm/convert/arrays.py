@@ -1,25 +1,45 @@
-"""What the conversions share: reading arrays, checking them, putting gates in order."""
+"""What the conversions share: arrays of a cell, reading them, checking them."""
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 Weights = list[np.ndarray]
 """What `get_weights` of a Keras layer returns."""
 
+GATES = {"LSTM": "ifgo", "GRU": "zrg", "SimpleRNN": "g"}
+"""By kind: the gates in the order of Keras's kernels, g being the candidate."""
+KINDS = {len(gates): kind for kind, gates in GATES.items()}
+"""By number of gates."""
 
-class CellWeights(NamedTuple):
-    """The arrays of one direction of one Keras layer."""
+
+@dataclass(frozen=True, eq=False)
+class CellWeights:
+    """The arrays of one direction of one Keras layer, and what is known beyond them.
+
+    `reset_after` is None where nothing tells it: a GRU from arrays alone, unless its
+    bias has two rows. `activations` are names by argument; empty from arrays alone.
+    """
 
     kernel: np.ndarray
     recurrent_kernel: np.ndarray
-    bias: np.ndarray | None
+    bias: np.ndarray | None = None
+    projection: np.ndarray | None = None
+    peephole: np.ndarray | None = None
+    reset_after: bool | None = None
+    activations: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def outputs(self) -> int:
+        """Width of h."""
+        return self.recurrent_kernel.shape[0]
 
     @property
     def units(self) -> int:
-        """Width of h."""
-        return self.recurrent_kernel.shape[0]
+        """Width of each gate."""
+        return self.outputs if self.projection is None else self.projection.shape[0]
 
     @property
     def features(self) -> int:
@@ -31,15 +51,30 @@ class CellWeights(NamedTuple):
         """4 of an LSTM, 3 of a GRU, 1 of a simple network."""
         return self.recurrent_kernel.shape[1] // self.units
 
+    @property
+    def kind(self) -> str:
+        """LSTM, GRU or SimpleRNN."""
+        return KINDS[self.gates]
+
     def as_list(self) -> Weights:
         """Return the form that `set_weights` takes."""
-        return [array for array in self if array is not None]
+        arrays = (self.kernel, self.recurrent_kernel, self.bias)
+        more = (self.projection, self.peephole)
+        return [array for array in (*arrays, *more) if array is not None]
 
 
 def as_array(value: Any) -> np.ndarray:
-    """Return a NumPy array of what may be a tensor of torch, JAX or TensorFlow."""
+    """Return a NumPy array of what may be a tensor of torch, JAX or TensorFlow.
+
+    NumPy has none of torch's narrow types, such as bfloat16: these become float32,
+    which holds each of their numbers exactly.
+    """
     if hasattr(value, "detach"):
-        value = value.detach().cpu().numpy()
+        value = value.detach().cpu()
+        try:
+            return np.asarray(value.numpy())
+        except TypeError:
+            value = value.float().numpy()
     return np.asarray(value)
 
 
@@ -54,20 +89,43 @@ def reorder(array: np.ndarray, order: Sequence[int], axis: int = -1) -> np.ndarr
     return np.concatenate([blocks[k] for k in order], axis=axis)
 
 
+def shift_forget(cell: CellWeights, amount: float) -> np.ndarray | None:
+    """Return a copy of an LSTM's bias with `amount` added to the forget gate's part.
+
+    A bias of whole numbers takes the kernel's type, or float64 if that has them too.
+    """
+    if cell.bias is None or cell.kind != "LSTM":
+        return cell.bias
+    dtype = cell.bias.dtype
+    for candidate in (cell.kernel.dtype, np.dtype("float64")):
+        dtype = candidate if dtype.kind in "biu" else dtype
+    bias = cell.bias.astype(dtype)
+    bias[cell.units : 2 * cell.units] += amount
+    return bias
+
+
 def check_names(
-    what: str, expected: Collection[str], received: Collection[str]
+    what: str, expected: Collection[str], received: Collection[str], note: str = ""
 ) -> None:
-    """Raise a `ValueError` that lists what is missing or unexpected, if anything is."""
+    """Raise a `ValueError` that lists what is missing or unexpected, if anything is.
+
+    Args:
+        what: what holds the names.
+        expected: the names that it must hold, and no others.
+        received: those that it holds.
+        note: what else may help; ends the message.
+    """
     missing = [name for name in expected if name not in received]
     unexpected = [name for name in received if name not in expected]
     if missing or unexpected:
         raise ValueError(
-            f"{what} must hold {_listed(expected)}. Missing: {_listed(missing)}. "
-            f"Unexpected: {_listed(unexpected)}"
+            f"{what} must hold {listed(expected)}. Missing: {listed(missing)}. "
+            f"Unexpected: {listed(unexpected)}{note}"
         )
 
 
-def _listed(names: Collection[str]) -> str:
+def listed(names: Collection[str]) -> str:
+    """Return up to 12 of the names, and how many more there are."""
     first = ", ".join(list(names)[:12]) or "nothing"
     return first + (f" and {len(names) - 12} more" if len(names) > 12 else "")
 
@@ -82,72 +140,3 @@ def check_shapes(
                 f"{what}: `{name}` must have shape {shape}. "
                 f"Received shape: {arrays[name].shape}"
             )
-
-
-def read_layer(what: str, weights: Any) -> list[CellWeights]:
-    """Return the directions of a Keras layer, one or two, from its `get_weights()`.
-
-    Args:
-        what: the layer, for errors.
-        weights: a list of 2 or 3 arrays (without and with bias), or of 4 or 6 if it
-            is bidirectional.
-
-    Raises:
-        ValueError: if they are not those of an LSTM, GRU or SimpleRNN.
-    """
-    if not isinstance(weights, list | tuple) or len(weights) not in (2, 3, 4, 6):
-        count = len(weights) if isinstance(weights, list | tuple) else type(weights)
-        raise ValueError(
-            f"{what} must be a list of weights as `get_weights()` of an LSTM, GRU or "
-            "SimpleRNN returns it: [kernel, recurrent_kernel, bias], or the first two "
-            f"without a bias; twice that of a Bidirectional. Received: {count}"
-        )
-    size = len(weights) // (2 if len(weights) > 3 else 1)
-    arrays = [as_array(array) for array in weights]
-    directions = [arrays[k : k + size] for k in range(0, len(arrays), size)]
-    return [_read_cell(what, *direction) for direction in directions]
-
-
-def _read_cell(
-    what: str,
-    kernel: np.ndarray,
-    recurrent_kernel: np.ndarray,
-    bias: np.ndarray | None = None,
-) -> CellWeights:
-    shape = recurrent_kernel.shape
-    if (
-        len(shape) != 2
-        or shape[0] == 0
-        or shape[1] not in (n * shape[0] for n in (1, 3, 4))
-    ):
-        raise ValueError(
-            f"{what}: `recurrent_kernel` must have shape (units, 4·units) in an LSTM, "
-            "(units, 3·units) in a GRU, (units, units) in a SimpleRNN. "
-            f"Received shape: {shape}"
-        )
-    width = shape[1]
-    features = kernel.shape[0] if kernel.ndim else 0
-    check_shapes(what, {"kernel": kernel}, {"kernel": (features, width)})
-    if bias is not None and not (width == 3 * shape[0] and bias.shape == (2, width)):
-        check_shapes(what, {"bias": bias}, {"bias": (width,)})
-    return CellWeights(kernel, recurrent_kernel, bias)
-
-
-def read_lstm(what: str, weights: Any) -> CellWeights:
-    """Return the arrays of one direction of an LSTM, with zeros for a missing bias.
-
-    Raises:
-        ValueError: if it is something else.
-    """
-    cells = read_layer(what, weights)
-    if len(cells) > 1 or cells[0].gates != 4:
-        shapes = [as_array(array).shape for array in weights]
-        raise ValueError(
-            f"{what} must be those of one LSTM in one direction: kernel (features, "
-            f"4·units), recurrent_kernel (units, 4·units), bias (4·units,). "
-            f"Received shapes: {shapes}"
-        )
-    (cell,) = cells
-    if cell.bias is None:
-        cell = cell._replace(bias=np.zeros_like(cell.kernel, shape=4 * cell.units))
-    return cell

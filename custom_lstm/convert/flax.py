@@ -1,112 +1,173 @@
-"""Weights of flax's OptimizedLSTMCell, in both of its interfaces."""
+"""Weights of flax's LSTM, GRU and simple cells, in both of its interfaces."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
-from custom_lstm.convert.arrays import (
-    Weights,
-    as_array,
-    check_names,
-    check_shapes,
-    read_lstm,
+from custom_lstm.convert.arrays import Weights
+from custom_lstm.convert.forms import (
+    Form,
+    Part,
+    choose,
+    decode,
+    encode,
+    flattened,
+    known_names,
+    under_prefix,
 )
+from custom_lstm.convert.sources import read_cell
 
-_GATES = "ifgo"
-_NAMES = {
-    "linen": [
-        *(f"i{gate}/kernel" for gate in _GATES),
-        *(f"h{gate}/{kind}" for kind in ("kernel", "bias") for gate in _GATES),
-    ],
-    "nnx": ["dense_i/kernel", "dense_h/kernel", "dense_h/bias"],
+
+def _lstm(module: str, of_x: Mapping[str, str]) -> Form:
+    """Return the form of a cell with two dense layers for each gate."""
+    return Form(
+        module,
+        "LSTM",
+        (
+            *(Part(f"{name}/kernel", "W", gate) for gate, name in of_x.items()),
+            *(Part(f"h{gate}/kernel", "U", gate) for gate in of_x),
+            *(Part(f"h{gate}/bias", "b", gate) for gate in of_x),
+        ),
+    )
+
+
+def _of_dense(module: str, kind: str, gates: str, x: str, h: str, bias: str) -> Form:
+    """Return the form of a cell with one dense layer for x and one for h."""
+    parts = (
+        Part(f"{x}/kernel", "W", gates),
+        Part(f"{h}/kernel", "U", gates),
+        Part(f"{bias}/bias", "b", gates),
+    )
+    return Form(module, kind, parts, reset_after=True if kind == "GRU" else None)
+
+
+_GRU_NAMES = {"r": "r", "z": "z", "g": "n"}
+_FORMS = {
+    "linen": (
+        _lstm("flax.linen.LSTMCell", {gate: f"i{gate}" for gate in "ifgo"}),
+        Form(
+            "flax.linen.GRUCell",
+            "GRU",
+            (
+                *(Part(f"i{n}/kernel", "W", g) for g, n in _GRU_NAMES.items()),
+                *(Part(f"h{n}/kernel", "U", g) for g, n in _GRU_NAMES.items()),
+                *(Part(f"i{n}/bias", "b", g) for g, n in _GRU_NAMES.items()),
+                Part("hn/bias", "v", "g"),
+            ),
+            reset_after=True,
+        ),
+        _of_dense("flax.linen.SimpleCell", "SimpleRNN", "g", "i", "h", "i"),
+    ),
+    "nnx": (
+        _of_dense(
+            "flax.nnx.OptimizedLSTMCell",
+            "LSTM",
+            "ifgo",
+            "dense_i",
+            "dense_h",
+            "dense_h",
+        ),
+        _of_dense("flax.nnx.GRUCell", "GRU", "rzg", "dense_i", "dense_h", "dense_i"),
+        _of_dense(
+            "flax.nnx.SimpleCell", "SimpleRNN", "g", "dense_i", "dense_h", "dense_i"
+        ),
+    ),
+    "nnx.LSTMCell": (
+        _lstm("flax.nnx.LSTMCell", {"i": "ii", "f": "if_", "g": "ig", "o": "io"}),
+    ),
 }
+_ALL = [form for forms in _FORMS.values() for form in forms]
+_NAMES: re.Pattern[str] = known_names(_ALL)
 
 
-def from_flax(params: Mapping[str, Any]) -> Weights:
-    """Return Keras weights of an LSTM from those of a flax `OptimizedLSTMCell`.
+def from_flax(params: Mapping[str, Any], prefix: str = "") -> Weights:
+    """Return Keras weights of an LSTM, GRU or SimpleRNN from those of a flax cell.
 
-    Flax carries its states as `(c, h)`, Keras as `[h, c]`.
+    Flax carries an LSTM's states as `(c, h)`, Keras as `[h, c]`. Flax's GRU is Keras's
+    with `reset_after=True`; what it has no bias for becomes 0.
 
     Args:
-        params: nested dict of arrays: `variables["params"]` of
-            `flax.linen.OptimizedLSTMCell` or `LSTMCell`, or
-            `nnx.to_pure_dict(nnx.state(cell, nnx.Param))` of
-            `flax.nnx.OptimizedLSTMCell`.
+        params: nested dict of arrays: of `flax.linen` `OptimizedLSTMCell`, `LSTMCell`,
+            `GRUCell` or `SimpleCell`, the variables or their `["params"]`; of
+            `flax.nnx` `OptimizedLSTMCell`, `LSTMCell`, `GRUCell` or `SimpleCell`,
+            `nnx.to_pure_dict(nnx.state(cell, nnx.Param))`.
+        prefix: path to the cell, if there is more: "params/encoder/cell/". A path
+            that all arrays have, as "params/cell/" where an RNN wraps the cell, need
+            not be said.
 
     Returns:
         `[kernel, recurrent_kernel, bias]`, for `set_weights`.
 
     Raises:
-        ValueError: names what is missing, unexpected or of the wrong shape.
+        ValueError: names what is missing, unexpected or of the wrong shape, and the
+            prefixes that there are.
 
     Example:
+        >>> import numpy as np
         >>> params = {
         ...     "dense_i": {"kernel": np.ones((3, 8))},
         ...     "dense_h": {"kernel": np.ones((2, 8)), "bias": np.zeros(8)},
         ... }
-        >>> [array.shape for array in from_flax(params)]
+        >>> [array.shape for array in from_flax({"params": {"cell": params}})]
         [(3, 8), (2, 8), (8,)]
     """
-    arrays = _flattened(params)
-    names = _NAMES["nnx" if "dense_h/kernel" in arrays else "linen"]
-    check_names("`params`", names, arrays)
-    blocks = len(names) // 3
-    first = arrays[names[blocks]]
-    units = first.shape[0] if first.ndim else 0
-    first = arrays[names[0]]
-    features = first.shape[0] if first.ndim else 0
-    width = 4 * units // blocks
-    expected = ((features, width), (units, width), (width,))
-    shapes = {name: expected[k // blocks] for k, name in enumerate(names)}
-    check_shapes("`params`", arrays, shapes)
-    return [
-        np.concatenate([arrays[name] for name in names[k : k + blocks]], axis=-1)
-        for k in range(0, len(names), blocks)
-    ]
+    if not isinstance(params, Mapping):
+        raise ValueError(
+            "`params` must be a nested dict of arrays: variables['params'] in linen, "
+            "nnx.to_pure_dict(nnx.state(cell, nnx.Param)) in nnx. "
+            f"Received: {type(params).__name__}"
+        )
+    what, arrays, note = under_prefix("`params`", flattened(params), prefix, _NAMES)
+    return decode(what, choose(_ALL, arrays), arrays, note).as_list()
 
 
-def to_flax(weights: Weights, api: str = "linen") -> dict[str, dict[str, np.ndarray]]:
-    """Return parameters for a flax `OptimizedLSTMCell` from a Keras LSTM's weights.
+def to_flax(
+    weights: Any,
+    api: str = "linen",
+    prefix: str = "",
+    reset_after: bool | None = None,
+) -> dict[str, Any]:
+    """Return parameters for a flax cell from a Keras LSTM, GRU or SimpleRNN.
+
+    A layer is judged by its class and arguments. Activations are arguments of flax's
+    cells too, `activation_fn` and `gate_fn`, and yours to give there: `SimpleRNN`
+    with relu needs a `SimpleCell` with it.
 
     Args:
-        weights: `[kernel, recurrent_kernel, bias]`, from `get_weights()`; a missing
-            bias becomes zeros, as flax always has one.
-        api: "linen" or "nnx": in which of them the cell is.
+        weights: a Keras layer or cell in one direction, or `[kernel, recurrent_kernel,
+            bias]` from its `get_weights()`; a missing bias becomes zeros, as flax
+            always has one.
+        api: "linen" or "nnx": in which of them the cell is; "nnx.LSTMCell" for that
+            cell, which names its parameters in another way than nnx's
+            `OptimizedLSTMCell`.
+        prefix: path to put before the names: "params/cell/".
+        reset_after: that of a GRU given as a list without a bias; it must be True, as
+            flax has no other.
 
     Returns:
         A nested dict of arrays, as `from_flax` takes it.
 
     Raises:
-        ValueError: if these are not the weights of one LSTM in one direction.
+        ValueError: if flax has no such cell: a GRU with `reset_after=False`, one with
+            a bias where flax has none, peepholes, a projection.
 
     Example:
+        >>> import numpy as np
         >>> params = to_flax([np.ones((3, 8)), np.ones((2, 8)), np.zeros(8)])
         >>> sorted(params), params["if"]["kernel"].shape, params["hf"]["bias"].shape
         (['hf', 'hg', 'hi', 'ho', 'if', 'ig', 'ii', 'io'], (3, 2), (2,))
     """
-    if api not in _NAMES:
-        raise ValueError(f"`api` must be one of {tuple(_NAMES)}. Received: {api!r}")
-    cell = read_lstm("`weights`", weights)
-    names = _NAMES[api]
-    arrays = [
-        block.copy()
-        for array in cell.as_list()
-        for block in np.split(array, len(names) // 3, axis=-1)
-    ]
-    params: dict[str, dict[str, np.ndarray]] = {}
-    for name, array in zip(names, arrays, strict=True):
-        part, kind = name.split("/")
-        params.setdefault(part, {})[kind] = array
+    if api not in _FORMS:
+        raise ValueError(f"`api` must be one of {tuple(_FORMS)}. Received: {api!r}")
+    cell = read_cell("`weights`", weights, reset_after)
+    form = next((form for form in _FORMS[api] if form.kind == cell.kind), None)
+    if form is None:
+        raise ValueError(f"`api={api!r}` is of an LSTM. Received: {cell.kind}")
+    params: dict[str, Any] = {}
+    for name, array in encode("`weights`", form, cell).items():
+        *path, last = (prefix + name).split("/")
+        part = params
+        for step in path:
+            part = part.setdefault(step, {})
+        part[last] = array
     return params
-
-
-def _flattened(params: Any, prefix: str = "") -> dict[str, np.ndarray]:
-    """Return arrays by path: `{"a": {"b": x}}` to `{"a/b": x}`."""
-    if not isinstance(params, Mapping):
-        return {prefix.rstrip("/"): as_array(params)}
-    return {
-        path: array
-        for name, part in params.items()
-        for path, array in _flattened(part, f"{prefix}{name}/").items()
-    }

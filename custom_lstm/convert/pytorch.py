@@ -1,47 +1,66 @@
-"""Weights of torch.nn.LSTM, GRU and RNN."""
+"""Weights of torch.nn.LSTM, GRU and RNN, and of LSTMCell, GRUCell and RNNCell."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from custom_lstm.convert.arrays import (
-    CellWeights,
-    Weights,
-    as_array,
-    check_names,
-    check_shapes,
-    read_layer,
-    reorder,
-)
+from custom_lstm.convert.arrays import CellWeights, Weights, as_array, check_names
+from custom_lstm.convert.forms import FIXED, Form, Part, decode, encode, under_prefix
+from custom_lstm.convert.sources import read_stack
 
-_ORDERS: dict[int, tuple[int, ...]] = {4: (0, 1, 2, 3), 3: (1, 0, 2), 1: (0,)}
-"""By number of gates: where Keras's are in torch, and torch's in Keras."""
-
-_KINDS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-_NAME = re.compile(rf"({'|'.join(_KINDS)})_l(\d+)(_reverse)?")
+_KINDS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr")
+_NAME = re.compile(rf"({'|'.join(_KINDS)})(?:_l(\d+)(_reverse)?)?")
 
 
-def from_torch(state_dict: Mapping[str, Any], prefix: str = "") -> list[Weights]:
+def _form(module: str, kind: str, gates: str, activations: Mapping) -> Form:
+    arrays = zip(_KINDS[:4], "WUbv", (True, True, False, False), strict=True)
+    parts = [Part(name, letter, gates, turned) for name, letter, turned in arrays]
+    projection = [Part("weight_hr", "P", "", True)] if kind == "LSTM" else []
+    reset_after = True if kind == "GRU" else None
+    return Form(
+        module, kind, (*parts, *projection), "bvP", reset_after, "", activations
+    )
+
+
+FORMS = {
+    4: _form("torch.nn.LSTM", "LSTM", "ifgo", FIXED),
+    3: _form("torch.nn.GRU", "GRU", "rzg", FIXED),
+    1: _form("torch.nn.RNN", "SimpleRNN", "g", {"activation": ("tanh", "relu")}),
+}
+"""By number of gates."""
+
+
+def from_torch(
+    state_dict: Any, prefix: str = "", bidirectional: bool | None = None
+) -> list[Weights]:
     """Return Keras weights from those of a `torch.nn.LSTM`, `GRU` or `RNN`.
 
     Which of them it is, how many layers, directions and biases it has, is read from
     the names and shapes. Torch has two biases and adds them; where Keras has one
     (LSTM, RNN), it becomes their sum, and how it was made up is lost. Torch's GRU is
-    Keras's with `reset_after=True`, which has both biases.
+    Keras's with `reset_after=True`, which has both biases. With `proj_size` it is a
+    `ProjectedLSTMCell`. `LSTMCell`, `GRUCell` and `RNNCell` are read as one layer. An
+    RNN with `nonlinearity="relu"`, which weights do not tell, is a SimpleRNN with
+    `activation="relu"`.
 
     Args:
-        state_dict: `module.state_dict()`: torch tensors or arrays by name.
+        state_dict: the module, or its `state_dict()`: tensors or arrays by name; or
+            the list that a module keeps as `_flat_weights`. Of bfloat16 and other
+            types that NumPy lacks, the results are float32.
         prefix: begin of the names, if the module is part of another: "encoder.lstm.";
-            other names are left aside then.
+            other names are left aside then. A prefix that all names have need not be
+            said.
+        bidirectional: of a list without names, where its shapes do not tell.
 
     Returns:
         One list of weights per layer, for `set_weights`; if bidirectional, the forward
         direction's and then the backward's, as in `keras.layers.Bidirectional`.
 
     Raises:
-        ValueError: names what is missing, unexpected or of the wrong shape.
+        ValueError: names what is missing, unexpected or of the wrong shape, and the
+            prefixes that there are.
 
     Example:
         >>> shapes = {"weight_ih_l0": (8, 3), "weight_hh_l0": (8, 2)}
@@ -49,35 +68,50 @@ def from_torch(state_dict: Mapping[str, Any], prefix: str = "") -> list[Weights]
         >>> [[array.shape for array in weights] for weights in from_torch(state_dict)]
         [[(3, 8), (2, 8)]]
     """
-    what = f"`state_dict` under {prefix!r}" if prefix else "`state_dict`"
-    arrays = {
-        name.removeprefix(prefix): as_array(value)
-        for name, value in state_dict.items()
-        if name.startswith(prefix)
-    }
-    matches = [match for match in map(_NAME.fullmatch, arrays) if match]
-    layers = 1 + max((int(match[2]) for match in matches), default=0)
-    bidirectional = any(match[3] for match in matches)
-    bias = any(match[1].startswith("bias") for match in matches)
-    suffixes = _suffixes(layers, bidirectional)
-    kinds = _KINDS if bias else _KINDS[:2]
-    check_names(what, [k + s for own in suffixes for s in own for k in kinds], arrays)
+    if hasattr(state_dict, "state_dict"):
+        state_dict = state_dict.state_dict()
+    if isinstance(state_dict, list | tuple):
+        state_dict = _named(state_dict, bidirectional)
+    what, arrays, note = under_prefix("`state_dict`", state_dict, prefix, _NAME)
+    suffixes = _suffixes_of(arrays)
+    present = {match[1] for match in map(_NAME.fullmatch, arrays) if match}
+    biases, projection = _KINDS[2:4], _KINDS[4:]
+    kinds = [*_KINDS[:2], *(biases if present.intersection(biases) else ())]
+    kinds += [kind for kind in projection if kind in present]
+    check_names(
+        what, [k + s for own in suffixes for s in own for k in kinds], arrays, note
+    )
     return [
-        [array for suffix in own for array in _from_torch(what, arrays, suffix)]
+        [
+            array
+            for suffix in own
+            for array in _from_torch(what, arrays, suffix, kinds).as_list()
+        ]
         for own in suffixes
     ]
 
 
-def to_torch(layers: Sequence[Weights], prefix: str = "") -> dict[str, np.ndarray]:
-    """Return weights for a `torch.nn.LSTM`, `GRU` or `RNN` from Keras layers'.
+def to_torch(
+    layers: Any, prefix: str = "", reset_after: bool | None = None, cell: bool = False
+) -> dict[str, np.ndarray]:
+    """Return weights for a `torch.nn.LSTM`, `GRU` or `RNN` from Keras layers.
 
     Of two biases that Keras has as one, the first gets all and the second zeros. Load
     them with `module.load_state_dict({k: torch.tensor(v) for k, v in ...})`.
 
+    Layers and cells are judged by their class and arguments: a `ProjectedLSTMCell`
+    makes an LSTM with `proj_size`, and a `CoupledLSTMCell` one whose forget gate has
+    the input gate's weights with the other sign. An RNN with relu needs
+    `nonlinearity="relu"` there. Lists of weights tell nothing of activations, and,
+    of three gates without a bias, not what they are: say `reset_after` then.
+
     Args:
-        layers: `[layer.get_weights() for layer in ...]`: of one LSTM, GRU or
-            SimpleRNN, or of several stacked ones, or of `Bidirectional` ones.
+        layers: a Keras layer or cell, or a list of stacked ones, or of their
+            `get_weights()`; all may be `Bidirectional`.
         prefix: what the names shall begin with.
+        reset_after: that of a GRU that is given as a list without a bias; it must be
+            True, as torch has no other.
+        cell: use the names of `LSTMCell`, `GRUCell` or `RNNCell`.
 
     Returns:
         Arrays by name, in the order of torch's `state_dict`.
@@ -85,7 +119,8 @@ def to_torch(layers: Sequence[Weights], prefix: str = "") -> dict[str, np.ndarra
     Raises:
         ValueError: if a layer is none of these, or if they make no torch module: they
             must be equal in kind, units, directions and use of a bias, each as wide as
-            the next expects. A GRU must have been made with `reset_after=True`.
+            the next expects, with tanh and σ. A GRU must have been made with
+            `reset_after=True`.
 
     Example:
         >>> weights = [np.ones((3, 8)), np.ones((2, 8)), np.ones(8)]
@@ -93,19 +128,24 @@ def to_torch(layers: Sequence[Weights], prefix: str = "") -> dict[str, np.ndarra
         {'core.weight_ih_l0': (8, 3), 'core.weight_hh_l0': (8, 2),
          'core.bias_ih_l0': (8,), 'core.bias_hh_l0': (8,)}
     """
-    if not isinstance(layers, list | tuple) or not layers:
-        raise ValueError(
-            "`layers` must be a list with one list of weights per layer, "
-            f"[layer.get_weights(), ...]. Received: {type(layers).__name__}"
-        )
-    stack = [read_layer(f"`layers[{k}]`", weights) for k, weights in enumerate(layers)]
+    stack = read_stack("`layers`", layers, reset_after)
     _check_stack(stack)
     suffixes = _suffixes(len(stack), bidirectional=len(stack[0]) == 2)
+    if cell:
+        if len(stack) > 1 or len(stack[0]) > 1 or stack[0][0].projection is not None:
+            raise ValueError(
+                "`cell=True` must be for one layer in one direction, without a "
+                f"projection. Received: {len(stack)} layers of "
+                f"{_described(stack[0][0], stack[0][0].features)}"
+            )
+        suffixes = [[""]]
     return {
-        f"{prefix}{kind}{suffix}": array
-        for directions, own in zip(stack, suffixes, strict=True)
-        for cell, suffix in zip(directions, own, strict=True)
-        for kind, array in zip(_KINDS, _to_torch(cell), strict=False)
+        f"{prefix}{name}": array
+        for index, (directions, own) in enumerate(zip(stack, suffixes, strict=True))
+        for one, suffix in zip(directions, own, strict=True)
+        for name, array in encode(
+            f"`layers[{index}]`", FORMS[one.gates].named(suffix), one
+        ).items()
     }
 
 
@@ -115,63 +155,92 @@ def _suffixes(layers: int, bidirectional: bool) -> list[list[str]]:
     return [[f"_l{layer}{way}" for way in directions] for layer in range(layers)]
 
 
-def _from_torch(what: str, arrays: Mapping[str, np.ndarray], suffix: str) -> Weights:
-    """Return Keras's arrays of one direction of one layer."""
-    W, U, *biases = [
-        arrays[kind + suffix] for kind in _KINDS if kind + suffix in arrays
-    ]
+def _suffixes_of(names: Iterable[str]) -> list[list[str]]:
+    """Return how these names end, by layer and direction; those of a cell have none."""
+    matches = [match for match in map(_NAME.fullmatch, names) if match]
+    if any(match[2] is None for match in matches):
+        return [[""]]
+    layers = 1 + max((int(match[2]) for match in matches), default=0)
+    return _suffixes(layers, any(match[3] for match in matches))
+
+
+def _named(source: Sequence[Any], both_ways: bool | None) -> dict[str, np.ndarray]:
+    """Return the arrays of `_flat_weights` by name; all groups are as the first."""
+    arrays = [as_array(array) for array in source]
+    dims = [array.ndim for array in arrays]
+    kinds = list(_KINDS[:4] if dims[:4] == [2, 2, 1, 1] else _KINDS[:2])
+    last = arrays[len(kinds)] if len(arrays) > len(kinds) else np.empty(0)
+    if last.ndim == 2 and (4 * last.shape[1], last.shape[0]) == arrays[1].shape:
+        kinds.append("weight_hr")
+    expected = [1 if kind.startswith("bias") else 2 for kind in kinds]
+    count = len(arrays) // len(kinds)
+    if not arrays or dims != expected * count:
+        raise ValueError(
+            f"`state_dict` without names must be a list of {', '.join(kinds)} of each "
+            f"layer and direction. Received shapes: {[a.shape for a in arrays]}"
+        )
+    widths = [array.shape[1] for array in arrays[:: len(kinds)][:2]]
+    if both_ways is None and count % 2:
+        both_ways = False
+    if both_ways is None and widths == [arrays[1].shape[1]] * 2:
+        raise ValueError(
+            "`state_dict` is a list, whose shapes may be of two layers or of two "
+            "directions: say `bidirectional`, or give the module"
+        )
+    if both_ways is None:
+        both_ways = widths[0] == widths[1]
+    if both_ways and count % 2:
+        raise ValueError(
+            "`state_dict` must hold two groups of arrays for each layer, as "
+            f"`bidirectional`. Received: {count} groups"
+        )
+    suffixes = _suffixes(count // (1 + both_ways), both_ways)
+    names = [kind + suffix for own in suffixes for suffix in own for kind in kinds]
+    return dict(zip(names, arrays, strict=True))
+
+
+def _from_torch(
+    what: str, arrays: Mapping[str, np.ndarray], suffix: str, kinds: Sequence[str]
+) -> CellWeights:
+    """Return one direction of one layer."""
+    U = arrays["weight_hh" + suffix]
     units = U.shape[-1] if U.ndim == 2 else 0
     gates = U.shape[0] // units if units else 0
-    if gates not in _ORDERS or U.shape[0] != gates * units:
+    if "weight_hr" in kinds:
+        gates = 4
+    elif gates not in FORMS or U.shape[0] != gates * units:
         raise ValueError(
             f"{what}: `weight_hh{suffix}` must have shape (4·units, units) in an LSTM, "
             "(3·units, units) in a GRU, (units, units) in an RNN. "
             f"Received shape: {U.shape}"
         )
-    features = W.shape[-1] if W.ndim else 0
-    shapes: dict[str, tuple[int, ...]]
-    shapes = {f"weight_ih{suffix}": (gates * units, features)}
-    if biases:
-        shapes |= {kind + suffix: (gates * units,) for kind in _KINDS[2:]}
-    check_shapes(what, arrays, shapes)
-    W, U, *biases = [reorder(array.T, _ORDERS[gates]) for array in (W, U, *biases)]
-    if not biases:
-        return [W, U]
-    return [W, U, np.stack(biases) if gates == 3 else biases[0] + biases[1]]
-
-
-def _to_torch(cell: CellWeights) -> Weights:
-    """Return torch's arrays of one direction of one layer."""
-    arrays = [cell.kernel.T, cell.recurrent_kernel.T]
-    if cell.bias is not None:
-        bias = cell.bias
-        arrays += list(bias) if bias.ndim == 2 else [bias, np.zeros_like(bias)]
-    return [reorder(array, _ORDERS[cell.gates], axis=0) for array in arrays]
+    own = {kind + suffix: arrays[kind + suffix] for kind in kinds}
+    return decode(what, FORMS[gates].named(suffix), own)
 
 
 def _check_stack(stack: list[list[CellWeights]]) -> None:
     """Raise unless one torch module can hold these layers."""
     first = stack[0][0]
     for index, directions in enumerate(stack):
-        features = len(stack[0]) * first.units if index else first.features
-        expected = [_form(first, features)] * len(stack[0])
-        received = [_form(cell, cell.features) for cell in directions]
+        features = len(stack[0]) * first.outputs if index else first.features
+        expected = " and ".join([_described(first, features)] * len(stack[0]))
+        received = " and ".join(_described(cell, cell.features) for cell in directions)
         if received != expected:
             raise ValueError(
-                f"`layers[{index}]` must be {' and '.join(expected)}, to make one "
-                "torch module (features, units) with `layers[0]`. "
-                f"Received: {' and '.join(received)}"
+                f"`layers[{index}]` must be {expected}, to make one torch module "
+                f"(features, units) with `layers[0]`. Received: {received}"
             )
-        for cell in directions:
-            if cell.gates == 3 and cell.bias is not None and cell.bias.ndim == 1:
-                raise ValueError(
-                    f"`layers[{index}]`: torch's GRU is one with `reset_after=True`, "
-                    f"whose `bias` has shape (2, {3 * cell.units}). "
-                    f"Received shape: {cell.bias.shape}"
-                )
+        activations = [cell.activations for cell in directions if cell.activations]
+        if any(own != (first.activations or own) for own in activations):
+            raise ValueError(
+                f"`layers[{index}]` must have the activations of `layers[0]`, "
+                f"{dict(first.activations)}. Received: {activations}"
+            )
 
 
-def _form(cell: CellWeights, features: int) -> str:
+def _described(cell: CellWeights, features: int) -> str:
     """Return a cell in torch's words."""
-    module = {4: "LSTM", 3: "GRU", 1: "RNN"}[cell.gates]
-    return f"{module}({features}, {cell.units}, bias={cell.bias is not None})"
+    more = "" if cell.projection is None else f", proj_size={cell.outputs}"
+    module = FORMS[cell.gates].module.rpartition(".")[2]
+    bias = cell.bias is not None
+    return f"{module}({features}, {cell.units}, bias={bias}{more})"

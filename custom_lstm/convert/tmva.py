@@ -42,9 +42,8 @@ import operator
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from defusedxml import DefusedXmlException
@@ -52,18 +51,15 @@ from defusedxml.ElementTree import ParseError, XMLParser
 
 from custom_lstm.convert.arrays import (
     CellWeights,
-    Weights,
     check_names,
-    read_layer,
     reorder,
 )
+from custom_lstm.convert.sources import is_layer
+from custom_lstm.convert.tmva_layer import TMVALayer
 from custom_lstm.files import atomic_write
 
 LARGEST_FILE = 2**28
 """Bytes of XML that are read at most, unless more are allowed: 256 MiB."""
-LARGEST = 10**9 - 1
-"""The largest number that an attribute may be."""
-_TAGS = {1: "RNNLayer", 3: "GRULayer", 4: "LSTMLayer"}
 _WHOLE = re.compile(r"[0-9]{1,9}")
 _DECIMALS = re.compile(r"[-+.0-9eE \t\r\n]*")
 
@@ -139,91 +135,6 @@ class TMVAFormatError(ValueError):
     """
 
 
-@dataclass(frozen=True, eq=False)
-class TMVALayer:
-    """A recurrent layer as TMVA stores it, with its weights as Keras has them.
-
-    Args:
-        weights: `get_weights()` of one LSTM, GRU or SimpleRNN, in one direction.
-        time_steps: length of the sequences that TMVA gives it.
-        remember_state: whether it begins where the last batch ended; Keras's
-            `stateful`.
-        return_sequence: whether it outputs every step; Keras's `return_sequences`.
-        reset_after: a GRU's; other layers have no use for it.
-
-    Raises:
-        ValueError: if these are not the weights of such a layer.
-
-    Example:
-        >>> layer = TMVALayer([np.ones((3, 8)), np.ones((2, 8)), np.zeros(8)])
-        >>> layer.tag, layer.features, layer.units
-        ('LSTMLayer', 3, 2)
-    """
-
-    weights: Weights
-    time_steps: int = 1
-    remember_state: bool = False
-    return_sequence: bool = False
-    reset_after: bool = True
-
-    def __post_init__(self):
-        """Refuse what is no such layer."""
-        cells = read_layer("`weights`", self.weights)
-        if len(cells) > 1:
-            raise ValueError(
-                "`weights` must be those of one direction, TMVA has no bidirectional "
-                f"layer. Received: {len(self.weights)} arrays"
-            )
-        [cell] = cells
-        if cell.features < 1:
-            raise ValueError(
-                "`kernel` must have shape (features, ...), with features at least 1. "
-                f"Received shape: {cell.kernel.shape}"
-            )
-        if cell.gates == 3 and cell.bias is not None:
-            width = 3 * cell.units
-            expected = (2, width) if self.reset_after else (width,)
-            if cell.bias.shape != expected:
-                raise ValueError(
-                    f"`bias` of a GRU with reset_after={self.reset_after} must have "
-                    f"shape {expected}. Received shape: {cell.bias.shape}"
-                )
-        self._check_options()
-
-    def _check_options(self) -> None:
-        """Refuse what the attributes of a file cannot hold."""
-        steps = self.time_steps
-        whole = hasattr(steps, "__index__") and not isinstance(steps, bool | np.ndarray)
-        if not whole or not 1 <= operator.index(steps) <= LARGEST:
-            raise ValueError(
-                f"`time_steps` must be a whole number, at least 1 and at most {LARGEST}"
-                f". Received: {steps!r}"
-            )
-        for name in ("remember_state", "return_sequence", "reset_after"):
-            value = getattr(self, name)
-            if not isinstance(value, bool | np.bool_) and value not in (0, 1):
-                raise ValueError(f"`{name}` must be True or False. Received: {value!r}")
-
-    @property
-    def tag(self) -> str:
-        """The element that it is: RNNLayer, LSTMLayer or GRULayer."""
-        return _TAGS[self._cell.gates]
-
-    @property
-    def units(self) -> int:
-        """Width of h: StateSize."""
-        return self._cell.units
-
-    @property
-    def features(self) -> int:
-        """Width of the inputs: InputSize."""
-        return self._cell.features
-
-    @property
-    def _cell(self) -> CellWeights:
-        return read_layer("`weights`", self.weights)[0]
-
-
 def from_tmva(
     source: str | os.PathLike | bytes,
     interleaved: bool | None = None,
@@ -277,7 +188,7 @@ def from_tmva(
         raise TMVAFormatError(f"{name}: {error}") from error
 
 
-def to_tmva(layers: Sequence[TMVALayer], interleaved: bool = False) -> bytes:
+def to_tmva(layers: Sequence[Any], interleaved: bool = False) -> bytes:
     """Return an XML document with the layers as TMVA writes them.
 
     The layers are in one `<Weights>`. A weight file of TMVA has more in it (variables,
@@ -289,7 +200,8 @@ def to_tmva(layers: Sequence[TMVALayer], interleaved: bool = False) -> bytes:
     and for g if the second is 0 there. A missing bias is 0.
 
     Args:
-        layers: in the order in which they follow one another.
+        layers: in the order in which they follow one another; one of Keras counts as
+            `TMVALayer(layer)`.
         interleaved: write the order of older files.
 
     Returns:
@@ -311,7 +223,8 @@ def to_tmva(layers: Sequence[TMVALayer], interleaved: bool = False) -> bytes:
         </RNNLayer>
         </Weights>
     """
-    several = list(layers) if isinstance(layers, Sequence) else []
+    given = list(layers) if isinstance(layers, Sequence) else []
+    several = [TMVALayer(one) if is_layer(one) else one for one in given]
     if not several or not all(isinstance(layer, TMVALayer) for layer in several):
         kinds = [type(layer).__name__ for layer in several] or type(layers).__name__
         raise ValueError(
@@ -319,13 +232,13 @@ def to_tmva(layers: Sequence[TMVALayer], interleaved: bool = False) -> bytes:
         )
     elements = [
         _to_element(f"`layers[{k}]`", layer, interleaved)
-        for k, layer in enumerate(layers)
+        for k, layer in enumerate(several)
     ]
     return _document(elements)
 
 
 def save_tmva(
-    path: str | os.PathLike, layers: Sequence[TMVALayer], interleaved: bool = False
+    path: str | os.PathLike, layers: Sequence[Any], interleaved: bool = False
 ) -> None:
     """Write `to_tmva(layers, interleaved)` to a file, whole or not at all.
 
@@ -401,7 +314,7 @@ def _check_sizes(where: str, element: _Element, interleaved: bool) -> None:
 
 
 def _to_element(where: str, layer: TMVALayer, interleaved: bool) -> _Element:
-    cell, form = layer._cell, FORMS[layer.tag]
+    cell, form = layer.cell, FORMS[layer.tag]
     W, U = _split(form.weights, interleaved)
     arrays = (cell.kernel, cell.recurrent_kernel, _one_bias(where, cell)[None])
     matrices: dict[str, np.ndarray] = {}
@@ -414,9 +327,9 @@ def _to_element(where: str, layer: TMVALayer, interleaved: bool) -> _Element:
         "CellSize": cell.units,
         "InputSize": cell.features,
         "TimeSteps": operator.index(layer.time_steps),
-        "RememberState": int(layer.remember_state),
-        "ReturnSequence": int(layer.return_sequence),
-        "ResetGateAfter": int(layer.reset_after),
+        "RememberState": int(bool(layer.remember_state)),
+        "ReturnSequence": int(bool(layer.return_sequence)),
+        "ResetGateAfter": int(bool(layer.reset_after)),
     }
     return _Element(
         layer.tag,

@@ -275,9 +275,9 @@ def _tensorflow(**options: bool) -> Run:
 
         alone = request.jit or options.get("xla") or _compact(request)
         several = turns.STEPS_A_TURN
-        if alone:  # no second loop for what is left over
-            small = _compact(request) and request.time is not None
-            several = turns.STEPS_A_SMALL_TURN if small else 1
+        if alone:
+            small = _compact(request)
+            several = turns.steps_of_small_graph(request.time) if small else 1
         return lstm_sequence(
             *tensors,
             shards=1 if alone else _shards(request),

@@ -14,13 +14,13 @@ import tensorflow as tf
 
 from custom_lstm.kernels.tensorflow_step import Step, TracedStep, run_nodes
 from custom_lstm.kernels.tensorflow_turns import (
-    STEPS_A_SMALL_TURN,
     STEPS_A_TURN,
     Entries,
     Turns,
     as_function,
     compiled_by_xla,
     of_shape,
+    steps_of_small_graph,
 )
 from custom_lstm.typing import Tensor
 
@@ -159,8 +159,8 @@ def _steps_a_turn(like: Tensor, training: bool) -> int:
     """Return how many steps a turn takes; XLA compiles what is written out for long."""
     if compiled_by_xla():
         return 1
-    if _may_be_exported(like, training):  # without a second loop for what is left over
-        return 1 if like.shape[1] is None else STEPS_A_SMALL_TURN
+    if _may_be_exported(like, training):
+        return steps_of_small_graph(like.shape[1])
     return STEPS_A_TURN
 
 

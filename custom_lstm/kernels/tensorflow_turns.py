@@ -10,8 +10,22 @@ from custom_lstm.typing import Tensor
 
 STEPS_A_TURN = 4
 """Steps in one turn of a loop: to begin a turn takes about as long as a small step."""
-STEPS_A_SMALL_TURN = 2
-"""The same where the graph should be small."""
+
+
+def steps_of_small_graph(time: int | None) -> int:
+    """Return how many steps a turn takes where the graph should be small.
+
+    Args:
+        time: the number of steps, or None where it is not known.
+
+    Returns:
+        Two, but where some would be left over, which would need a second loop.
+
+    Example:
+        >>> [steps_of_small_graph(time) for time in (20, 7, None)]
+        [2, 1, 1]
+    """
+    return 2 if time is not None and time % 2 == 0 else 1
 
 
 def compiled_by_xla() -> bool:

@@ -15,8 +15,9 @@ RNG = np.random.default_rng(0)
 X = RNG.normal(size=(2, 5, FEATURES)).astype("float32")
 
 
-def random_weights(use_bias=True):
-    shapes = [(FEATURES, 4 * UNITS), (UNITS, 4 * UNITS), (4 * UNITS,)]
+def random_weights(use_bias=True, gates=4):
+    width = gates * UNITS
+    shapes = [(FEATURES, width), (UNITS, width), (2, width) if gates == 3 else (width,)]
     weights = [0.5 * RNG.normal(size=shape).astype("float32") for shape in shapes]
     return weights if use_bias else weights[:2]
 
@@ -27,57 +28,103 @@ def flax_module(name):
         return pytest.importorskip(name)
 
 
-def run_linen(params):
-    """Parameters and outputs of a linen cell, its own if none are given."""
+CELLS = {  # api of `to_flax` and the class: layer of Keras
+    ("linen", "OptimizedLSTMCell"): "LSTM",
+    ("linen", "LSTMCell"): "LSTM",
+    ("linen", "GRUCell"): "GRU",
+    ("linen", "SimpleCell"): "SimpleRNN",
+    ("nnx", "OptimizedLSTMCell"): "LSTM",
+    ("nnx.LSTMCell", "LSTMCell"): "LSTM",
+    ("nnx", "GRUCell"): "GRU",
+    ("nnx", "SimpleCell"): "SimpleRNN",
+}
+GATES = {"LSTM": 4, "GRU": 3, "SimpleRNN": 1}
+every_cell = pytest.mark.parametrize(("api", "cell"), CELLS)
+
+
+def run_linen(cell, params):
+    """Variables and outputs of a linen cell in an RNN, its own if none are given."""
     linen, jax = flax_module("flax.linen"), flax_module("jax")
-    layer = linen.RNN(linen.OptimizedLSTMCell(UNITS))
-    own = layer.init(jax.random.key(0), X)["params"]["cell"]
-    params = own if params is None else params
-    return params, layer.apply({"params": {"cell": params}}, X)
+    layer = linen.RNN(getattr(linen, cell)(UNITS))
+    variables = layer.init(jax.random.key(0), X) if params is None else params
+    return variables, layer.apply(variables, X)
 
 
-def run_nnx(params):
+def run_nnx(cell, params):
     """Return the same with an nnx cell."""
     nnx = flax_module("flax.nnx")
-    cell = nnx.OptimizedLSTMCell(FEATURES, UNITS, rngs=nnx.Rngs(0))
+    rngs = nnx.Rngs(0)
+    layer = nnx.RNN(getattr(nnx, cell)(FEATURES, UNITS, rngs=rngs), rngs=rngs)
     if params is not None:
-        state = nnx.state(cell, nnx.Param)
+        state = nnx.state(layer, nnx.Param)
         nnx.replace_by_pure_dict(state, params)
-        nnx.update(cell, state)
-    h = c = np.zeros((len(X), UNITS), "float32")
-    outputs = []
-    for t in range(X.shape[1]):
-        (c, h), output = cell((c, h), X[:, t])
-        outputs.append(output)
-    own = nnx.to_pure_dict(nnx.state(cell, nnx.Param))
-    return own, np.stack(outputs, axis=1)
+        nnx.update(layer, state)
+    return nnx.to_pure_dict(nnx.state(layer, nnx.Param)), layer(X)
 
 
-RUN = {"linen": run_linen, "nnx": run_nnx}
+def own_weights(api, cell, use_bias=True):
+    """Return random weights that the cell can hold, and how it gives them back."""
+    weights = random_weights(use_bias, GATES[CELLS[api, cell]])
+    back = [array.copy() for array in random_weights(True, GATES[CELLS[api, cell]])]
+    back[2][:] = 0
+    if CELLS[api, cell] == "GRU" and use_bias:
+        weights[2][1, : None if api == "nnx" else 2 * UNITS] = 0
+    return weights, [*weights, *back[len(weights) :]]
 
 
 @pytest.mark.parametrize("library", [layers, custom_lstm])
 @pytest.mark.parametrize("direction", ["from", "to"])
-@pytest.mark.parametrize("api", RUN)
-def test_flax_and_the_layer_compute_the_same(api, direction, library):
-    weights = random_weights() if direction == "to" else None
-    params, expected = RUN[api](to_flax(weights, api) if weights else None)
-    layer = library.LSTM(UNITS, return_sequences=True)
+@every_cell
+def test_flax_and_the_layer_compute_the_same(api, cell, direction, library):
+    weights = own_weights(api, cell)[0] if direction == "to" else None
+    prefix = "params/cell/" if api == "linen" else "cell/"
+    given = to_flax(weights, api, prefix) if weights else None
+    run = run_linen if api == "linen" else run_nnx
+    params, expected = run(cell, given)
+    layer = getattr(library, CELLS[api, cell])(UNITS, return_sequences=True)
     layer.build(X.shape)
     layer.set_weights(weights or from_flax(params))
     np.testing.assert_allclose(
-        keras.ops.convert_to_numpy(layer(X)), expected, rtol=1e-5, atol=1e-5
+        keras.ops.convert_to_numpy(layer(X)), expected, rtol=1e-6, atol=1e-6
     )
 
 
 @pytest.mark.parametrize("use_bias", [True, False])
-@pytest.mark.parametrize("api", RUN)
-def test_the_way_there_and_back_changes_nothing(api, use_bias):
-    weights = random_weights(use_bias)
-    expected = weights if use_bias else [*weights, np.zeros(4 * UNITS, "float32")]
-    for array, original in zip(from_flax(to_flax(weights, api)), expected, strict=True):
+@every_cell
+def test_the_way_there_and_back_changes_nothing(api, cell, use_bias):
+    weights, expected = own_weights(api, cell, use_bias)
+    back = from_flax(to_flax(weights, api, reset_after=True))
+    for array, original in zip(back, expected, strict=True):
         assert array.dtype == original.dtype
         np.testing.assert_array_equal(array, original)
+
+
+def test_biases_that_flax_adds_up_keep_their_sum():
+    weights = random_weights(gates=3)
+    back = from_flax(to_flax(weights))
+    both = 2 * UNITS
+    np.testing.assert_array_equal(back[2][0, :both], weights[2].sum(0)[:both])
+    np.testing.assert_array_equal(back[2][1, :both], 0)
+    np.testing.assert_array_equal(back[2][:, both:], weights[2][:, both:])
+
+
+@pytest.mark.parametrize("prefix", ["params/a/cell/", ""])
+def test_parameters_of_a_model_need_the_path(prefix):
+    params = {"a": {"cell": to_flax(random_weights())}}
+    if prefix:
+        params["b"] = {"cell": to_flax(random_weights(gates=3))}
+    expected = from_flax(params["a"]["cell"])
+    np.testing.assert_equal(from_flax({"params": params}, prefix), expected)
+    with pytest.raises(ValueError, match="names are under 'params/a/cell/'"):
+        from_flax({"params": params}, "params/cell/")
+
+
+def test_a_module_instead_of_its_parameters_is_told_so():
+    nnx = flax_module("flax.nnx")
+    with pytest.raises(ValueError, match=r"nnx.to_pure_dict.*Received: LSTMCell"):
+        from_flax(nnx.LSTMCell(3, 4, rngs=nnx.Rngs(0)))
+    state = nnx.state(nnx.LSTMCell(3, 4, rngs=nnx.Rngs(0)), nnx.Param)
+    assert [a.shape for a in from_flax(state)] == [(3, 16), (4, 16), (16,)]
 
 
 def linen_with(part, **changes):
@@ -90,7 +137,7 @@ def linen_with(part, **changes):
     ("params", "message"),
     [
         ({}, "Missing: ii/kernel"),
-        ({"params": linen_with("ii")}, "Unexpected: params/ii/kernel"),
+        ({"a": linen_with("ii"), "b": {}, "c": 0}, "Unexpected: .*'a/'"),
         (linen_with("ii", bias=np.ones(4)), "Unexpected: ii/bias"),
         (
             linen_with("hg", kernel=np.ones((4, 3))),
@@ -112,9 +159,10 @@ def test_parameters_that_do_not_fit_are_refused(params, message):
 @pytest.mark.parametrize(
     ("weights", "api", "message"),
     [
-        (2 * random_weights(), "linen", "one LSTM in one direction"),
-        ([np.ones((3, 6)), np.ones((2, 6))], "nnx", r"one LSTM.*\(3, 6\)"),
+        (2 * random_weights(), "linen", "one LSTM.* in one direction"),
+        ([np.ones((3, 6)), np.ones((2, 6))], "nnx", "or say `reset_after`"),
         (random_weights(), "haiku", r"'linen', 'nnx'.*'haiku'"),
+        (random_weights(gates=1), "nnx.LSTMCell", "of an LSTM. Received: SimpleRNN"),
     ],
 )
 def test_weights_that_flax_cannot_hold_are_refused(weights, api, message):

@@ -224,12 +224,18 @@ def test_a_missing_bias_is_written_as_zeros():
     ("weights", "options", "message"),
     [
         ([np.ones((2, 12))], {}, "must be a list of weights"),
-        ([np.ones((2, 12)), np.ones((3, 12))] * 2, {}, "one direction.*4 arrays"),
-        ([np.ones((2, 9)), np.ones((3, 9)), np.ones(9)], {}, r"\(2, 9\).*\(9,\)"),
+        ([np.ones((2, 12)), np.ones((3, 12))] * 2, {}, "one direction.*2 directions"),
+        ([np.ones((2, 9)), np.ones((3, 9)), np.ones(9)], {}, "or say `reset_after`"),
+        ([np.ones((2, 9)), np.ones((3, 9))], {}, "or say `reset_after`"),
+        (
+            [np.ones((2, 9)), np.ones((3, 9)), np.ones(9)],
+            {"reset_after": True},
+            r"reset_after=True.*\(9,\)",
+        ),
         (
             [np.ones((2, 9)), np.ones((3, 9)), np.ones((2, 9))],
             {"reset_after": False},
-            r"reset_after=False.*\(9,\).*\(2, 9\)",
+            r"reset_after=False.*\(2, 9\)",
         ),
         ([np.ones((0, 12)), np.ones((3, 12))], {}, r"at least 1.*\(0, 12\)"),
         ([np.ones((2, 12)), np.ones((3, 12))], {"time_steps": 0}, "at least 1.*0"),
@@ -243,6 +249,38 @@ def test_a_missing_bias_is_written_as_zeros():
 def test_what_is_no_layer_of_tmva_is_refused(weights, options, message):
     with pytest.raises(ValueError, match=message):
         TMVALayer(weights, **options)
+
+
+@pytest.mark.parametrize("reset_after", [True, False])
+@pytest.mark.parametrize("library", [keras.layers, custom_lstm])
+@every_tag
+def test_a_layer_says_what_it_is(tag, library, reset_after):
+    options = {"reset_after": reset_after} if tag == "GRULayer" else {}
+    layer = getattr(library, LAYERS[tag])(UNITS, return_sequences=True, **options)
+    layer.build((2, 5, FEATURES))
+    [read] = from_tmva(to_tmva([layer]))
+    assert (read.tag, read.units, read.features) == (tag, UNITS, FEATURES)
+    assert (read.return_sequence, read.remember_state) == (True, False)
+    assert read.reset_after is (reset_after or tag != "GRULayer")
+    assert_same(TMVALayer(layer).weights, layer.get_weights(), "float32")
+    assert_same(
+        [a.astype("float32") for a in read.weights], layer.get_weights(), "float32"
+    )
+    assert TMVALayer(layer, return_sequence=False).return_sequence is False
+
+
+@pytest.mark.parametrize(
+    ("cell", "message"),
+    [
+        (custom_lstm.LSTMCell(4, "relu"), "LSTMLayer has `activation` tanh"),
+        (custom_lstm.PeepholeLSTMCell(4), "LSTMLayer has no peephole"),
+        (custom_lstm.LayerNormLSTMCell(4), "must be an LSTM.*LayerNormLSTMCell"),
+    ],
+)
+def test_a_layer_that_tmva_does_not_have_is_refused(cell, message):
+    cell.build((2, FEATURES))
+    with pytest.raises(ValueError, match=message):
+        TMVALayer(cell)
 
 
 def test_what_is_no_list_of_layers_is_refused():
