@@ -11,20 +11,26 @@ from typing import Any
 import keras
 from keras import ops
 
+from custom_lstm.cells.old_arguments import (
+    batch_size_of,
+    initial_arguments,
+    renew_arguments,
+    weight_arguments,
+    with_old_arguments,
+)
 from custom_lstm.cells.validation import (
     Sizes,
-    batch_size_of,
     check_new_states,
     check_states,
     check_step,
     fits,
     listed,
     output_size_of,
+    same_shapes,
     standardized_property,
     state_shape,
     state_size_of,
     with_checked_config,
-    with_old_arguments,
 )
 from custom_lstm.typing import BatchSize, DType, Nest, Shape, Tensor
 
@@ -142,6 +148,7 @@ class AbstractRNNCell(keras.layers.Layer):
                 f"{cls.__name__} must define `step(projected, states)`, best together "
                 "with `project(inputs)`, or else `call(inputs, states)`."
             )
+        kwargs, _ = renew_arguments(kwargs)
         super().__init__(trainable=trainable, name=name, dtype=dtype, **kwargs)
 
     def __init_subclass__(cls, **kwargs: Any):
@@ -204,6 +211,7 @@ class AbstractRNNCell(keras.layers.Layer):
         Raises:
             ValueError: if `batch_size` or `dtype` is not valid.
         """
+        batch_size, dtype, inputs = initial_arguments(batch_size, dtype, inputs)
         batch_size = batch_size_of(batch_size, inputs)
         dtype = keras.backend.standardize_dtype(dtype or self.compute_dtype)
         begin_outside(self, batch_size)
@@ -212,12 +220,15 @@ class AbstractRNNCell(keras.layers.Layer):
             listed(self.state_size),
         )
 
+    def add_weight(self, *args: Any, **kwargs: Any) -> keras.Variable:
+        """Make a weight, as Keras's layers do, or with the name first, as once."""
+        args, kwargs = weight_arguments(args, kwargs)
+        return super().add_weight(*args, **kwargs)
+
     def build(self, input_shape: Shape) -> None:
         """Build the weights: here those of sub-layers, by one symbolic step."""
         own = type(self).build is AbstractRNNCell.build
-        if own and not takes_constants(
-            self
-        ):  # else the layer builds it, which has them
+        if own and not takes_constants(self):  # else the layer builds it, with them
             symbol = functools.partial(keras.KerasTensor, dtype=self.compute_dtype)
             inputs = keras.tree.map_shape_structure(symbol, input_shape)
             batch = keras.tree.flatten(inputs)[0].shape[0]
@@ -275,7 +286,7 @@ class AbstractRNNCell(keras.layers.Layer):
         else:  # `build` will say how large the states are
             states_given = listed(states)
         result = super().__call__(inputs, states_given, *args, **kwargs)
-        check_step(self, result, batch)
+        self._check_step(result, batch)
         output, new_states = result
         flat = keras.tree.flatten(new_states)
         return output, keras.tree.pack_sequence_as(states, flat)
@@ -283,8 +294,22 @@ class AbstractRNNCell(keras.layers.Layer):
     def _in_nest(self, states: Nest, batch: int | None) -> Nest:
         """Return states in the nest that `state_size` is, after a check."""
         sizes = self.state_size
-        check_states(type(self).__name__, "the states", states, sizes, batch)
+        self._check_states("the states", states, batch)
         return keras.tree.pack_sequence_as(listed(sizes), keras.tree.flatten(states))
+
+    def _check_step(self, result: Any, batch: int | None) -> None:
+        check_step(self, result, batch)
+        self._check_states("the new states", result[1], batch)
+
+    def _check_states(self, what: str, states: Nest, batch: int | None) -> None:
+        """Raise unless states are as `state_size` or the cell's own first ones say."""
+        try:
+            check_states(type(self).__name__, what, states, self.state_size, batch)
+        except ValueError:
+            if type(self).get_initial_state is AbstractRNNCell.get_initial_state:
+                raise
+            if not same_shapes(states, self.get_initial_state(batch_size=1)):
+                raise
 
     def begin_sequence(
         self, batch_size: BatchSize, training: bool | None = True
@@ -486,7 +511,7 @@ def run_cell(
     if projected:
         own = cell._in_nest(states, batch)
         result = cell.step(inputs, own, **_accepted(type(cell).step, given))
-        check_step(cell, result, batch)
+        cell._check_step(result, batch)
     else:
         step = cell if callable(cell) else cell.call
         result = step(inputs, listed(states), **_accepted(type(cell).call, given))

@@ -11,7 +11,6 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras import ops
 
 from custom_lstm.typing import BatchSize, Config, Nest, Shape, Tensor
 
@@ -113,50 +112,11 @@ def listed(sizes: Any) -> Any:
     return sizes if keras.tree.is_nested(sizes) else [sizes]
 
 
-def batch_size_of(batch_size: BatchSize | None, inputs: Tensor | None) -> BatchSize:
-    """Return `batch_size` if it is given, else that of `inputs`, else 1.
-
-    Raises:
-        ValueError: if `batch_size` cannot be a number of sequences.
-    """
-    if batch_size is None:
-        return 1 if inputs is None else ops.shape(inputs)[0]
-    whole = hasattr(batch_size, "__index__") and not isinstance(batch_size, bool)
-    known_later = hasattr(batch_size, "dtype") or hasattr(batch_size, "__jax_array__")
-    if known_later or (whole and batch_size >= 0):
-        return batch_size
-    raise ValueError(
-        "`batch_size` must be an integer of at least 0, or None. Received: "
-        f"batch_size={batch_size!r}"
-    )
-
-
 def standardized_property(own: property, reader: Callable[[Any], Any]) -> property:
     """Return the property `own`, its values read by `reader`."""
     getter = own.fget
     assert getter is not None
     return property(lambda self: reader(getter(self)), own.fset, own.fdel, own.__doc__)
-
-
-def with_old_arguments(method: Callable[..., Any]) -> Callable[..., Any]:
-    """Fill in what TensorFlow 2.10 passed to `get_initial_state`, Keras 3 does not."""
-    names = inspect.signature(method).parameters
-    if not {"inputs", "dtype"} & set(names):
-        return method
-
-    @functools.wraps(method)
-    def get_initial_state(
-        self: Any, inputs: Any = None, batch_size: Any = None, dtype: Any = None
-    ) -> Any:
-        batch_size = batch_size_of(batch_size, inputs)
-        known = {
-            "inputs": inputs,
-            "batch_size": batch_size,
-            "dtype": dtype or self.compute_dtype,
-        }
-        return method(self, **{name: known[name] for name in names if name in known})
-
-    return get_initial_state
 
 
 def with_checked_config(method: Callable[..., Config]) -> Callable[..., Config]:
@@ -228,6 +188,13 @@ def fits(shape: Shape, expected: Shape) -> bool:
     return len(shape) == len(expected) and all(
         a is None or b is None or a == b for a, b in zip(shape, expected, strict=True)
     )
+
+
+def same_shapes(tensors: Nest, others: Nest) -> bool:
+    """Return whether tensors in two nests agree, one by one, but for the first axis."""
+    pairs = [keras.tree.flatten(nest) for nest in (tensors, others)]
+    shapes = [[tuple(getattr(x, "shape", ()))[1:] for x in flat] for flat in pairs]
+    return len(shapes[0]) == len(shapes[1]) and all(map(fits, *shapes))
 
 
 def shapes_text(tensors: Sequence[Tensor]) -> str:
@@ -337,7 +304,7 @@ def _hint(tensors: Sequence[Tensor], sizes: Sizes) -> str:
 
 
 def check_step(cell: Any, result: Any, batch: int | None) -> None:
-    """Raise a ValueError unless a cell's step returned `(output, new_states)`.
+    """Raise a ValueError unless a step returned a pair, the output with a batch axis.
 
     How wide the output is shows itself; whether `output_size` says so, `check_cell`
     tells.
@@ -353,9 +320,7 @@ def check_step(cell: Any, result: Any, batch: int | None) -> None:
             f"{owner} must return a pair (output, new_states) from each step. "
             f"Received: {shapes_text(keras.tree.flatten(result))}"
         )
-    output, states = result
-    check_states(owner, "the new states", states, cell.state_size, batch)
-    for tensor in keras.tree.flatten(output):
+    for tensor in keras.tree.flatten(result[0]):
         shape = tuple(getattr(tensor, "shape", ()))
         if len(shape) < 1 or not fits(shape[:1], (batch,)):
             raise ValueError(

@@ -6,7 +6,8 @@ from typing import Any, Self
 import keras
 from keras import ops
 
-from custom_lstm.cells.base import is_stack, takes_constants
+from custom_lstm.cells.base import takes_constants
+from custom_lstm.cells.old_arguments import begin, renew_arguments
 from custom_lstm.cells.validation import (
     Sizes,
     check_flag,
@@ -21,13 +22,28 @@ from custom_lstm.cells.validation import (
     state_shape,
     state_size_of,
 )
+from custom_lstm.layers.building import (
+    build_cell,
+    check_cell,
+    use_plain_functions,
+    warn_of_foreign_variables,
+)
 from custom_lstm.layers.carried import CarriedStates
+from custom_lstm.layers.hints import hints
+from custom_lstm.layers.nests import (
+    as_constants,
+    cast_real,
+    in_turn,
+    swapped,
+    swapped_symbols,
+    symbol,
+    with_fields,
+)
 from custom_lstm.layers.old_forms import (
     Ragged,
     note_config,
     remember_classes,
     remembered_classes,
-    renew_arguments,
     split_list,
     warn_of_unregistered,
 )
@@ -134,7 +150,7 @@ class RNN(keras.layers.RNN):
     ):
         flags = own_arguments(locals())
         owner = type(self).__name__
-        cell = _check_cell(flags.pop("cell"))
+        cell = check_cell(flags.pop("cell"))
         flags = {name: check_flag(owner, name, flag) for name, flag in flags.items()}
         if stateful and learn_initial_state:
             raise ValueError(
@@ -155,6 +171,7 @@ class RNN(keras.layers.RNN):
         self.loop_reason: str | None = None
         self.supports_masking = True
         self._carried = CarriedStates(batch_size)
+        self._fields: tuple[str, ...] | None = None
         remember_classes(cell)
 
     @property
@@ -175,8 +192,10 @@ class RNN(keras.layers.RNN):
         """Return every constructor argument."""
         activity = keras.regularizers.serialize(self.activity_regularizer)
         note_config(self)
+        named = {"input_fields": list(self._fields)} if self._fields else {}
         return {
             **super().get_config(),
+            **named,
             "learn_initial_state": self.learn_initial_state,
             "time_major": self.time_major,
             "return_all_states": self.return_all_states,
@@ -193,10 +212,14 @@ class RNN(keras.layers.RNN):
         such a layer before.
         """
         config = dict(config)
+        if fields := config.pop("input_fields", None):
+            config["cell"] = {**config["cell"], "build_config": None}
         known = {**remembered_classes(), **(custom_objects or {})}
         with keras.saving.custom_object_scope(known):
             cell = keras.saving.deserialize_keras_object(config.pop("cell"))
-        return cls(cell, **config)
+        layer = cls(cell, **config)
+        layer._fields = tuple(fields) if fields else None
+        return layer
 
     def save_own_variables(self, store: dict[str, Any]) -> None:
         """Save the weights of this layer; warn if its cell could not be loaded."""
@@ -210,19 +233,22 @@ class RNN(keras.layers.RNN):
         constants_shape: Nest = None,
     ) -> None:
         """Build the cell, and the initial state if it is learned."""
+        sequences_shape = with_fields(sequences_shape, self._fields)
+        self._fields = getattr(sequences_shape, "_fields", None)
         shapes = self._batch_first_shapes(sequences_shape)
         check_sequences(self._who, shapes)
         step = keras.tree.map_shape_structure(lambda s: (s[0], *s[2:]), shapes)
-        if isinstance(self.cell, keras.layers.Layer):
-            _build(self.cell, step)
+        use_plain_functions(self.cell)
+        build_cell(self.cell, step, as_constants(constants_shape))
         if constants_shape is not None and takes_constants(self.cell):
-            symbol = _symbol(self.compute_dtype)  # for layers in it, not yet built
+            make = symbol(self.compute_dtype)  # for layers in it, not yet built
             _OneStep(self).compute_output_spec(
                 *(
-                    keras.tree.map_shape_structure(symbol, shapes)
-                    for shapes in (step, _constants(constants_shape))
+                    keras.tree.map_shape_structure(make, shapes)
+                    for shapes in (step, as_constants(constants_shape))
                 )
             )
+        warn_of_foreign_variables(self._who, self.cell)
         if self.learn_initial_state and not self.learned_state:
             sizes = keras.tree.flatten(self.state_size)
             self.learned_state = [
@@ -248,15 +274,15 @@ class RNN(keras.layers.RNN):
             Tensors `(batch_size, width)`, in the nest that the cell's `state_size` is;
             one alone in a list.
         """
-        begin = getattr(self.cell, "get_initial_state", None)
-        if begin is None:
-            dtype = getattr(self.cell, "compute_dtype", self.compute_dtype)
+        method = getattr(self.cell, "get_initial_state", None)
+        dtype = str(getattr(self.cell, "compute_dtype", self.compute_dtype))
+        if method is None:
             states = keras.tree.map_structure(
                 lambda size: ops.zeros(state_shape(size, batch_size), dtype),
                 self.state_size,
             )
         else:
-            states = listed(begin(batch_size=batch_size))
+            states = listed(begin(method, batch_size, dtype))
         if not self.learned_state:
             return states
         flat = [
@@ -306,13 +332,13 @@ class RNN(keras.layers.RNN):
         constants_shape: Nest = None,
     ) -> Nest:
         """Return the shapes of what a call returns."""
-        symbol = _symbol(self.compute_dtype)
+        make = symbol(self.compute_dtype)
         shapes = self._batch_first_shapes(sequences_shape)
         if self.built or getattr(self.cell, "built", False):
             constants = constants_shape
             if constants is not None:
-                constants = keras.tree.map_shape_structure(symbol, constants)
-            given = keras.tree.map_shape_structure(symbol, sequences_shape)
+                constants = keras.tree.map_shape_structure(make, constants)
+            given = keras.tree.map_shape_structure(make, sequences_shape)
             spec = self.compute_output_spec(given, constants=constants)
             return keras.tree.map_structure(lambda tensor: tuple(tensor.shape), spec)
         batch, time = keras.tree.flatten(shapes)[:2]
@@ -325,7 +351,7 @@ class RNN(keras.layers.RNN):
         outputs = keras.tree.map_shape_structure(
             lambda shape: self._of_steps(shape, batch, time), step
         )
-        return (outputs, *_in_turn(states)) if self.return_state else outputs
+        return (outputs, *in_turn(states)) if self.return_state else outputs
 
     def compute_output_spec(
         self,
@@ -341,17 +367,17 @@ class RNN(keras.layers.RNN):
         batch, time = first[1::-1] if self.time_major else first[:2]
         made = _OneStep(self).compute_output_spec(
             keras.tree.map_structure(self._step_symbol, sequences),
-            _constants(constants),
+            as_constants(constants),
         )
         outputs, states, shown = made
         outputs = keras.tree.map_structure(
-            lambda x: _symbol(x.dtype)(self._of_steps(x.shape, batch, time)), outputs
+            lambda x: symbol(x.dtype)(self._of_steps(x.shape, batch, time)), outputs
         )
         states = keras.tree.map_structure(
-            lambda x: _symbol(x.dtype)((batch, *x.shape[1:])), states
+            lambda x: symbol(x.dtype)((batch, *x.shape[1:])), states
         )
         shown = {
-            name: _symbol(x.dtype)(self._of_all_steps(x.shape, batch, time))
+            name: symbol(x.dtype)(self._of_all_steps(x.shape, batch, time))
             for name, x in shown.items()
         }
         return self._result(outputs, states, shown)
@@ -360,9 +386,7 @@ class RNN(keras.layers.RNN):
         shape = tuple(tensor.shape)
         batch = shape[1] if self.time_major else shape[0]
         real = "float" in keras.backend.standardize_dtype(tensor.dtype)
-        return _symbol(self.compute_dtype if real else tensor.dtype)(
-            (batch, *shape[2:])
-        )
+        return symbol(self.compute_dtype if real else tensor.dtype)((batch, *shape[2:]))
 
     def _of_all_steps(self, shape, batch, time):
         first = (time, batch) if self.time_major else (batch, time)
@@ -375,11 +399,13 @@ class RNN(keras.layers.RNN):
 
     def __call__(self, sequences: Nest, *args: Any, **kwargs: Any) -> Nest:
         """Run the cell over all steps; see the class for the arguments."""
+        sequences = with_fields(sequences, self._fields)
         if isinstance(sequences, list):
             sequences, kwargs = split_list(self._who, sequences, self.cell, kwargs)
         ragged = Ragged.of(sequences)
         if ragged is None:
-            return super().__call__(sequences, *args, **kwargs)
+            with hints(self._who):
+                return super().__call__(sequences, *args, **kwargs)
         if self.time_major or kwargs.get("mask") is not None:
             raise ValueError(
                 f"{self._who}: a ragged tensor has the axes (batch, time, features) "
@@ -400,9 +426,9 @@ class RNN(keras.layers.RNN):
     ) -> Nest:
         """Run the cell over all steps."""
         self._check_call(sequences, initial_state, mask, constants)
-        constants = _constants(constants)
+        constants = as_constants(constants)
         if self.time_major:
-            sequences, mask = (_swapped(nest) for nest in (sequences, mask))
+            sequences, mask = (swapped(nest) for nest in (sequences, mask))
         first = keras.tree.flatten(sequences)[0]
         batch = ops.shape(first)[0]
         with sequence_begun(self.cell, batch, training):
@@ -420,7 +446,7 @@ class RNN(keras.layers.RNN):
         if self.stateful:
             self._carried.assign(states)
         if self.time_major:
-            outputs, shown = _swapped(outputs), _swapped(shown)
+            outputs, shown = swapped(outputs), swapped(shown)
         made = outputs if self.return_sequences else last
         return self._result(*(self._as_computed(x) for x in (made, states, shown)))
 
@@ -485,15 +511,15 @@ class RNN(keras.layers.RNN):
 
     def _in_dtype_of_cell(self, states: Nest) -> Nest:
         dtype = getattr(self.cell, "compute_dtype", self.compute_dtype)
-        return keras.tree.map_structure(lambda x: _cast(x, str(dtype)), states)
+        return keras.tree.map_structure(lambda x: cast_real(x, str(dtype)), states)
 
     def _as_computed(self, nest: Nest) -> Nest:
         dtype = str(self.compute_dtype)
-        return keras.tree.map_structure(lambda x: _cast(x, dtype), nest)
+        return keras.tree.map_structure(lambda x: cast_real(x, dtype), nest)
 
     def _result(self, made: Nest, states: Nest, shown: dict[str, Tensor]) -> Nest:
         """Return what a call returns, a tuple if it is more than the outputs."""
-        more = [*_in_turn(states)] if self.return_state else []
+        more = [*in_turn(states)] if self.return_state else []
         more += [shown] if self.return_all_states else []
         return (made, *more) if more else made
 
@@ -503,7 +529,7 @@ class RNN(keras.layers.RNN):
         shapes = keras.tree.map_structure(lambda x: tuple(x.shape), sequences)
         if self.time_major:
             shapes = self._batch_first_shapes(shapes)
-            mask = None if mask is None else _swapped_symbols(mask)
+            mask = None if mask is None else swapped_symbols(mask)
         check_sequences(self._who, shapes, mask)
         time = keras.tree.flatten(shapes)[1]
         if self.unroll and time is None:
@@ -546,91 +572,3 @@ class _OneStep(keras.Operation):
                 layer.cell, inputs, states, constants, show=layer.return_all_states
             )
         return tuple(layer._as_computed(nest) for nest in made)
-
-
-def _build(cell: keras.layers.Layer, shape: Nest) -> None:
-    """Build a cell for one step of inputs of a shape, and those stacked in it."""
-    if is_stack(cell):
-        with keras.name_scope(cell.name, caller=cell):
-            for inner in cell.cells:
-                if isinstance(inner, keras.layers.Layer):
-                    _build(inner, shape)
-                size = getattr(inner, "output_size", None)
-                size = keras.tree.flatten(inner.state_size)[0] if size is None else size
-                batch = keras.tree.flatten(shape)[0]
-                shape = keras.tree.map_structure(
-                    lambda n, batch=batch: state_shape(n, batch), size
-                )
-        cell.built = True
-    elif not cell.built:
-        cell.build(shape)
-        cell.built = True
-
-
-def _symbol(dtype: Any) -> Any:
-    return lambda shape: keras.KerasTensor(tuple(shape), dtype=dtype)
-
-
-def _constants(constants: Nest) -> Nest:
-    """Return constants in a list or dict, as a step takes them, or None."""
-    if constants is None or isinstance(constants, dict):
-        return constants
-    return list(constants) if isinstance(constants, list | tuple) else [constants]
-
-
-def _in_turn(states: Nest) -> list[Nest]:
-    """Return states as a layer returns them, one after the other."""
-    return list(states) if isinstance(states, list | tuple) else [states]
-
-
-def _swapped(nest: Nest) -> Nest:
-    """Return tensors with their first two axes exchanged."""
-    return keras.tree.map_structure(
-        lambda x: None if x is None else ops.swapaxes(x, 0, 1), nest
-    )
-
-
-def _swapped_symbols(nest: Nest) -> Nest:
-    def swapped(x: Tensor) -> Tensor:
-        if x is None or len(x.shape) < 2:
-            return x
-        shape = tuple(x.shape)
-        dtype = keras.backend.standardize_dtype(x.dtype)
-        return keras.KerasTensor((*shape[1::-1], *shape[2:]), dtype=dtype)
-
-    return keras.tree.map_structure(swapped, nest)
-
-
-def _cast(tensor: Tensor, dtype: str) -> Tensor:
-    """Return a tensor of real numbers in a dtype; of any other kind, as it is."""
-    tensor = ops.convert_to_tensor(tensor)
-    real = "float" in keras.backend.standardize_dtype(tensor.dtype)
-    return ops.cast(tensor, dtype) if real else tensor
-
-
-def _check_cell(cell: Any) -> Any:
-    """Return a cell, several stacked; raise if one is a class or layer, or none."""
-    cells = cell.cells if isinstance(cell, keras.layers.StackedRNNCells) else cell
-    several = isinstance(cells, list | tuple)
-    if several and not cells:
-        raise ValueError(f"RNN: `cell` must hold at least one cell. Received: {cell}")
-    for one in cells if several else [cells]:
-        if isinstance(one, type):
-            raise ValueError(
-                f"RNN: `cell` must be a cell, not a class. Received: {one.__name__}; "
-                f"write RNN({one.__name__}(...))."
-            )
-        if isinstance(one, keras.layers.RNN | keras.layers.Bidirectional):
-            raise ValueError(
-                "RNN: `cell` must be a cell, one time step, and not a layer that runs "
-                f"one over sequences. Received: the layer {type(one).__name__}"
-            )
-        for name in ("call", "state_size"):
-            if name not in dir(one):
-                raise ValueError(
-                    f"RNN: `cell` must be a recurrent cell, with `{name}`. Received: "
-                    f"{one!r}"
-                )
-    return (
-        keras.layers.StackedRNNCells(list(cell)) if cells is cell and several else cell
-    )

@@ -110,7 +110,8 @@ def one_step(
         Output, new states, and by name the states and what cells `observe`.
     """
     seen: dict[str, Tensor] = {}
-    with _observing(cell, seen) if show else contextlib.nullcontext():
+    looking = _observing(cell, seen) if show else contextlib.nullcontext()
+    with loop.step_scope(), looking:
         output, new = run_cell(cell, inputs, states, training, constants, projected)
     return output, new, {**seen, **_named(cell, new)} if show else {}
 
