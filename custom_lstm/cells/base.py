@@ -233,7 +233,8 @@ class AbstractRNNCell(keras.layers.Layer):
             inputs = keras.tree.map_shape_structure(symbol, input_shape)
             batch = keras.tree.flatten(inputs)[0].shape[0]
             states = keras.tree.map_structure(
-                lambda size: symbol(state_shape(size, batch)), listed(self.state_size)
+                lambda x: keras.KerasTensor((batch, *x.shape[1:]), x.dtype),
+                listed(self.get_initial_state(batch_size=1)),
             )
             self.compute_output_spec(inputs, states)
 

@@ -65,9 +65,34 @@ def build_cell(cell: Any, shape: Nest, constants: Nest = None) -> None:
                     lambda n, batch=batch: state_shape(n, batch), size
                 )
         cell.built = True
-    elif not cell.built:
+    elif not cell.built and not lacks_build(cell):
         _build(cell, shape, constants)
         cell.built = True
+
+
+def lacks_build(cell: keras.layers.Layer) -> bool:
+    """Return whether a class leaves it to the first step to build layers in it."""
+    return type(cell).build is keras.layers.Layer.build
+
+
+def needs_step(cell: Any) -> bool:
+    """Return whether something in a cell is built by a step alone."""
+    return isinstance(cell, keras.layers.Layer) and any(
+        not layer.built for layer in layers_in(cell)
+    )
+
+
+def without_build(config: Any) -> Any:
+    """Return a cell's config without how it was built, which its layer does again.
+
+    Keras would build it from lists in place of named tuples, and warn where a class
+    has no `build`.
+    """
+    if isinstance(config, dict):
+        return {k: without_build(v) for k, v in config.items() if k != "build_config"}
+    if isinstance(config, list):
+        return [without_build(entry) for entry in config]
+    return config
 
 
 def _build(cell: keras.layers.Layer, shape: Nest, constants: Nest) -> None:
@@ -114,8 +139,9 @@ def warn_of_foreign_variables(owner: str, cell: Any) -> None:
 
 def _foreign(value: Any) -> bool:
     own = isinstance(value, keras.Variable)
-    made_by_tensorflow = type(value).__module__.startswith("tensorflow.")
-    return not own and made_by_tensorflow and bool(getattr(value, "trainable", False))
+    of_tensorflow = type(value).__module__.startswith("tensorflow.")
+    variable = of_tensorflow and hasattr(value, "assign_add")
+    return variable and not own and bool(getattr(value, "trainable", False))
 
 
 def _objects(cell: Any) -> Sequence[Any]:

@@ -55,23 +55,39 @@ def cast_real(tensor: Tensor, dtype: str) -> Tensor:
     return ops.cast(tensor, dtype) if real else tensor
 
 
-def with_fields(nest: Nest, fields: tuple[str, ...] | None) -> Nest:
-    """Return a list or tuple as a named tuple, as it was before it was saved.
+def form_of(nest: Nest) -> tuple[str, ...] | int | None:
+    """Return what a file of a model does not keep of inputs that are a tuple.
+
+    Args:
+        nest: the shapes of inputs.
+
+    Returns:
+        The names of a named tuple, the length of another, or None.
+    """
+    shape = keras.tree.map_shape_structure(lambda _: 0, nest)
+    if not isinstance(shape, tuple):
+        return None
+    return getattr(shape, "_fields", None) or len(shape)
+
+
+def of_form(nest: Nest, form: tuple[str, ...] | int | None) -> Nest:
+    """Return a list as the tuple, named or not, that it was before it was saved.
 
     Args:
         nest: inputs, or their shapes.
-        fields: the names; None leaves the nest as it is.
+        form: see `form_of`; None leaves the nest as it is.
 
     Example:
-        >>> with_fields([1, 2], ("times", "values"))
-        Inputs(times=1, values=2)
+        >>> of_form(["t", "x"], ("times", "values")), of_form(["x", "y"], 2)
+        (Inputs(times='t', values='x'), ('x', 'y'))
     """
-    plain = isinstance(nest, list | tuple) and not hasattr(nest, "_fields")
-    if not fields or not plain or len(nest) != len(fields):
+    count = form if isinstance(form, int) else len(form or ())
+    lost = isinstance(nest, list | tuple) and not hasattr(nest, "_fields")
+    if not count or not lost or len(nest) != count:
         return nest
-    return _named(fields)(*nest)
+    return tuple(nest) if isinstance(form, int) else _named(form)(*nest)
 
 
 @functools.cache
-def _named(fields: tuple[str, ...]) -> Any:
+def _named(fields: Any) -> Any:
     return collections.namedtuple("Inputs", fields)  # noqa: PYI024 - made at run time

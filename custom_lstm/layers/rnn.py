@@ -25,19 +25,22 @@ from custom_lstm.cells.validation import (
 from custom_lstm.layers.building import (
     build_cell,
     check_cell,
+    needs_step,
     use_plain_functions,
     warn_of_foreign_variables,
+    without_build,
 )
 from custom_lstm.layers.carried import CarriedStates
 from custom_lstm.layers.hints import hints
 from custom_lstm.layers.nests import (
     as_constants,
     cast_real,
+    form_of,
     in_turn,
+    of_form,
     swapped,
     swapped_symbols,
     symbol,
-    with_fields,
 )
 from custom_lstm.layers.old_forms import (
     Ragged,
@@ -171,7 +174,7 @@ class RNN(keras.layers.RNN):
         self.loop_reason: str | None = None
         self.supports_masking = True
         self._carried = CarriedStates(batch_size)
-        self._fields: tuple[str, ...] | None = None
+        self._form: tuple[str, ...] | int | None = None
         remember_classes(cell)
 
     @property
@@ -192,10 +195,10 @@ class RNN(keras.layers.RNN):
         """Return every constructor argument."""
         activity = keras.regularizers.serialize(self.activity_regularizer)
         note_config(self)
-        named = {"input_fields": list(self._fields)} if self._fields else {}
+        form = {"input_form": self._form} if self._form else {}
         return {
             **super().get_config(),
-            **named,
+            **form,
             "learn_initial_state": self.learn_initial_state,
             "time_major": self.time_major,
             "return_all_states": self.return_all_states,
@@ -212,13 +215,13 @@ class RNN(keras.layers.RNN):
         such a layer before.
         """
         config = dict(config)
-        if fields := config.pop("input_fields", None):
-            config["cell"] = {**config["cell"], "build_config": None}
+        form = config.pop("input_form", None)
+        config["cell"] = without_build(config["cell"])
         known = {**remembered_classes(), **(custom_objects or {})}
         with keras.saving.custom_object_scope(known):
             cell = keras.saving.deserialize_keras_object(config.pop("cell"))
         layer = cls(cell, **config)
-        layer._fields = tuple(fields) if fields else None
+        layer._form = tuple(form) if isinstance(form, list | tuple) else form
         return layer
 
     def save_own_variables(self, store: dict[str, Any]) -> None:
@@ -233,21 +236,19 @@ class RNN(keras.layers.RNN):
         constants_shape: Nest = None,
     ) -> None:
         """Build the cell, and the initial state if it is learned."""
-        sequences_shape = with_fields(sequences_shape, self._fields)
-        self._fields = getattr(sequences_shape, "_fields", None)
+        sequences_shape = of_form(sequences_shape, self._form)
+        self._form = form_of(sequences_shape)
         shapes = self._batch_first_shapes(sequences_shape)
         check_sequences(self._who, shapes)
         step = keras.tree.map_shape_structure(lambda s: (s[0], *s[2:]), shapes)
         use_plain_functions(self.cell)
         build_cell(self.cell, step, as_constants(constants_shape))
-        if constants_shape is not None and takes_constants(self.cell):
-            make = symbol(self.compute_dtype)  # for layers in it, not yet built
-            _OneStep(self).compute_output_spec(
-                *(
-                    keras.tree.map_shape_structure(make, shapes)
-                    for shapes in (step, as_constants(constants_shape))
-                )
-            )
+        if needs_step(self.cell):
+            make, constants = symbol(self.compute_dtype), as_constants(constants_shape)
+            if constants is not None:
+                constants = keras.tree.map_shape_structure(make, constants)
+            inputs = keras.tree.map_shape_structure(make, step)
+            _OneStep(self).compute_output_spec(inputs, constants)
         warn_of_foreign_variables(self._who, self.cell)
         if self.learn_initial_state and not self.learned_state:
             sizes = keras.tree.flatten(self.state_size)
@@ -399,7 +400,7 @@ class RNN(keras.layers.RNN):
 
     def __call__(self, sequences: Nest, *args: Any, **kwargs: Any) -> Nest:
         """Run the cell over all steps; see the class for the arguments."""
-        sequences = with_fields(sequences, self._fields)
+        sequences = of_form(sequences, self._form)
         if isinstance(sequences, list):
             sequences, kwargs = split_list(self._who, sequences, self.cell, kwargs)
         ragged = Ragged.of(sequences)
