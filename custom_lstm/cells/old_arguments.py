@@ -41,8 +41,8 @@ def initial_arguments(
         (3, 'float16', None)
     """
     first_is_inputs = batch_size is not None and len(_shape(batch_size)) > 0
-    second_is_size = dtype is not None and (
-        hasattr(dtype, "__index__") or hasattr(dtype, "shape")
+    second_is_size = not isinstance(dtype, str | type) and any(
+        hasattr(dtype, name) for name in ("__index__", "shape", "__jax_array__")
     )
     if first_is_inputs or second_is_size:
         return dtype, inputs, batch_size
