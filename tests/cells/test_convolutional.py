@@ -129,10 +129,17 @@ def test_conv_gru_is_the_equations_in_numpy(reset_after, rng):
     same(layer(x.astype("float32")), np.stack(expected, axis=1))
 
 
-@pytest.mark.parametrize("cells", [(ConvGRUCell, GRUCell), (ConvLSTMCell, LSTMCell)])
-def test_on_images_of_one_pixel_it_is_the_cell_of_vectors(cells, rng):
+@pytest.mark.parametrize(
+    ("convolved", "plain"),
+    [
+        (ConvGRUCell(3, 1, reset_after=True), GRUCell(3)),
+        (ConvGRUCell(3, 1, reset_after=False), GRUCell(3, reset_after=False)),
+        (ConvLSTMCell(3, 1), LSTMCell(3)),
+    ],
+    ids=["ConvGRUCell", "ConvGRUCell, reset before", "ConvLSTMCell"],
+)
+def test_on_images_of_one_pixel_it_is_the_cell_of_vectors(convolved, plain, rng):
     x = rng.normal(size=(2, 5, 4)).astype("float32")
-    convolved, plain = cells[0](3, 1), cells[1](3)
     images, vectors = RNN(convolved), RNN(plain)
     images.build((2, 5, 1, 1, 4))
     vectors.build((2, 5, 4))

@@ -1,4 +1,4 @@
-"""`check_cell` on cells with shapes and nests in place of vectors, or with constants."""
+"""`check_cell` on cells with nests or images in place of vectors, or with constants."""
 
 import keras
 import pytest

@@ -1,4 +1,4 @@
-"""Right and wrong cells with shapes and nests in place of vectors, or with constants."""
+"""Right and wrong cells with nests or images in place of vectors, or constants."""
 
 import keras
 from keras import ops
