@@ -198,4 +198,5 @@ def symbols(subject: CellUnderTest) -> tuple[Nest, dict[str, Nest]]:
 def flat_data(subject: CellUnderTest, x: Nest) -> list[Any]:
     """Return inputs and constants, as a model of `symbols` takes them."""
     batch = keras.tree.flatten(x)[0].shape[0]
-    return keras.tree.flatten([x, subject.of_constants(batch)])
+    flat = keras.tree.flatten([x, subject.of_constants(batch)])
+    return [ops.convert_to_tensor(array) for array in flat]

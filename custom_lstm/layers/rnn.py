@@ -218,8 +218,9 @@ class RNN(keras.layers.RNN):
         form = config.pop("input_form", None)
         config["cell"] = without_build(config["cell"])
         known = {**remembered_classes(), **(custom_objects or {})}
-        with keras.saving.custom_object_scope(known):
-            cell = keras.saving.deserialize_keras_object(config.pop("cell"))
+        cell = keras.saving.deserialize_keras_object(
+            config.pop("cell"), custom_objects=known
+        )
         layer = cls(cell, **config)
         layer._form = tuple(form) if isinstance(form, list | tuple) else form
         return layer

@@ -213,3 +213,18 @@ def test_a_weight_with_its_name_first_is_keras_3s():
         "trainable": 0,
     }
     assert weight_arguments(((2, 3), "ones"), {}) == (((2, 3), "ones"), {})
+
+
+def test_a_cell_of_another_process_is_loaded_with_custom_objects(tmp_path, monkeypatch):
+    class Unknown(Leaky):
+        pass
+
+    model = keras.Sequential([keras.Input((5, 3)), RNN(Unknown())])
+    with pytest.warns(UserWarning, match="Unknown, which another process can only"):
+        model.save(tmp_path / "model.keras")
+    monkeypatch.setattr("custom_lstm.layers.rnn.remembered_classes", dict)
+    with pytest.raises(TypeError, match="Could not locate class 'Unknown'"):
+        keras.models.load_model(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras", {"Unknown": Unknown})
+    outputs = (ops.convert_to_numpy(each(X)) for each in (loaded, model))
+    np.testing.assert_allclose(*outputs)
