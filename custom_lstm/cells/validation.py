@@ -6,8 +6,8 @@ tensor operation does it in worse words.
 
 import functools
 import inspect
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Self
 
 import keras
 import numpy as np
@@ -29,6 +29,10 @@ class StateShape(tuple[int | None, ...]):
         >>> StateShape([28, 28, 8])
         StateShape(28, 28, 8)
     """
+
+    def __new__(cls, axes: Iterable[int | None]) -> Self:
+        """Make it as a tuple is made."""
+        return super().__new__(cls, axes)
 
     def as_list(self) -> list[int | None]:
         """Return the lengths as a list, as `tf.TensorShape` does."""
