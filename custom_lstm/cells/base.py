@@ -2,7 +2,6 @@
 
 import contextlib
 import functools
-import inspect
 import threading
 import weakref
 from collections.abc import Callable, Iterator
@@ -12,8 +11,10 @@ import keras
 from keras import ops
 
 from custom_lstm.cells.old_arguments import (
+    accepted,
     batch_size_of,
     initial_arguments,
+    parameters_of,
     renew_arguments,
     weight_arguments,
     with_old_arguments,
@@ -234,7 +235,7 @@ class AbstractRNNCell(keras.layers.Layer):
             batch = keras.tree.flatten(inputs)[0].shape[0]
             states = keras.tree.map_structure(
                 lambda x: keras.KerasTensor((batch, *x.shape[1:]), x.dtype),
-                listed(self.get_initial_state(batch_size=1)),
+                self._first_states(),
             )
             self.compute_output_spec(inputs, states)
 
@@ -269,8 +270,8 @@ class AbstractRNNCell(keras.layers.Layer):
             `states`.
         """
         cls, given = type(self), {"training": training, "constants": constants}
-        projected = self.project(inputs, **_accepted(cls.project, given))
-        return self.step(projected, states, **_accepted(cls.step, given))
+        projected = self.project(inputs, **accepted(cls.project, given))
+        return self.step(projected, states, **accepted(cls.step, given))
 
     def __call__(
         self, inputs: Tensor, states: Nest, *args: Any, **kwargs: Any
@@ -309,8 +310,13 @@ class AbstractRNNCell(keras.layers.Layer):
         except ValueError:
             if type(self).get_initial_state is AbstractRNNCell.get_initial_state:
                 raise
-            if not same_shapes(states, self.get_initial_state(batch_size=1)):
+            if not same_shapes(states, self._first_states()):
                 raise
+
+    def _first_states(self) -> Nest:
+        """Return what one sequence begins with, none being begun."""
+        with in_sequence(self, None):
+            return listed(self.get_initial_state(batch_size=1))
 
     def begin_sequence(
         self, batch_size: BatchSize, training: bool | None = True
@@ -384,7 +390,7 @@ def takes_constants(cell: Any) -> bool:
     cls = type(cell)
     halves = isinstance(cell, AbstractRNNCell) and cls.call is AbstractRNNCell.call
     methods = (cls.project, cls.step) if halves else (cls.call,)
-    return any("constants" in _parameters(method) for method in methods)
+    return any("constants" in parameters_of(method) for method in methods)
 
 
 def is_stack(cell: Any) -> bool:
@@ -460,7 +466,7 @@ def project_sequence(
     if constants is not None:
         constants = keras.tree.map_structure(lambda c: ops.expand_dims(c, 1), constants)
     given = {"training": training, "constants": constants}
-    projected = cell.project(sequences, **_accepted(type(cell).project, given))
+    projected = cell.project(sequences, **accepted(type(cell).project, given))
     received = [tuple(x.shape) for x in keras.tree.flatten(sequences)]
     for tensor in keras.tree.flatten(projected):
         shape = tuple(getattr(tensor, "shape", ()))
@@ -511,11 +517,11 @@ def run_cell(
     batch = keras.tree.flatten(inputs)[0].shape[0]
     if projected:
         own = cell._in_nest(states, batch)
-        result = cell.step(inputs, own, **_accepted(type(cell).step, given))
+        result = cell.step(inputs, own, **accepted(type(cell).step, given))
         cell._check_step(result, batch)
     else:
         step = cell if callable(cell) else cell.call
-        result = step(inputs, listed(states), **_accepted(type(cell).call, given))
+        result = step(inputs, listed(states), **accepted(type(cell).call, given))
         check_new_states(cell, result, states)
     output, new = result
     return output, keras.tree.pack_sequence_as(states, keras.tree.flatten(new))
@@ -588,13 +594,3 @@ def _entry(entries: dict[int, Any], cell: Any, value: Any) -> Iterator[None]:
 
 
 _MISSING = object()
-
-
-@functools.cache
-def _parameters(method: Callable[..., Any]) -> frozenset[str]:
-    return frozenset(inspect.signature(method).parameters)
-
-
-def _accepted(method: Callable[..., Any], given: dict[str, Any]) -> dict[str, Any]:
-    """Return those of the arguments that a method names."""
-    return {k: value for k, value in given.items() if k in _parameters(method)}

@@ -1,4 +1,4 @@
-"""Arguments in the order, and with the names, of TensorFlow 2.10's cells and layers."""
+"""Arguments by those who take them, and as TensorFlow 2.10 ordered and named them."""
 
 import functools
 import inspect
@@ -74,6 +74,17 @@ def with_old_arguments(method: Callable[..., Any]) -> Callable[..., Any]:
         return method(self, **{name: known[name] for name in names if name in known})
 
     return get_initial_state
+
+
+@functools.cache
+def parameters_of(method: Callable[..., Any]) -> frozenset[str]:
+    """Return the names of a method's arguments."""
+    return frozenset(inspect.signature(method).parameters)
+
+
+def accepted(method: Callable[..., Any], given: dict[str, Any]) -> dict[str, Any]:
+    """Return those of the arguments that a method names."""
+    return {k: value for k, value in given.items() if k in parameters_of(method)}
 
 
 def begin(method: Callable[..., Any], batch_size: BatchSize, dtype: DType) -> Any:
