@@ -82,6 +82,13 @@ def needs_step(cell: Any) -> bool:
     )
 
 
+def rebuilt_by_layer(cell: Any) -> bool:
+    """Return whether Keras could not build a cell of a file as its layer does."""
+    return isinstance(cell, keras.layers.Layer) and any(
+        map(lacks_build, layers_in(cell))
+    )
+
+
 def without_build(config: Any) -> Any:
     """Return a cell's config without how it was built, which its layer does again.
 

@@ -16,6 +16,11 @@ def symbol(dtype: Any) -> Callable[..., keras.KerasTensor]:
     return lambda shape: keras.KerasTensor(tuple(shape), dtype=dtype)
 
 
+def known_shape(tensor: Tensor) -> tuple[int | None, ...]:
+    """Return a tensor's shape, None where JAX has a symbol for a length."""
+    return tuple(n if isinstance(n, int) else None for n in tensor.shape)
+
+
 def as_constants(constants: Nest) -> Nest:
     """Return constants in a list or dict, as a step takes them, or None."""
     if constants is None or isinstance(constants, dict):

@@ -26,6 +26,7 @@ from custom_lstm.layers.building import (
     build_cell,
     check_cell,
     needs_step,
+    rebuilt_by_layer,
     use_plain_functions,
     warn_of_foreign_variables,
     without_build,
@@ -37,6 +38,7 @@ from custom_lstm.layers.nests import (
     cast_real,
     form_of,
     in_turn,
+    known_shape,
     of_form,
     swapped,
     swapped_symbols,
@@ -195,10 +197,13 @@ class RNN(keras.layers.RNN):
         """Return every constructor argument."""
         activity = keras.regularizers.serialize(self.activity_regularizer)
         note_config(self)
-        form = {"input_form": self._form} if self._form else {}
+        config = super().get_config()
+        if self._form or rebuilt_by_layer(self.cell):
+            config["cell"] = without_build(config["cell"])
+        if self._form:
+            config["input_form"] = self._form
         return {
-            **super().get_config(),
-            **form,
+            **config,
             "learn_initial_state": self.learn_initial_state,
             "time_major": self.time_major,
             "return_all_states": self.return_all_states,
@@ -216,7 +221,6 @@ class RNN(keras.layers.RNN):
         """
         config = dict(config)
         form = config.pop("input_form", None)
-        config["cell"] = without_build(config["cell"])
         known = {**remembered_classes(), **(custom_objects or {})}
         cell = keras.saving.deserialize_keras_object(
             config.pop("cell"), custom_objects=known
@@ -528,7 +532,7 @@ class RNN(keras.layers.RNN):
     def _check_call(self, sequences, initial_state, mask, constants):
         for tensor in keras.tree.flatten(sequences):
             check_tensor(self._who, "inputs", tensor)
-        shapes = keras.tree.map_structure(lambda x: tuple(x.shape), sequences)
+        shapes = keras.tree.map_structure(known_shape, sequences)
         if self.time_major:
             shapes = self._batch_first_shapes(shapes)
             mask = None if mask is None else swapped_symbols(mask)
