@@ -2,7 +2,6 @@
 
 import contextlib
 import functools
-import inspect
 import threading
 import weakref
 from collections.abc import Callable, Iterator
@@ -11,9 +10,17 @@ from typing import Any
 import keras
 from keras import ops
 
+from custom_lstm.cells.old_arguments import (
+    accepted,
+    batch_size_of,
+    initial_arguments,
+    parameters_of,
+    renew_arguments,
+    weight_arguments,
+    with_old_arguments,
+)
 from custom_lstm.cells.validation import (
     Sizes,
-    batch_size_of,
     built_once,
     check_new_states,
     check_states,
@@ -21,11 +28,11 @@ from custom_lstm.cells.validation import (
     fits,
     listed,
     output_size_of,
+    same_shapes,
     standardized_property,
     state_shape,
     state_size_of,
     with_checked_config,
-    with_old_arguments,
 )
 from custom_lstm.typing import BatchSize, DType, Nest, Shape, Tensor
 
@@ -143,6 +150,7 @@ class AbstractRNNCell(keras.layers.Layer):
                 f"{cls.__name__} must define `step(projected, states)`, best together "
                 "with `project(inputs)`, or else `call(inputs, states)`."
             )
+        kwargs, _ = renew_arguments(kwargs)
         super().__init__(trainable=trainable, name=name, dtype=dtype, **kwargs)
 
     def __init_subclass__(cls, **kwargs: Any):
@@ -207,6 +215,7 @@ class AbstractRNNCell(keras.layers.Layer):
         Raises:
             ValueError: if `batch_size` or `dtype` is not valid.
         """
+        batch_size, dtype, inputs = initial_arguments(batch_size, dtype, inputs)
         batch_size = batch_size_of(batch_size, inputs)
         dtype = keras.backend.standardize_dtype(dtype or self.compute_dtype)
         begin_outside(self, batch_size)
@@ -215,17 +224,21 @@ class AbstractRNNCell(keras.layers.Layer):
             listed(self.state_size),
         )
 
+    def add_weight(self, *args: Any, **kwargs: Any) -> keras.Variable:
+        """Make a weight, as Keras's layers do, or with the name first, as once."""
+        args, kwargs = weight_arguments(args, kwargs)
+        return super().add_weight(*args, **kwargs)
+
     def build(self, input_shape: Shape) -> None:
         """Build the weights: here those of sub-layers, by one symbolic step."""
         own = type(self).build is AbstractRNNCell.build
-        if own and not takes_constants(
-            self
-        ):  # else the layer builds it, which has them
+        if own and not takes_constants(self):  # else the layer builds it, with them
             symbol = functools.partial(keras.KerasTensor, dtype=self.compute_dtype)
             inputs = keras.tree.map_shape_structure(symbol, input_shape)
             batch = keras.tree.flatten(inputs)[0].shape[0]
             states = keras.tree.map_structure(
-                lambda size: symbol(state_shape(size, batch)), listed(self.state_size)
+                lambda x: keras.KerasTensor((batch, *x.shape[1:]), x.dtype),
+                self._first_states(),
             )
             self.compute_output_spec(inputs, states)
 
@@ -260,8 +273,8 @@ class AbstractRNNCell(keras.layers.Layer):
             `states`.
         """
         cls, given = type(self), {"training": training, "constants": constants}
-        projected = self.project(inputs, **_accepted(cls.project, given))
-        return self.step(projected, states, **_accepted(cls.step, given))
+        projected = self.project(inputs, **accepted(cls.project, given))
+        return self.step(projected, states, **accepted(cls.step, given))
 
     def __call__(
         self, inputs: Tensor, states: Nest, *args: Any, **kwargs: Any
@@ -278,7 +291,7 @@ class AbstractRNNCell(keras.layers.Layer):
         else:  # `build` will say how large the states are
             states_given = listed(states)
         result = super().__call__(inputs, states_given, *args, **kwargs)
-        check_step(self, result, batch)
+        self._check_step(result, batch)
         output, new_states = result
         flat = keras.tree.flatten(new_states)
         return output, keras.tree.pack_sequence_as(states, flat)
@@ -286,8 +299,27 @@ class AbstractRNNCell(keras.layers.Layer):
     def _in_nest(self, states: Nest, batch: int | None) -> Nest:
         """Return states in the nest that `state_size` is, after a check."""
         sizes = self.state_size
-        check_states(type(self).__name__, "the states", states, sizes, batch)
+        self._check_states("the states", states, batch)
         return keras.tree.pack_sequence_as(listed(sizes), keras.tree.flatten(states))
+
+    def _check_step(self, result: Any, batch: int | None) -> None:
+        check_step(self, result, batch)
+        self._check_states("the new states", result[1], batch)
+
+    def _check_states(self, what: str, states: Nest, batch: int | None) -> None:
+        """Raise unless states are as `state_size` or the cell's own first ones say."""
+        try:
+            check_states(type(self).__name__, what, states, self.state_size, batch)
+        except ValueError:
+            if type(self).get_initial_state is AbstractRNNCell.get_initial_state:
+                raise
+            if not same_shapes(states, self._first_states()):
+                raise
+
+    def _first_states(self) -> Nest:
+        """Return what one sequence begins with, none being begun."""
+        with in_sequence(self, None):
+            return listed(self.get_initial_state(batch_size=1))
 
     def begin_sequence(
         self, batch_size: BatchSize, training: bool | None = True
@@ -361,7 +393,7 @@ def takes_constants(cell: Any) -> bool:
     cls = type(cell)
     halves = isinstance(cell, AbstractRNNCell) and cls.call is AbstractRNNCell.call
     methods = (cls.project, cls.step) if halves else (cls.call,)
-    return any("constants" in _parameters(method) for method in methods)
+    return any("constants" in parameters_of(method) for method in methods)
 
 
 def is_stack(cell: Any) -> bool:
@@ -437,7 +469,7 @@ def project_sequence(
     if constants is not None:
         constants = keras.tree.map_structure(lambda c: ops.expand_dims(c, 1), constants)
     given = {"training": training, "constants": constants}
-    projected = cell.project(sequences, **_accepted(type(cell).project, given))
+    projected = cell.project(sequences, **accepted(type(cell).project, given))
     received = [tuple(x.shape) for x in keras.tree.flatten(sequences)]
     for tensor in keras.tree.flatten(projected):
         shape = tuple(getattr(tensor, "shape", ()))
@@ -488,11 +520,11 @@ def run_cell(
     batch = keras.tree.flatten(inputs)[0].shape[0]
     if projected:
         own = cell._in_nest(states, batch)
-        result = cell.step(inputs, own, **_accepted(type(cell).step, given))
-        check_step(cell, result, batch)
+        result = cell.step(inputs, own, **accepted(type(cell).step, given))
+        cell._check_step(result, batch)
     else:
         step = cell if callable(cell) else cell.call
-        result = step(inputs, listed(states), **_accepted(type(cell).call, given))
+        result = step(inputs, listed(states), **accepted(type(cell).call, given))
         check_new_states(cell, result, states)
     output, new = result
     return output, keras.tree.pack_sequence_as(states, keras.tree.flatten(new))
@@ -565,13 +597,3 @@ def _entry(entries: dict[int, Any], cell: Any, value: Any) -> Iterator[None]:
 
 
 _MISSING = object()
-
-
-@functools.cache
-def _parameters(method: Callable[..., Any]) -> frozenset[str]:
-    return frozenset(inspect.signature(method).parameters)
-
-
-def _accepted(method: Callable[..., Any], given: dict[str, Any]) -> dict[str, Any]:
-    """Return those of the arguments that a method names."""
-    return {k: value for k, value in given.items() if k in _parameters(method)}

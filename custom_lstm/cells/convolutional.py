@@ -93,6 +93,13 @@ class ConvolutionalCell(GatedCell):
         size = self._each("kernel_size")
         for name in ("strides", "dilation_rate"):
             self._each(name)
+        spans = zip(size, self._each("dilation_rate"), image, strict=True)
+        too_large = any((k - 1) * d >= length for k, d, length in spans)
+        if self.padding == "valid" and too_large:
+            raise ValueError(
+                f"{type(self).__name__}: no step of the kernel {size} fits into images "
+                f'of shape {tuple(image)}; write padding="same" or a smaller kernel.'
+            )
         width = len(self.gates) * self.filters
         self.kernel = self._add("kernel", (*size, channels, width))
         self.recurrent_kernel = self._add("recurrent", (*size, self.filters, width))
@@ -101,11 +108,6 @@ class ConvolutionalCell(GatedCell):
         made = self._convolve(
             keras.KerasTensor((1, *self._image)), keras.KerasTensor(self.kernel.shape)
         )
-        if min(made.shape) < 1:
-            raise ValueError(
-                f"{type(self).__name__}: no step of the kernel {size} fits into images "
-                f"of shape {tuple(image)}."
-            )
         self._state_image = (*made.shape[1:-1], self.filters)
         shape = self._channels_last(self._state_image, back=True)
         states = len(self.state_names or ("h",))

@@ -7,11 +7,10 @@ tensor operation does it in worse words.
 import functools
 import inspect
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, Self
 
 import keras
 import numpy as np
-from keras import ops
 
 from custom_lstm.typing import BatchSize, Config, Nest, Shape, Tensor
 
@@ -31,8 +30,8 @@ class StateShape(tuple[int | None, ...]):
         StateShape(28, 28, 8)
     """
 
-    def __new__(cls, axes: Iterable[int | None]) -> "StateShape":
-        """Make a shape of the lengths of its axes."""
+    def __new__(cls, axes: Iterable[int | None]) -> Self:
+        """Make it as a tuple is made."""
         return super().__new__(cls, axes)
 
     def as_list(self) -> list[int | None]:
@@ -117,50 +116,11 @@ def listed(sizes: Any) -> Any:
     return sizes if keras.tree.is_nested(sizes) else [sizes]
 
 
-def batch_size_of(batch_size: BatchSize | None, inputs: Tensor | None) -> BatchSize:
-    """Return `batch_size` if it is given, else that of `inputs`, else 1.
-
-    Raises:
-        ValueError: if `batch_size` cannot be a number of sequences.
-    """
-    if batch_size is None:
-        return 1 if inputs is None else ops.shape(inputs)[0]
-    whole = hasattr(batch_size, "__index__") and not isinstance(batch_size, bool)
-    known_later = hasattr(batch_size, "dtype") or hasattr(batch_size, "__jax_array__")
-    if known_later or (whole and batch_size >= 0):
-        return batch_size
-    raise ValueError(
-        "`batch_size` must be an integer of at least 0, or None. Received: "
-        f"batch_size={batch_size!r}"
-    )
-
-
 def standardized_property(own: property, reader: Callable[[Any], Any]) -> property:
     """Return the property `own`, its values read by `reader`."""
     getter = own.fget
     assert getter is not None
     return property(lambda self: reader(getter(self)), own.fset, own.fdel, own.__doc__)
-
-
-def with_old_arguments(method: Callable[..., Any]) -> Callable[..., Any]:
-    """Fill in what TensorFlow 2.10 passed to `get_initial_state`, Keras 3 does not."""
-    names = inspect.signature(method).parameters
-    if not {"inputs", "dtype"} & set(names):
-        return method
-
-    @functools.wraps(method)
-    def get_initial_state(
-        self: Any, inputs: Any = None, batch_size: Any = None, dtype: Any = None
-    ) -> Any:
-        batch_size = batch_size_of(batch_size, inputs)
-        known = {
-            "inputs": inputs,
-            "batch_size": batch_size,
-            "dtype": dtype or self.compute_dtype,
-        }
-        return method(self, **{name: known[name] for name in names if name in known})
-
-    return get_initial_state
 
 
 def built_once(build: Callable[..., None]) -> Callable[..., None]:
@@ -252,9 +212,11 @@ def fits(shape: Shape, expected: Shape) -> bool:
     )
 
 
-def known_shape(tensor: Tensor) -> tuple[int | None, ...]:
-    """Return a tensor's shape with None where a size is a symbol, as JAX has them."""
-    return tuple(size if isinstance(size, int) else None for size in tensor.shape)
+def same_shapes(tensors: Nest, others: Nest) -> bool:
+    """Return whether tensors in two nests agree, one by one, but for the first axis."""
+    pairs = [keras.tree.flatten(nest) for nest in (tensors, others)]
+    shapes = [[tuple(getattr(x, "shape", ()))[1:] for x in flat] for flat in pairs]
+    return len(shapes[0]) == len(shapes[1]) and all(map(fits, *shapes))
 
 
 def shapes_text(tensors: Sequence[Tensor]) -> str:
@@ -364,7 +326,7 @@ def _shape_hint(tensors: Sequence[Tensor], sizes: Sizes) -> str:
 
 
 def check_step(cell: Any, result: Any, batch: int | None) -> None:
-    """Raise a ValueError unless a cell's step returned `(output, new_states)`.
+    """Raise a ValueError unless a step returned a pair, the output with a batch axis.
 
     How wide the output is shows itself; whether `output_size` says so, `check_cell`
     tells.
@@ -380,9 +342,7 @@ def check_step(cell: Any, result: Any, batch: int | None) -> None:
             f"{owner} must return a pair (output, new_states) from each step. "
             f"Received: {shapes_text(keras.tree.flatten(result))}"
         )
-    output, states = result
-    check_states(owner, "the new states", states, cell.state_size, batch)
-    for tensor in keras.tree.flatten(output):
+    for tensor in keras.tree.flatten(result[0]):
         shape = tuple(getattr(tensor, "shape", ()))
         if len(shape) < 1 or not fits(shape[:1], (batch,)):
             raise ValueError(

@@ -1,39 +1,41 @@
-"""Checks of the contract: arguments, single steps, whole sequences, saved models."""
+"""Checks of the contract: arguments, single steps, whole sequences."""
 
 import inspect
 import json
-import os
-import subprocess
-import sys
-import tempfile
-import warnings
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
-from custom_lstm.checking import reload
 from custom_lstm.checking.harness import (
     CellUnderTest,
     ContractViolation,
-    Run,
     during,
+    initial,
     initial_states,
+    is_real,
     require_close,
-    run,
-    run_layer,
-    run_step,
-    run_stepwise,
     seeded,
     shapes,
     structure_of,
     to_array,
-    zero_states,
+    to_arrays,
+)
+from custom_lstm.checking.inputs import each, words
+from custom_lstm.checking.runs import (
+    Run,
+    all_fit,
+    flat_data,
+    output_shapes,
+    run,
+    run_layer,
+    run_step,
+    run_stepwise,
+    symbols,
 )
 from custom_lstm.layers.rnn import RNN
-from custom_lstm.typing import Config, Tensor
+from custom_lstm.typing import Config, Nest, Tensor
 
 _OF_EVERY_LAYER = ("name", "trainable", "dtype")
 
@@ -47,14 +49,11 @@ _OTHERS: dict[str, tuple[Any, ...]] = {
 """What to try for an argument, by the last word of its name."""
 _FAR = 1e4
 """A state so large that bounded functions of it are negligible beside it."""
-_LAYERS = {"keras.layers.RNN": keras.layers.RNN, "custom_lstm.RNN": RNN}
 
 _MASKS = np.array(
     [[1, 1, 1, 1, 0, 0], [0, 0, 1, 1, 1, 1], [1, 0, 1, 0, 1, 1]], dtype=bool
 )
 """Padding on the right, on the left, and gaps: 4 steps of 6 each."""
-_PATIENCE = 600
-"""Seconds after which a fresh process is ended."""
 
 
 def config(subject: CellUnderTest) -> str:
@@ -173,24 +172,31 @@ def _text(value: Any) -> str:
     return json.dumps(keras.saving.serialize_keras_object(value), sort_keys=True)
 
 
+def _first_step(subject: CellUnderTest, cell: Any, batch: int = 3) -> Any:
+    x = _at(subject.inputs(batch=batch), 0)
+    return run_step(subject, cell, x, subject.zero_states(cell, batch))
+
+
+def _at(inputs: Nest, t: int) -> Nest:
+    return each(lambda array: array[:, t], inputs)
+
+
 def one_step(subject: CellUnderTest) -> str:
     """A step returns a pair: an output, and the new states."""
-    cell = subject.cell()
-    output, states = run_step(cell, subject.inputs()[:, 0], zero_states(cell, 3))
-    return f"output {shapes([output])}, states {shapes(states)}"
+    output, states = _first_step(subject, subject.cell())
+    return f"output {shapes(output)}, states {shapes(states)}"
 
 
 def states(subject: CellUnderTest) -> str:
     """As many new states as `state_size` says, and as wide."""
     cell = subject.cell()
-    _, new_states = run_step(cell, subject.inputs()[:, 0], zero_states(cell, 3))
-    promised = [(3, width) for width in subject.widths]
-    seen = [tuple(getattr(state, "shape", ())) for state in new_states]
-    if seen != promised:
+    _, new_states = _first_step(subject, cell)
+    promised = subject.promised(3)
+    if not all_fit(new_states, promised):
         raise ContractViolation(
             f"{len(promised)} state(s), as state_size={cell.state_size} says: "
             + ", ".join(map(str, promised)),
-            f"{len(seen)} state(s): {shapes(new_states)}",
+            f"{len(new_states)} state(s): {shapes(new_states)}",
         )
     return shapes(new_states)
 
@@ -198,15 +204,14 @@ def states(subject: CellUnderTest) -> str:
 def output_size(subject: CellUnderTest) -> str:
     """The output is as wide as `output_size` says."""
     cell = subject.cell()
-    output, _ = run_step(cell, subject.inputs()[:, 0], zero_states(cell, 3))
+    output, _ = _first_step(subject, cell)
     size = getattr(cell, "output_size", None)
-    promised = subject.widths[0] if size is None else size
-    if tuple(output.shape) != (3, promised):
+    promised = output_shapes(cell, subject.sizes, 3)
+    if not all_fit(output, promised):
         source = "the first state" if size is None else f"output_size={size}"
-        raise ContractViolation(
-            f"output (3, {promised}), as {source} says", shapes([output])
-        )
-    return shapes([output])
+        text = ", ".join(map(str, promised))
+        raise ContractViolation(f"output {text}, as {source} says", shapes(output))
+    return shapes(output)
 
 
 def initial_state(subject: CellUnderTest) -> str:
@@ -215,9 +220,9 @@ def initial_state(subject: CellUnderTest) -> str:
     if not hasattr(cell, "get_initial_state"):
         return "no such method, so Keras begins with zeros"
     for batch in (1, 3):
-        flat = keras.tree.flatten(cell.get_initial_state(batch_size=batch))
-        promised = [(batch, width) for width in subject.widths]
-        if [tuple(getattr(state, "shape", ())) for state in flat] != promised:
+        flat = keras.tree.flatten(initial(cell, batch))
+        promised = subject.promised(batch)
+        if not all_fit(flat, promised):
             expected = ", ".join(map(str, promised))
             raise ContractViolation(f"for batch_size={batch}: {expected}", shapes(flat))
         if not all(np.isfinite(to_array(state)).all() for state in flat):
@@ -230,10 +235,10 @@ def batch_size(subject: CellUnderTest) -> str:
     cell = subject.cell()
     for batch in (1, 2, 7):
         with during(f"with {batch} sequence(s)"):
-            x = subject.inputs(batch=batch)[:, 0]
-            output, states = run_step(cell, x, zero_states(cell, batch))
-            if any(tensor.shape[0] != batch for tensor in (output, *states)):
-                raise ContractViolation(f"{batch} row(s)", shapes([output, *states]))
+            output, states = _first_step(subject, cell, batch)
+            made = [*output, *states]
+            if any(tensor.shape[0] != batch for tensor in made):
+                raise ContractViolation(f"{batch} row(s)", shapes(made))
     return "1, 2 and 7 sequences"
 
 
@@ -245,23 +250,11 @@ def state_order(subject: CellUnderTest) -> str:
     loses what it had, states come back in another order than they are taken. A copy,
     as in a delay line, is no mistake.
     """
-    cell = subject.cell()
-    x = subject.inputs()[:, 0]
-    begin = run(cell, subject.inputs(draw=1)).states
-    after = [to_array(state) for state in run_step(cell, x, begin).states]
-    count = len(begin)
-    growth = np.zeros((count, count))
-    for old in range(count):
-        far = [s + _FAR * (k == old) for k, s in enumerate(begin)]
-        for new, state in enumerate(run_step(cell, x, far).states):
-            moved = to_array(state)
-            copied = moved.shape == far[old].shape and np.array_equal(moved, far[old])
-            if not copied and moved.shape == after[new].shape:
-                growth[old, new] = np.max(np.abs(moved - after[new])) / _FAR
+    growth = _growth(subject)
     carried = growth > 1e-2
     for old, new in zip(*np.nonzero(carried), strict=True):
-        same_width = subject.widths[old] == subject.widths[new]
-        if same_width and not carried[old, old] and not carried[new, new]:
+        same_size = subject.sizes[old] == subject.sizes[new]
+        if same_size and not carried[old, old] and not carried[new, new]:
             raise ContractViolation(
                 f"state {old} to be carried on in new state {old}",
                 f"per unit of state {old}, new state {new} moves by "
@@ -269,23 +262,45 @@ def state_order(subject: CellUnderTest) -> str:
                 f"{growth[old, old]:.2g}: states are returned in another order than "
                 "they are taken",
             )
+    count = len(growth)
     own = [str(k) for k in range(count) if carried[k, k]]
     return f"carried on in its own place: state {', '.join(own) or 'none'} of {count}"
+
+
+def _growth(subject: CellUnderTest) -> np.ndarray:
+    """Return how far each new state moves, for a large change of each old one."""
+    cell = subject.cell()
+    x = _at(subject.inputs(), 0)
+    begin = run(subject, cell, subject.inputs(draw=1)).states
+    after = to_arrays(run_step(subject, cell, x, begin).states)
+    growth = np.zeros((len(begin), len(begin)))
+    for old in (k for k, state in enumerate(begin) if is_real(state)):
+        far = [*begin]
+        far[old] = begin[old] + np.asarray(_FAR, begin[old].dtype)
+        for new, state in enumerate(run_step(subject, cell, x, far).states):
+            moved = to_array(state)
+            copied = moved.shape == far[old].shape and np.array_equal(moved, far[old])
+            if not copied and moved.shape == after[new].shape:
+                growth[old, new] = np.max(np.abs(moved - after[new])) / _FAR
+    return growth
 
 
 def states_used(subject: CellUnderTest) -> str:
     """Every state acts on the output or on a new state."""
     cell = subject.cell()
-    x = subject.inputs()[:, 0]
-    begin = run(cell, subject.inputs(draw=1)).states
+    x = _at(subject.inputs(), 0)
+    begin = run(subject, cell, subject.inputs(draw=1)).states
     rng = np.random.default_rng(subject.seed)
-    before = run_step(cell, x, begin)
+    before = run_step(subject, cell, x, begin)
     for k, state in enumerate(begin):
+        noise = 0.5 * rng.normal(size=state.shape) if is_real(state) else 1
         other = [*begin]
-        other[k] = state + 0.5 * rng.normal(size=state.shape).astype(state.dtype)
-        after = run_step(cell, x, other)
+        other[k] = state + np.asarray(noise, state.dtype)
+        after = run_step(subject, cell, x, other)
         pairs = zip(
-            [after.output, *after.states], [before.output, *before.states], strict=True
+            [*after.output, *after.states],
+            [*before.output, *before.states],
+            strict=True,
         )
         if all(np.array_equal(to_array(new), to_array(old)) for new, old in pairs):
             raise ContractViolation(
@@ -300,9 +315,9 @@ def states_used(subject: CellUnderTest) -> str:
 def repeatable(subject: CellUnderTest) -> str:
     """Equal inputs give equal outputs, whatever ran between."""
     cell = subject.cell()
-    first = run(cell, subject.inputs())
-    run(cell, subject.inputs(draw=1))
-    again = run(cell, subject.inputs())
+    first = run(subject, cell, subject.inputs())
+    run(subject, cell, subject.inputs(draw=1))
+    again = run(subject, cell, subject.inputs())
     return require_close(
         "the same as in the first call: nothing random at inference, and no memory "
         "but the states",
@@ -313,19 +328,17 @@ def repeatable(subject: CellUnderTest) -> str:
 def batch_independence(subject: CellUnderTest) -> str:
     """A sequence's results do not depend on its neighbours."""
     cell = subject.cell()
-    x = subject.inputs()
-    alone = run(cell, x)
-    for row in range(len(x)):
+    x, batch = subject.inputs(), 3
+    alone = run(subject, cell, x)
+    for row in range(batch):
         others = subject.inputs(draw=1)
-        others[row] = x[row]
-        seen = run(cell, others)
+        for array, own in zip(*map(keras.tree.flatten, (others, x)), strict=True):
+            array[row] = own[row]
         require_close(
             f"row {row} as before, when the other rows change",
-            Run(seen.outputs[row], [s[row] for s in seen.states]).pairs(
-                Run(alone.outputs[row], [s[row] for s in alone.states])
-            ),
+            run(subject, cell, others).row(row).pairs(alone.row(row)),
         )
-    return f"{len(x)} rows, each among others"
+    return f"{batch} rows, each among others"
 
 
 def loops(subject: CellUnderTest) -> str:
@@ -333,25 +346,33 @@ def loops(subject: CellUnderTest) -> str:
     cell = subject.cell()
     x = subject.inputs()
     with during("step by step"):
-        stepped = run_stepwise(cell, x)
+        stepped = run_stepwise(subject, cell, x)
     with during("looped"):
-        looped = run(cell, x, unroll=False)
+        looped = run(subject, cell, x, unroll=False)
         seen = require_close("as step by step", looped.pairs(stepped))
     with during("unrolled"):
-        require_close("as step by step", run(cell, x, unroll=True).pairs(stepped))
+        unrolled = run(subject, cell, x, unroll=True)
+        require_close("as step by step", unrolled.pairs(stepped))
     return seen
 
 
 def hoisted(subject: CellUnderTest) -> str:
     """`custom_lstm.RNN` gives what `keras.layers.RNN` gives."""
     cell = subject.cell()
+    by_keras = subject.fits_keras
+    name = "keras.layers.RNN" if by_keras else "step by step"
     for time in (1, 5):
         x = subject.inputs(time=time)
         with during(f"{time} step(s)"):
-            stock = run(cell, x, unroll=False)
-            hoisted = run(cell, x, layer=RNN, unroll=False)
-            seen = require_close("as keras.layers.RNN", hoisted.pairs(stock))
+            stock = (
+                run(subject, cell, x, unroll=False)
+                if by_keras
+                else run_stepwise(subject, cell, x)
+            )
+            hoisted = run(subject, cell, x, layer=RNN, unroll=False)
+            seen = require_close(f"as {name}", hoisted.pairs(stock))
     how = "projected at once" if getattr(cell, "splits", False) else "not split"
+    how += "" if by_keras else "; compared step by step, as Keras's own cannot run it"
     return f"{seen}; inputs {how}"
 
 
@@ -359,22 +380,29 @@ def masks(subject: CellUnderTest) -> str:
     """A masked step leaves the states as they are."""
     cell = subject.cell()
     valid = subject.inputs(time=4)
-    x = np.full((3, 6, subject.features), 3.0, dtype="float32")
-    x[_MASKS] = valid.reshape(-1, subject.features)
-    expected = run(cell, valid)
-    for name, layer in _LAYERS.items():
+
+    def filled(array: np.ndarray) -> np.ndarray:
+        x = np.full((3, 6, *array.shape[2:]), 3.0, dtype="float32")
+        x[_MASKS] = array.reshape(-1, *array.shape[2:])
+        return x
+
+    x, expected = each(filled, valid), run(subject, cell, valid)
+    for name, layer in subject.layers.items():
         for unroll in (False, True):
             with during(f"{name}, unroll={unroll}"):
-                seen = run(cell, x, layer=layer, mask=_MASKS, unroll=unroll)
-                outputs = seen.outputs[_MASKS].reshape(3, 4, -1)
+                seen = run(subject, cell, x, layer=layer, mask=_MASKS, unroll=unroll)
+                outputs = [
+                    output[_MASKS].reshape(3, 4, *output.shape[2:])
+                    for output in seen.outputs
+                ]
                 text = require_close(
                     "as of the same sequences without their masked steps",
                     Run(outputs, seen.states).pairs(expected),
                 )
     with during("all steps masked"):
-        held = run(cell, valid, mask=np.zeros((3, 4), dtype=bool))
-        initial = Run(held.outputs, initial_states(cell, batch=3))
-        require_close("the initial states", held.pairs(initial))
+        held = run(subject, cell, valid, mask=np.zeros((3, 4), dtype=bool))
+        begun = Run(held.outputs, initial_states(subject, cell, batch=3))
+        require_close("the initial states", held.pairs(begun))
     return text
 
 
@@ -382,10 +410,10 @@ def go_backwards(subject: CellUnderTest) -> str:
     """`go_backwards` is the same as reversed inputs."""
     cell = subject.cell()
     x = subject.inputs()
-    expected = run(cell, x[:, ::-1].copy())
-    for name, layer in _LAYERS.items():
+    expected = run(subject, cell, each(lambda array: array[:, ::-1].copy(), x))
+    for name, layer in subject.layers.items():
         with during(name):
-            seen = run(cell, x, layer=layer, go_backwards=True, unroll=False)
+            seen = run(subject, cell, x, layer=layer, go_backwards=True, unroll=False)
             text = require_close("as of reversed inputs", seen.pairs(expected))
     return text
 
@@ -394,12 +422,16 @@ def stateful(subject: CellUnderTest) -> str:
     """Two halves, stateful, are the same as the whole."""
     cell = subject.cell()
     x = subject.inputs(time=6)
-    whole = run(cell, x)
-    for name, layer in _LAYERS.items():
+    whole = run(subject, cell, x)
+    for name, layer in subject.layers.items():
         options = {"return_sequences": True, "return_state": True, "stateful": True}
         rnn = layer(cell, **options)
-        halves = [run_layer(rnn, half) for half in np.split(x, 2, axis=1)]
-        outputs = np.concatenate([half.outputs for half in halves], axis=1)
+        halves = [
+            run_layer(subject, rnn, each(lambda array, k=k: array[:, k : k + 3], x))
+            for k in (0, 3)
+        ]
+        pairs = zip(*(half.outputs for half in halves), strict=True)
+        outputs = [np.concatenate(pair, axis=1) for pair in pairs]
         with during(name):
             text = require_close(
                 "as of the whole sequence",
@@ -415,133 +447,30 @@ class _Traced(keras.layers.Layer):
         super().__init__()
         self.layer = layer
 
-    def call(self, inputs: Tensor) -> Tensor:
-        return self.layer(inputs)
+    def call(self, inputs: Nest, constants: Nest = None) -> Tensor:
+        return self.layer(inputs, **({} if constants is None else constants))
 
 
 def dynamic_shapes(subject: CellUnderTest) -> str:
     """Batch size and number of steps may be unknown."""
     cell = subject.cell()
-    for name, layer in _LAYERS.items():
-        with during(f"{name} on keras.Input((None, {subject.features}))"):
-            inputs = keras.Input((None, subject.features))
+    for name, layer in subject.layers.items():
+        with during(f"{name} on keras.Input of {words(subject.features)}"):
+            inputs, constants = symbols(subject)
             rnn = layer(cell, return_sequences=True)
-            model = keras.Model(inputs, rnn(inputs))
-            traced = _Traced(rnn)(inputs)
-            if traced.shape[-1] != model.output_shape[-1]:
+            outputs = keras.tree.flatten(rnn(inputs, **constants))
+            model = keras.Model(keras.tree.flatten([inputs, constants]), outputs)
+            traced = keras.tree.flatten(_Traced(rnn)(inputs, constants))
+            last = [[x.shape[-1] for x in flat] for flat in (traced, outputs)]
+            if last[0] != last[1]:
                 raise ContractViolation(
-                    f"output shape {model.output_shape}", f"{traced.shape}"
+                    f"output shape {shapes(outputs)}", shapes(traced)
                 )
         for batch, time in ((3, 5), (1, 2), (5, 1)):
             x = subject.inputs(batch=batch, time=time)
-            with during(f"{name} on {x.shape}"):
-                pairs = [("outputs", to_array(model(x)), run(cell, x).outputs)]
+            with during(f"{name} on {(batch, time)}"):
+                expected = run(subject, cell, x)
+                made = to_arrays(model(flat_data(subject, x)))
+                pairs = Run(made, []).pairs(Run(expected.outputs, []))
                 require_close("as of a layer called directly", pairs)
     return "models of (None, None, features) on (3, 5), (1, 2) and (5, 1)"
-
-
-def saving(subject: CellUnderTest) -> str:
-    """A saved model is the same, loaded in a fresh process.
-
-    The fresh process imports the modules that define the classes in the model, as a
-    user's would. A class from a notebook, a script or the inside of a function
-    cannot be imported there: the model is then loaded in this process, and the
-    result says so. Keras's `safe_mode` stays on.
-    """
-    inputs = keras.Input((None, subject.features))
-    rnn = keras.layers.RNN(subject.cell(), return_sequences=True)
-    model = keras.Model(inputs, rnn(inputs))
-    x = subject.inputs()
-    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
-        # Keras 3.15 saving its variables under NumPy 2
-        warnings.filterwarnings("ignore", "__array__ impl", DeprecationWarning)
-        path = Path(folder) / "model.keras"
-        model.save(path)
-        classes = list(_classes(keras.saving.serialize_keras_object(rnn.cell)))
-        away = [entry for entry in classes if not _importable(entry)]
-        if away:
-            loaded, unregistered = _here(path, x, classes, subject.cell_class)
-            names = ", ".join(entry["class_name"] for entry in away)
-            where = (
-                f"in this process only: {names} from {away[0]['module']} cannot be "
-                "imported by another; move it to a module to have that checked"
-            )
-        else:
-            loaded, unregistered = _elsewhere(path, x, classes)
-            where = "in a fresh process"
-    pairs = [("outputs", loaded, to_array(model(x)))]
-    seen = f"{require_close('as of the model that was saved', pairs)}, {where}"
-    if unregistered:
-        names = ", ".join(unregistered)
-        seen += (
-            f"; with custom_objects, as {names} is not registered: decorate it with "
-            "keras.saving.register_keras_serializable to load without"
-        )
-    return seen
-
-
-def _classes(config: Any) -> Iterator[dict[str, str]]:
-    """Yield module, class and registered name of each object that is not Keras's."""
-    if isinstance(config, dict):
-        if {"class_name", "module"} <= config.keys():
-            module = config["module"] or "__main__"  # which Keras leaves out
-            name = config["class_name"]
-            registered = config.get("registered_name") or name
-            if module.partition(".")[0] not in ("keras", "builtins"):
-                yield {
-                    "module": module,
-                    "class_name": name,
-                    "registered_name": registered,
-                }
-        config = list(config.values())
-    if isinstance(config, list | tuple):
-        for entry in config:
-            yield from _classes(entry)
-
-
-def _importable(entry: dict[str, str]) -> bool:
-    module = sys.modules.get(entry["module"])
-    return entry["module"] != "__main__" and hasattr(module, entry["class_name"])
-
-
-def _here(
-    path: Path, x: np.ndarray, classes: list[dict[str, str]], cell_class: type
-) -> tuple[np.ndarray, list[str]]:
-    known = keras.saving.get_registered_object
-    unregistered = [e for e in classes if known(e["registered_name"]) is None]
-    objects = {
-        entry["class_name"]: getattr(
-            sys.modules.get(entry["module"]), entry["class_name"], cell_class
-        )
-        for entry in unregistered
-    }
-    model = keras.models.load_model(path, custom_objects=objects)
-    return to_array(model(x)), list(objects)
-
-
-def _elsewhere(
-    path: Path, x: np.ndarray, classes: list[dict[str, str]]
-) -> tuple[np.ndarray, list[str]]:
-    folder = path.parent
-    np.save(folder / "x.npy", x)
-    (folder / "classes.json").write_text(json.dumps(classes), "utf-8")
-    environment = {
-        **os.environ,
-        "KERAS_BACKEND": keras.backend.backend(),
-        "PYTHONPATH": os.pathsep.join(str(Path(place).resolve()) for place in sys.path),
-    }
-    process = subprocess.run(
-        [sys.executable, "-P", reload.__file__, str(folder)],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=_PATIENCE,
-        check=False,
-    )
-    if process.returncode:
-        last = process.stderr.strip().splitlines()[-1:]
-        raise ContractViolation(
-            "a fresh process to load the model", *last or ["it ended without a message"]
-        )
-    unregistered = json.loads((folder / "unregistered.json").read_text("utf-8"))
-    return np.load(folder / "y.npy", allow_pickle=False), unregistered

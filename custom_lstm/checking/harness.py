@@ -3,14 +3,24 @@
 import contextlib
 import inspect
 import random
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
+from custom_lstm.cells.old_arguments import begin
+from custom_lstm.cells.validation import (
+    StateShape,
+    listed,
+    state_shape,
+    state_size_of,
+)
+from custom_lstm.checking.inputs import draw as _draw
+from custom_lstm.checking.inputs import each, map_shapes, read_shapes
+from custom_lstm.layers.rnn import RNN
 from custom_lstm.typing import Nest, States, Tensor
 
 WIDTH = 4
@@ -53,7 +63,9 @@ class CellUnderTest:
     Args:
         source: a cell, a cell class, or a function without arguments that makes one.
             A class is made without arguments, or with `WIDTH` for the one it needs.
-        features: width of the inputs; by default what a built cell was built for.
+        features: shapes of the inputs of one step, see `read_shapes`; by default what
+            a built cell was built for.
+        constants: shapes of the constants, or None.
         seed: of weights and data.
         width: what a class gets for the one argument it needs.
         what: name of the caller's argument, for errors.
@@ -66,10 +78,11 @@ class CellUnderTest:
     def __init__(
         self,
         source: Any,
-        features: int | None = None,
+        features: Any = None,
         seed: int = 0,
         width: int = WIDTH,
         what: str = "`cell_or_class`",
+        constants: Any = None,
     ):
         if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
             raise ValueError(
@@ -84,7 +97,81 @@ class CellUnderTest:
         example = self.original or self._first_of_factory()
         self.cell_class = type(example)
         self.features = _features(example, features)
-        self.widths = keras.tree.flatten(example.state_size)
+        self.constants = _constants(constants)
+        self._example = example
+        _ = self.sizes  # or raise
+
+    @cached_property
+    def sizes(self) -> list[int | StateShape]:
+        """What `state_size` says of each state, once a cell is built."""
+        known = getattr(self._example, "state_size", None)
+        if known is None:
+            example = self._example if self._factory else self.copy(self._example)
+            self.build(example)
+            known = example.state_size
+        _require_sizes(self.cell_class, known)
+        return keras.tree.flatten(state_size_of(known))
+
+    @property
+    def width(self) -> int:
+        """The width of the first state."""
+        size = self.sizes[0]
+        return int(size[-1] or 1) if isinstance(size, StateShape) else size
+
+    @cached_property
+    def fits_keras(self) -> bool:
+        """Whether `keras.layers.RNN`, whose contract is narrower, runs such a cell."""
+        cell = self.cell()
+        vectors = all(isinstance(size, int) for size in self.sizes)
+        sizes = cell.state_size
+        listed_only = isinstance(sizes, int | list | tuple)
+        one_axis = isinstance(self.features, tuple) and len(self.features) == 1
+        one_axis = one_axis and isinstance(self.features[0], int)
+        size = getattr(cell, "output_size", None)
+        one_output = not keras.tree.is_nested(size) and not hasattr(size, "as_list")
+        plain = vectors and listed_only and not hasattr(sizes, "_fields")
+        return plain and one_axis and one_output and self.constants is None
+
+    @property
+    def layers(self) -> dict[str, Any]:
+        """The layers that run such a cell, by name; `keras.layers.RNN` first."""
+        ours = {"custom_lstm.RNN": RNN}
+        return (
+            {"keras.layers.RNN": keras.layers.RNN, **ours} if self.fits_keras else ours
+        )
+
+    @property
+    def layer(self) -> Any:
+        """The first of them."""
+        return next(iter(self.layers.values()))
+
+    def build(self, cell: Any) -> None:
+        """Build a cell as `custom_lstm.RNN` does."""
+        shapes = map_shapes(lambda shape: (None, None, *shape), self.features)
+        constants = map_shapes(lambda shape: (None, *shape), self.constants or [])
+        if not cell.built:
+            RNN(cell).build(shapes, constants_shape=constants or None)
+            cell.built = True
+
+    def zero_states(self, cell: Any, batch: int) -> States:
+        """Return zeros of the shapes that `state_size` promises, in its structure."""
+        if any(isinstance(n, StateShape) and None in n for n in self.sizes):
+            return each(ops.zeros_like, listed(initial(cell, batch)))
+        return keras.tree.map_structure(
+            lambda size: ops.zeros(state_shape(size, batch), cell.compute_dtype),
+            listed(state_size_of(cell.state_size)),
+        )
+
+    def promised(self, batch: int) -> list[tuple[int | None, ...]]:
+        """Return the shapes of the states."""
+        return [state_shape(size, batch) for size in self.sizes]
+
+    def of_constants(self, batch: int) -> dict[str, Any]:
+        """Return constants as an argument for a step or layer, if there are any."""
+        if self.constants is None:
+            return {}
+        drawn = _draw(self.constants, (batch,), [self.seed, 99])
+        return {"constants": each(ops.convert_to_tensor, drawn)}
 
     def _first_of_factory(self) -> Any:
         assert self._factory is not None
@@ -131,7 +218,7 @@ class CellUnderTest:
             **changes: entries of the config that are to differ.
         """
         cell = self.copy(self.make(), **changes) if changes else self.make()
-        build(cell, self.features)
+        self.build(cell)
         cell.set_weights(self.weights)
         return cell
 
@@ -145,7 +232,7 @@ class CellUnderTest:
         rng = np.random.default_rng(self.seed)
         with seeded(self.seed), dtype_policy("float32"):
             cell = self.make()
-            build(cell, self.features)
+            self.build(cell)
             for weight in cell.trainable_variables:
                 step = 0.2 * rng.normal(size=weight.shape)
                 moved = weight + ops.cast(step, weight.dtype)
@@ -153,40 +240,26 @@ class CellUnderTest:
                 weight.assign(constraint(moved) if constraint else moved)
             return to_arrays(cell.weights)
 
-    def inputs(self, batch: int = 3, time: int = 5, draw: int = 0) -> np.ndarray:
-        """Draw standard normal `(batch, time, features)`; another for each `draw`."""
-        rng = np.random.default_rng([self.seed, draw])
-        return rng.normal(size=(batch, time, self.features)).astype("float32")
+    def inputs(self, batch: int = 3, time: int = 5, draw: int = 0) -> Nest:
+        """Draw standard normal `(batch, time, ...)`; another for each `draw`."""
+        return _draw(self.features, (batch, time), [self.seed, draw])
 
 
-def build(cell: Any, features: int) -> None:
-    """Build a cell as `keras.layers.RNN` does; sub-layers, by one step."""
-    if type(cell).build is keras.layers.Layer.build:
-        step = ops.zeros((1, features), cell.compute_dtype)
-        cell(step, zero_states(cell, 1))
-    elif not cell.built:
-        cell.build((None, features))
-        cell.built = True
+def structure_of(cell: Any) -> Any:
+    """Return `state_size` as states come: one alone in a list."""
+    return listed(state_size_of(cell.state_size))
 
 
-def structure_of(cell: Any) -> list[Any]:
-    """Return `state_size` as a (nested) list, as states come."""
-    sizes = cell.state_size
-    return list(sizes) if keras.tree.is_nested(sizes) else [sizes]
+def initial(cell: Any, batch: int) -> Nest:
+    """Return what a cell begins with, in its structure; None if it does not say."""
+    method = getattr(cell, "get_initial_state", None)
+    return begin(method, batch, str(cell.compute_dtype)) if method else None
 
 
-def zero_states(cell: Any, batch: int) -> States:
-    """Return zeros of the shapes that `state_size` promises, in its structure."""
-    return keras.tree.map_structure(
-        lambda width: ops.zeros((batch, width), cell.compute_dtype), structure_of(cell)
-    )
-
-
-def initial_states(cell: Any, batch: int) -> list[np.ndarray]:
+def initial_states(subject: CellUnderTest, cell: Any, batch: int) -> list[np.ndarray]:
     """Return what a cell begins with, flat: zeros, if it does not say."""
-    begin = getattr(cell, "get_initial_state", None)
-    states = begin(batch_size=batch) if begin else zero_states(cell, batch)
-    return to_arrays(states)
+    states = initial(cell, batch)
+    return to_arrays(subject.zero_states(cell, batch) if states is None else states)
 
 
 def pack(cell: Any, states: Nest) -> States:
@@ -196,8 +269,15 @@ def pack(cell: Any, states: Nest) -> States:
 
 
 def to_tensor(values: Any, cell: Any) -> Tensor:
-    """Return `values` as a tensor of the cell's compute dtype."""
-    return ops.cast(ops.convert_to_tensor(values), cell.compute_dtype)
+    """Return real numbers as a tensor of the cell's compute dtype, others as one."""
+    tensor = ops.convert_to_tensor(values)
+    real = "float" in keras.backend.standardize_dtype(tensor.dtype)
+    return ops.cast(tensor, cell.compute_dtype) if real else tensor
+
+
+def is_real(array: Any) -> bool:
+    """Return whether an array holds floating-point numbers."""
+    return "float" in keras.backend.standardize_dtype(array.dtype)
 
 
 def to_array(values: Tensor) -> np.ndarray:
@@ -210,100 +290,6 @@ def to_array(values: Tensor) -> np.ndarray:
 def to_arrays(tensors: Nest) -> list[np.ndarray]:
     """Return tensors or variables as NumPy, flat."""
     return [to_array(tensor) for tensor in keras.tree.flatten(tensors)]
-
-
-class Run(NamedTuple):
-    """Outputs of all steps `(batch, time, width)`, and the last states, as NumPy."""
-
-    outputs: np.ndarray
-    states: list[np.ndarray]
-
-    def pairs(self, expected: "Run") -> list["Pair"]:
-        """Pair this run with another, piece by piece."""
-        if len(self.states) != len(expected.states):
-            raise ContractViolation(
-                f"{len(expected.states)} states", f"{len(self.states)} states"
-            )
-        states = zip(self.states, expected.states, strict=True)
-        return [
-            ("outputs", self.outputs, expected.outputs),
-            *(
-                (f"state {k}", actual, other)
-                for k, (actual, other) in enumerate(states)
-            ),
-        ]
-
-
-class Step(NamedTuple):
-    """What one step returned: the output, and the new states as a flat list."""
-
-    output: Tensor
-    states: list[Tensor]
-
-
-def run_step(cell: Any, inputs: Any, states: Nest) -> Step:
-    """Run one step by `call` itself, without the checks of `__call__`.
-
-    Raises:
-        ContractViolation: if it does not return a pair of one tensor and states.
-    """
-    result = cell.call(to_tensor(inputs, cell), pack(cell, states))
-    if not isinstance(result, list | tuple) or len(result) != 2:
-        raise ContractViolation(
-            "a pair (output, new_states)", shapes(keras.tree.flatten(result))
-        )
-    output, new_states = result
-    if keras.tree.is_nested(output):
-        raise ContractViolation(
-            "one tensor as output", shapes(keras.tree.flatten(output))
-        )
-    return Step(output, keras.tree.flatten(new_states))
-
-
-def run_stepwise(cell: Any, inputs: np.ndarray) -> Run:
-    """Run a cell over whole sequences, one call after the other, in Python."""
-    states, outputs = initial_states(cell, inputs.shape[0]), []
-    for x in inputs.swapaxes(0, 1):
-        output, states = cell(to_tensor(x, cell), pack(cell, states))
-        outputs.append(to_array(output))
-    return Run(np.stack(outputs, axis=1), to_arrays(states))
-
-
-def run(
-    cell: Any,
-    inputs: np.ndarray,
-    layer: Any = keras.layers.RNN,
-    states: Sequence[Any] | None = None,
-    mask: Any = None,
-    training: bool = False,
-    unroll: bool = True,
-    **options: Any,
-) -> Run:
-    """Run a cell over whole sequences `(batch, time, features)`, in a layer.
-
-    `states` are flat; `options` are other arguments of the layer. Unrolling is quicker
-    for few steps.
-    """
-    options |= {"return_sequences": True, "return_state": True, "unroll": unroll}
-    rnn = layer(cell, **options)
-    return run_layer(rnn, inputs, states=states, mask=mask, training=training)
-
-
-def run_layer(
-    rnn: Any,
-    inputs: np.ndarray,
-    states: Sequence[Any] | None = None,
-    mask: Any = None,
-    training: bool = False,
-) -> Run:
-    """Run a layer that returns sequences and states."""
-    outputs, *last = rnn(
-        ops.convert_to_tensor(inputs),
-        initial_state=None if states is None else pack(rnn.cell, states),
-        mask=None if mask is None else ops.convert_to_tensor(mask, "bool"),
-        training=training,
-    )
-    return Run(to_array(outputs), to_arrays(last))
 
 
 Pair = tuple[str, Any, Any]
@@ -415,56 +401,6 @@ def dtype_policy(policy: str) -> Iterator[None]:
         keras.config.set_floatx(before[1])
 
 
-Scalar = Callable[[list[Tensor]], Tensor]
-"""A function of a list of tensors that returns a scalar tensor."""
-
-
-def automatic_gradients(
-    function: Scalar, arrays: Sequence[np.ndarray]
-) -> list[np.ndarray]:
-    """Return derivatives of a scalar function of tensors, by the backend itself.
-
-    One array for each of `arrays`; zeros where nothing connects it to the result.
-
-    Example:
-        >>> x = np.array([1.0, 3.0], dtype="float32")
-        >>> automatic_gradients(lambda tensors: ops.sum(tensors[0] ** 2), [x])
-        [array([2., 6.], dtype=float32)]
-    """
-    tensors = [ops.convert_to_tensor(array, dtype=array.dtype) for array in arrays]
-    by_backend = {"tensorflow": _tensorflow, "jax": _jax, "torch": _torch}
-    found = by_backend[keras.backend.backend()](function, tensors)
-    return [
-        np.zeros_like(array) if gradient is None else ops.convert_to_numpy(gradient)
-        for array, gradient in zip(arrays, found, strict=True)
-    ]
-
-
-def _tensorflow(function: Scalar, tensors: list[Tensor]) -> Sequence[Any]:
-    import tensorflow as tf
-
-    with tf.GradientTape() as tape:
-        tape.watch(tensors)
-        value = function(tensors)
-    return tape.gradient(value, tensors)
-
-
-def _jax(function: Scalar, tensors: list[Tensor]) -> Sequence[Any]:
-    import jax
-
-    return jax.grad(function)(tensors)
-
-
-def _torch(function: Scalar, tensors: list[Tensor]) -> Sequence[Any]:
-    import torch
-
-    leaves = [tensor.detach().clone().requires_grad_() for tensor in tensors]
-    value = function(leaves)
-    if not value.requires_grad:
-        return [None] * len(leaves)
-    return torch.autograd.grad(value, leaves, allow_unused=True)
-
-
 def _require_cell(candidate: Any, what: str) -> Any:
     if isinstance(candidate, keras.layers.RNN | keras.layers.Bidirectional):
         raise TypeError(
@@ -474,14 +410,18 @@ def _require_cell(candidate: Any, what: str) -> Any:
     is_layer = isinstance(candidate, keras.layers.Layer)
     if not is_layer or "state_size" not in dir(candidate):
         raise TypeError(f"check_cell: {what} must be {_KINDS}. Received: {candidate!r}")
-    sizes = keras.tree.flatten(candidate.state_size)
-    if not sizes or not all(isinstance(n, int) and n > 0 for n in sizes):
-        raise ValueError(
-            f"check_cell: `state_size` of {type(candidate).__name__} must be a "
-            "positive integer or a (nested) list of them, one per state. Received: "
-            f"state_size={candidate.state_size!r}"
-        )
     return candidate
+
+
+def _require_sizes(cls: type, sizes: Any) -> None:
+    try:
+        state_size_of(sizes)
+    except ValueError as error:
+        raise ValueError(
+            f"check_cell: `state_size` of {cls.__name__} must be a positive integer, a "
+            "StateShape, or a nest of them, one per state. Received: "
+            f"state_size={sizes!r}"
+        ) from error
 
 
 def _factory(source: Any, width: int) -> Callable[[], Any]:
@@ -519,17 +459,18 @@ def _make_with_width(cls: Any, parameter: inspect.Parameter, width: int) -> Any:
         ) from error
 
 
-def _features(example: Any, features: int | None) -> int:
+def _features(example: Any, features: Any) -> Nest:
     if features is not None:
-        if isinstance(features, bool) or not isinstance(features, int) or features < 1:
-            raise ValueError(
-                "check_cell: `features` must be a positive integer, the width of the "
-                f"inputs. Received: features={features!r}"
-            )
-        return features
+        return read_shapes("features", features)
     config = example.get_build_config() if example.built else None
-    shape = (config or {}).get("input_shape")
-    return int(shape[-1]) if shape else FEATURES
+    shapes = (config or {}).get("input_shape")
+    return map_shapes(lambda shape: shape[1:], shapes) if shapes else (FEATURES,)
+
+
+def _constants(constants: Any) -> Nest:
+    if constants is None or isinstance(constants, dict | list):
+        return constants and read_shapes("constants", constants)
+    return [read_shapes("constants", constants)]
 
 
 def _with_dtype(config: Any) -> Any:

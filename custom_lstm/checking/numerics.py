@@ -13,22 +13,20 @@ from custom_lstm.checking.harness import (
     RTOL,
     CellUnderTest,
     ContractViolation,
-    automatic_gradients,
-    build,
     dtype_policy,
     during,
     finest_dtype,
     initial_states,
+    is_real,
     pack,
     require_close,
-    run,
-    run_layer,
     seeded,
     shapes,
     to_arrays,
     to_tensor,
-    zero_states,
 )
+from custom_lstm.checking.inputs import each
+from custom_lstm.checking.runs import automatic_gradients, run, run_layer
 from custom_lstm.typing import DType, Tensor
 
 _DIRECTIONS = 3
@@ -70,7 +68,7 @@ def gradients(subject: CellUnderTest) -> str:
 def _finite_from_the_start(subject: CellUnderTest) -> None:
     """Raise if gradients are not finite where a sequence begins."""
     cell = subject.cell()
-    begin = initial_states(cell, batch=3)
+    begin = initial_states(subject, cell, batch=3)
     total = _WeightedTotal(subject, cell=cell, begin=begin)
     found = zip(total.names, automatic_gradients(total, total.arrays), strict=True)
     wrong = [name for name, gradient in found if not np.isfinite(gradient).all()]
@@ -104,12 +102,13 @@ def dropout(subject: CellUnderTest) -> str:
     names = [n for n in constructor_arguments(subject.cell_class) if "dropout" in n]
     x = subject.inputs()
     for name in names:
-        without = run(subject.cell(**{name: 0.0}), x)
+        without = run(subject, subject.cell(**{name: 0.0}), x)
         cell = subject.cell(**{name: _HALF})
         with during(f"{name}={_HALF}, training=False"):
-            require_close("as without dropout", run(cell, x).pairs(without))
-        trained = run(cell, x, training=True)
-        if np.array_equal(trained.outputs, without.outputs):
+            require_close("as without dropout", run(subject, cell, x).pairs(without))
+        trained = run(subject, cell, x, training=True)
+        pairs = zip(trained.outputs, without.outputs, strict=True)
+        if all(np.array_equal(a, b) for a, b in pairs):
             raise ContractViolation(
                 f"other outputs with {name}={_HALF}, training=True", "the same outputs"
             )
@@ -119,13 +118,17 @@ def dropout(subject: CellUnderTest) -> str:
 def mixed_precision(subject: CellUnderTest) -> str:
     """Under `mixed_bfloat16` results stay close to float32's."""
     x = subject.inputs(time=4)
-    expected = run(subject.cell(), x)
+    expected = run(subject, subject.cell(), x)
     with dtype_policy("mixed_bfloat16"):
         cell = subject.cell()
-        output, states = cell(to_tensor(x[:, 0], cell), zero_states(cell, 3))
+        begin = subject.zero_states(cell, 3)
+        first = each(lambda array: to_tensor(array[:, 0], cell), x)
+        output, states = cell(first, begin, **subject.of_constants(3))
+        own = [is_real(state) for state in keras.tree.flatten(begin)]
+        new = zip(keras.tree.flatten(states), own, strict=True)
         dtypes = [
             keras.backend.standardize_dtype(result.dtype)
-            for result in [output, *keras.tree.flatten(states)]
+            for result in keras.tree.flatten([output, [s for s, real in new if real]])
         ]
         if set(dtypes) != {"bfloat16"}:
             raise ContractViolation("output and states in bfloat16", ", ".join(dtypes))
@@ -134,23 +137,30 @@ def mixed_precision(subject: CellUnderTest) -> str:
         }
         if wide - {"float32"}:
             raise ContractViolation("weights in float32", ", ".join(sorted(wide)))
-        seen = run(cell, x)
+        seen = run(subject, cell, x)
     return require_close("as in float32", seen.pairs(expected), rtol=2e-2, atol=2e-2)
 
 
 def training(subject: CellUnderTest) -> str:
     """Training reduces a loss, in a compiled model."""
     x = subject.inputs(batch=32, time=4)
-    target = x.mean(axis=(1, 2))[:, None]
+    flat = keras.tree.flatten(x)
+    target = np.mean([array.reshape(32, -1).mean(1) for array in flat], axis=0)[:, None]
+    constants = subject.of_constants(32)
+    symbols = each(lambda array: keras.Input(array.shape[1:]), [x, constants])
+    made = subject.layer(subject.cell())(symbols[0], **symbols[1])
+    made = [keras.layers.Flatten()(y) for y in keras.tree.flatten(made)]
+    made = made[0] if len(made) == 1 else keras.layers.Concatenate()(made)
     head = keras.layers.Dense(1, kernel_initializer=_fixed_initial_values)
-    model = keras.Sequential(
-        [keras.Input(x.shape[1:]), keras.layers.RNN(subject.cell()), head]
-    )
+    model = keras.Model(keras.tree.flatten(symbols), head(made))
+    data = [
+        ops.convert_to_tensor(array) for array in keras.tree.flatten([x, constants])
+    ]
     model.compile(keras.optimizers.Adam(0.02), "mse")
     losses = []
     for _ in range(25):
         model.reset_metrics()
-        losses.append(float(model.train_on_batch(x, target)))
+        losses.append(float(model.train_on_batch(data, target)))
     first, last = losses[0], losses[-1]
     if not last < 0.8 * first:
         raise ContractViolation(
@@ -172,10 +182,11 @@ def read_reference(reference: Any, subject: CellUnderTest) -> CellUnderTest:
     options: dict[str, Any] = {
         "features": subject.features,
         "seed": subject.seed,
-        "width": subject.widths[0],
+        "constants": subject.constants,
+        "width": subject.width,
     }
     if isinstance(reference, type) and issubclass(reference, keras.layers.RNN):
-        made = reference(subject.widths[0])
+        made = reference(subject.width)
         return CellUnderTest(type(made.cell), **options)
     if isinstance(reference, keras.layers.RNN):
         reference = reference.cell
@@ -207,10 +218,10 @@ def reference_outputs(subject: CellUnderTest, reference: CellUnderTest) -> str:
     with dtype_policy(finest_dtype()):
         own, expected = _twins(subject, reference)
         x = subject.inputs()
-        begin = run(expected, subject.inputs(draw=1)).states
+        begin = run(subject, expected, subject.inputs(draw=1)).states
         for states in (None, begin):
-            results = run(own, x, states=states)
-            pairs = results.pairs(run(expected, x, states=states))
+            results = run(subject, own, x, states=states)
+            pairs = results.pairs(run(subject, expected, x, states=states))
             seen = require_close(
                 "as of the reference", pairs, *_TOLERANCES[finest_dtype()]
             )
@@ -239,7 +250,7 @@ def reference_gradients(subject: CellUnderTest, reference: CellUnderTest) -> str
 def _initial(source: CellUnderTest, seed: int) -> list[np.ndarray]:
     with seeded(seed):
         cell = source.make()
-        build(cell, source.features)
+        source.build(cell)
         return to_arrays(cell.weights)
 
 
@@ -248,9 +259,9 @@ def _twins(subject: CellUnderTest, reference: CellUnderTest) -> tuple[Any, Any]:
     own, expected = subject.cell(), reference.cell()
     values = to_arrays(expected.weights)
     _require_same_shapes(to_arrays(own.weights), values)
-    if subject.widths != reference.widths:
+    if subject.sizes != reference.sizes:
         raise ContractViolation(
-            f"states of width {reference.widths}", f"{subject.widths}"
+            f"states of width {reference.sizes}", f"{subject.sizes}"
         )
     own.set_weights(values)
     return own, expected
@@ -279,39 +290,50 @@ class _WeightedTotal:
         begin: Sequence[Any] | None = None,
     ):
         cell = subject.cell() if cell is None else cell
-        self.layer = keras.layers.RNN(
+        self.layer = subject.layer(
             cell, return_sequences=True, return_state=True, unroll=True
         )
         self.variables = cell.trainable_variables
         dtype = cell.compute_dtype
-        x = subject.inputs(batch, time=4).astype(dtype)
+        x = each(lambda array: array.astype(dtype), subject.inputs(batch, time=4))
         if begin is None:
-            begin = run(cell, subject.inputs(batch, 2, draw=1)).states
-        after = run_layer(self.layer, x, states=begin)
+            begin = run(subject, cell, subject.inputs(batch, 2, draw=1)).states
+        after = run_layer(subject, self.layer, x, states=begin)
         rng = np.random.default_rng(subject.seed)
         self.weighting = [
             ops.convert_to_tensor(rng.normal(size=result.shape), dtype)
-            for result in (after.outputs, *after.states)
+            for result in (*after.outputs, *after.states)
         ]
-        weights = to_arrays(self.variables)
-        self.arrays = [x, *begin, *weights]
-        self.first_weight = 1 + len(begin)
-        self.names = ["inputs", *(f"state {k}" for k in range(len(begin)))]
+        self.inputs, self.begin = x, list(begin)
+        self.constants = subject.of_constants(batch)
+        self.real = [k for k, state in enumerate(begin) if is_real(state)]
+        flat = keras.tree.flatten(x)
+        self.arrays = [*flat, *(begin[k] for k in self.real)]
+        self.first_weight = len(self.arrays)
+        self.arrays += to_arrays(self.variables)
+        several = len(flat) > 1
+        self.names = [f"inputs {k}" if several else "inputs" for k in range(len(flat))]
+        self.names += [f"state {k}" for k in self.real]
         self.names += [variable.name for variable in self.variables]
 
     def __call__(self, tensors: list[Tensor]) -> Tensor:
         """Return L, a scalar tensor."""
-        inputs, *rest = tensors
-        states, values = rest[: self.first_weight - 1], rest[self.first_weight - 1 :]
+        count = len(keras.tree.flatten(self.inputs))
+        inputs = keras.tree.pack_sequence_as(self.inputs, tensors[:count])
+        states = [*self.begin]
+        for k, state in zip(self.real, tensors[count : self.first_weight], strict=True):
+            states[k] = state
+        values = tensors[self.first_weight :]
         mapping = list(zip(self.variables, values, strict=True))
         with keras.StatelessScope(state_mapping=mapping):
-            outputs, *last = self.layer(
-                inputs, initial_state=pack(self.layer.cell, states)
+            made = self.layer(
+                inputs, initial_state=pack(self.layer.cell, states), **self.constants
             )
-        results = [outputs, *keras.tree.flatten(last)]
         return sum(
-            ops.sum(result * weights)
-            for result, weights in zip(results, self.weighting, strict=True)
+            ops.sum(ops.cast(result, weights.dtype) * weights)
+            for result, weights in zip(
+                keras.tree.flatten(made), self.weighting, strict=True
+            )
         )
 
     def shifted(self, which: int, shift: np.ndarray) -> float:

@@ -1,8 +1,9 @@
 """Load a model in a fresh process; run as a script, with a folder.
 
-The folder holds `model.keras`, the inputs `x.npy`, and `classes.json`: which modules
-to import, and which classes in them the model needs. The outputs go to `y.npy`, and
-the names of classes that had to be given as `custom_objects` to `unregistered.json`.
+The folder holds `model.keras`, the inputs `x0.npy` and so on, and `classes.json`: which
+modules to import, and which classes in them the model needs. The outputs go to `y0.npy`
+and so on, and the names of classes that had to be given as `custom_objects` to
+`unregistered.json`.
 """
 
 import importlib
@@ -24,8 +25,10 @@ def main(folder: Path) -> None:
         if keras.saving.get_registered_object(entry["registered_name"]) is None
     }
     model = keras.models.load_model(folder / "model.keras", custom_objects=objects)
-    outputs = model(np.load(folder / "x.npy", allow_pickle=False))
-    np.save(folder / "y.npy", keras.ops.convert_to_numpy(outputs))
+    given = sorted(folder.glob("x*.npy"), key=lambda path: int(path.stem[1:]))
+    outputs = model([np.load(path, allow_pickle=False) for path in given])
+    for k, output in enumerate(keras.tree.flatten(outputs)):
+        np.save(folder / f"y{k}.npy", keras.ops.convert_to_numpy(output))
     (folder / "unregistered.json").write_text(json.dumps(sorted(objects)), "utf-8")
 
 

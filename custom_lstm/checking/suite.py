@@ -14,13 +14,14 @@ from typing import Any
 import keras
 
 from custom_lstm.checking import checks as contract
-from custom_lstm.checking import numerics
+from custom_lstm.checking import numerics, saving
 from custom_lstm.checking.harness import (
     CellUnderTest,
     ContractViolation,
     dtype_policy,
     seeded,
 )
+from custom_lstm.checking.inputs import words
 
 PASSED, FAILED, KNOWN = "passed", "FAILED", "known"
 
@@ -56,7 +57,7 @@ _CHECKS: tuple[Callable[..., str], ...] = (
     numerics.gradients,
     numerics.mixed_precision,
     numerics.training,
-    contract.saving,
+    saving.saving,
     *_COMPARISONS,
 )
 _FUNCTIONS = {function.__name__: function for function in _CHECKS}
@@ -67,7 +68,8 @@ def cell_checks(
     *,
     reference: Any = None,
     checks: Iterable[str] | None = None,
-    features: int | None = None,
+    features: Any = None,
+    constants: Any = None,
     seed: int = 0,
 ) -> list[CellCheck]:
     """Return the checks of `check_cell` one by one, for one test each:
@@ -80,7 +82,7 @@ def cell_checks(
         reference: a cell or layer known to be right. Without one, the checks that
             compare with it are left out.
         checks: names of the checks, if not all are wanted.
-        features: width of the inputs.
+        features, constants: see `check_cell`.
         seed: of weights and data.
 
     Returns:
@@ -105,7 +107,7 @@ def cell_checks(
         wanted = [checks] if isinstance(checks, str) else list(checks)
         _require_names(wanted, names)
         names = [name for name in names if name in wanted]
-    return [CellCheck(name, reference, features, seed) for name in names]
+    return [CellCheck(name, reference, features, seed, constants) for name in names]
 
 
 def check_cell(
@@ -114,7 +116,8 @@ def check_cell(
     reference: Any = None,
     checks: Iterable[str] | None = None,
     known_failures: Mapping[str, str] | None = None,
-    features: int | None = None,
+    features: Any = None,
+    constants: Any = None,
     seed: int = 0,
     verbose: bool = True,
 ) -> CellReport:
@@ -134,8 +137,11 @@ def check_cell(
         checks: names of the checks to run. By default all.
         known_failures: names of checks that may fail, with the reason: the gradients
             of a straight-through estimator, for one.
-        features: width of the inputs. By default what a built cell was built for,
+        features: width of the inputs, or the shape of one step, such as (8, 8, 3), or
+            a list, tuple or dict of these. By default what a built cell was built for,
             or 3.
+        constants: the shapes of constants, for a cell that takes them: of one sequence
+            each, in the same forms.
         seed: of weights and data.
         verbose: whether to print the report.
 
@@ -163,9 +169,13 @@ def check_cell(
     known = dict(known_failures or {})
     _require_names(known, list(_FUNCTIONS))
     selected = cell_checks(
-        reference=reference, checks=checks, features=features, seed=seed
+        reference=reference,
+        checks=checks,
+        features=features,
+        constants=constants,
+        seed=seed,
     )
-    subject = CellUnderTest(cell_or_class, features, seed)
+    subject = CellUnderTest(cell_or_class, features, seed, constants=constants)
     against = _read(reference, subject)
     results = tuple(_excuse(c.examine(subject, against), known) for c in selected)
     report = CellReport(_describe(subject), results, time.perf_counter() - start)
@@ -185,12 +195,14 @@ class CellCheck:
         reference: see `check_cell`, as for the next two.
         features: width of the inputs.
         seed: of weights and data.
+        constants: see `check_cell`.
     """
 
     name: str
     reference: Any = None
     features: int | None = None
     seed: int = 0
+    constants: Any = None
 
     @property
     def clause(self) -> str:
@@ -203,7 +215,9 @@ class CellCheck:
 
     def __call__(self, cell_or_class: Any) -> CheckResult:
         """Run the check on a cell, a class, or a function that makes a cell."""
-        subject = CellUnderTest(cell_or_class, self.features, self.seed)
+        subject = CellUnderTest(
+            cell_or_class, self.features, self.seed, constants=self.constants
+        )
         reference = _read(self.reference, subject)
         result = self.examine(subject, reference)
         report = CellReport(_describe(subject), (result,))
@@ -355,9 +369,9 @@ def _excuse(result: CheckResult, known: Mapping[str, str]) -> CheckResult:
 
 
 def _describe(subject: CellUnderTest) -> str:
-    sizes = subject.widths if len(subject.widths) > 1 else subject.widths[0]
+    sizes = subject.sizes if len(subject.sizes) > 1 else subject.sizes[0]
     return (
-        f"{subject.cell_class.__name__}, {subject.features} features, "
+        f"{subject.cell_class.__name__}, {words(subject.features)}, "
         f"state_size={sizes}, Keras {keras.__version__} on {keras.backend.backend()}"
     )
 

@@ -9,9 +9,11 @@ What a step changes besides its states (a seed, moving averages, metrics) and th
 losses that it adds are states of the loop as well, and reach the layer after it.
 """
 
+import contextlib
 import dataclasses
 import importlib
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 from keras import ops
@@ -111,6 +113,18 @@ def run(steps: Steps) -> Result:
     carried = flat.arguments(with_effects=True)
     outputs, states = backend.plain(flat.effectful, *carried, unroll=steps.unroll)
     return flat.result(outputs, states, "plain", reason)
+
+
+def step_scope() -> contextlib.AbstractContextManager[Any]:
+    """Return a scope in which cells may have any name, as in a layer's call.
+
+    TensorFlow lets no name at the root of a graph begin with "_", as those of private
+    classes do.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return contextlib.nullcontext()
+    module = importlib.import_module("custom_lstm.kernels.tensorflow_functions")
+    return module.step_scope()
 
 
 class _Flat:

@@ -74,13 +74,12 @@ class TracedStep:
         with graph.as_default():
             above = [tf.compat.v1.placeholder(t.dtype, t.shape) for t in ends]
             real = [(t, dt) for t, dt in zip(ends, above, strict=True) if _real(t)]
-            found = iter(
-                tf.gradients(
-                    [tensor for tensor, _ in real],
-                    [tensor for tensor in starts if _real(tensor)],
-                    [cotangent for _, cotangent in real],
-                )
+            made = tf.gradients(
+                [tensor for tensor, _ in real],
+                [tensor for tensor in starts if _real(tensor)],
+                [cotangent for _, cotangent in real],
             )
+            found = iter([_dense(gradient) for gradient in made])
         gradients = [next(found) if _real(tensor) else None for tensor in starts]
         given = {tensor.ref() for tensor in (*starts, *above)}
         nodes = [
@@ -111,6 +110,11 @@ class TracedStep:
     def dtype(self, value: Any) -> tf.DType:
         """Return the dtype of a value."""
         return self._tensors[value].dtype
+
+
+def _dense(gradient: Any) -> Any:
+    """Return a gradient as one tensor, that of a table of which rows are read too."""
+    return None if gradient is None else tf.convert_to_tensor(gradient)
 
 
 def run_nodes(nodes: Iterable[Node], values: Any, rows: Any) -> None:

@@ -1,13 +1,13 @@
-"""Forms of inputs and arguments that TensorFlow 2.10 took and Keras 3 does not."""
+"""Forms of inputs that layers of TensorFlow 2.10 took and Keras 3's do not."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, Self
 
 import keras
 from keras import ops
 
 from custom_lstm.cells.validation import shapes_text
-from custom_lstm.typing import Config, Nest, Tensor
+from custom_lstm.typing import Nest, Tensor
 
 
 def called_in_any_form(
@@ -135,34 +135,3 @@ class Ragged:
             return make(tensor, lengths=self.lengths)
 
         return keras.tree.map_structure(ragged, nest)
-
-
-def renew_arguments(kwargs: Config) -> tuple[Config, int | None]:
-    """Read the arguments that every layer of TensorFlow 2.10 had.
-
-    Args:
-        kwargs: arguments of a layer's constructor that its class does not name.
-
-    Returns:
-        Those that Keras 3's `Layer` takes; and the batch size, if they told it.
-
-    Raises:
-        ValueError: if `weights` are given, which Keras 3 sets otherwise.
-    """
-    kwargs = dict(kwargs)
-    if kwargs.pop("weights", None) is not None:
-        raise ValueError(
-            "`weights=` is an argument of TensorFlow 2.10; in Keras 3, build the layer "
-            "and write layer.set_weights(weights)."
-        )
-    for name in ("dynamic", "num_constants"):  # Keras 3 knows by itself
-        kwargs.pop(name, None)
-    batch = kwargs.pop("batch_size", None)
-    shape: Sequence[int | None] | None = kwargs.pop("batch_input_shape", None)
-    length, features = kwargs.pop("input_length", None), kwargs.pop("input_dim", None)
-    if shape is not None:
-        batch, *rest = shape
-        kwargs["input_shape"] = tuple(rest)
-    elif features is not None:
-        kwargs["input_shape"] = (length, features)
-    return kwargs, batch

@@ -7,13 +7,13 @@ import keras
 from keras import ops
 
 from custom_lstm.cells.base import takes_constants
+from custom_lstm.cells.old_arguments import begin, renew_arguments
 from custom_lstm.cells.validation import (
     Sizes,
     check_flag,
     check_sequences,
     check_states,
     check_tensor,
-    known_shape,
     listed,
     names_of_states,
     own_arguments,
@@ -22,8 +22,29 @@ from custom_lstm.cells.validation import (
     state_shape,
     state_size_of,
 )
+from custom_lstm.layers.building import (
+    build_cell,
+    check_cell,
+    needs_step,
+    rebuilt_by_layer,
+    use_plain_functions,
+    warn_of_foreign_variables,
+    without_build,
+)
 from custom_lstm.layers.carried import CarriedStates
-from custom_lstm.layers.old_forms import called_in_any_form, renew_arguments
+from custom_lstm.layers.hints import hints
+from custom_lstm.layers.nests import (
+    as_constants,
+    cast_real,
+    form_of,
+    in_turn,
+    known_shape,
+    of_form,
+    swapped,
+    swapped_symbols,
+    symbol,
+)
+from custom_lstm.layers.old_forms import called_in_any_form
 from custom_lstm.layers.saved_cells import (
     mark_shared,
     note_config,
@@ -33,8 +54,6 @@ from custom_lstm.layers.saved_cells import (
     warn_of_unregistered,
 )
 from custom_lstm.layers.steps import (
-    build_cell,
-    checked_cell,
     keras_dropout,
     one_step,
     run_steps,
@@ -137,7 +156,7 @@ class RNN(keras.layers.RNN):
     ):
         flags = own_arguments(locals())
         owner = type(self).__name__
-        cell = checked_cell(flags.pop("cell"))
+        cell = check_cell(flags.pop("cell"))
         flags = {name: check_flag(owner, name, flag) for name, flag in flags.items()}
         if stateful and learn_initial_state:
             raise ValueError(
@@ -158,6 +177,7 @@ class RNN(keras.layers.RNN):
         self.loop_reason: str | None = None
         self.supports_masking = True
         self._carried = CarriedStates(batch_size)
+        self._form: tuple[str, ...] | int | None = None
         remember_classes(cell)
         note_user(cell, self)
 
@@ -181,6 +201,10 @@ class RNN(keras.layers.RNN):
         note_config(self)
         config = super().get_config()
         mark_shared(self.cell, config["cell"])
+        if self._form or rebuilt_by_layer(self.cell):
+            config["cell"] = without_build(config["cell"])
+        if self._form:
+            config["input_form"] = self._form
         return {
             **config,
             "learn_initial_state": self.learn_initial_state,
@@ -199,10 +223,14 @@ class RNN(keras.layers.RNN):
         such a layer before.
         """
         config = dict(config)
+        form = config.pop("input_form", None)
         known = {**remembered_classes(), **(custom_objects or {})}
-        with keras.saving.custom_object_scope(known):
-            cell = keras.saving.deserialize_keras_object(config.pop("cell"))
-        return cls(cell, **config)
+        cell = keras.saving.deserialize_keras_object(
+            config.pop("cell"), custom_objects=known
+        )
+        layer = cls(cell, **config)
+        layer._form = tuple(form) if isinstance(form, list | tuple) else form
+        return layer
 
     def save_own_variables(self, store: dict[str, Any]) -> None:
         """Save the weights of this layer; warn if its cell could not be loaded."""
@@ -216,18 +244,20 @@ class RNN(keras.layers.RNN):
         constants_shape: Nest = None,
     ) -> None:
         """Build the cell, and the initial state if it is learned."""
+        sequences_shape = of_form(sequences_shape, self._form)
+        self._form = form_of(sequences_shape)
         shapes = self._batch_first_shapes(sequences_shape)
         check_sequences(self._who, shapes)
         step = keras.tree.map_shape_structure(lambda s: (s[0], *s[2:]), shapes)
-        if isinstance(self.cell, keras.layers.Layer):
-            build_cell(self.cell, step)
-        if constants_shape is not None and takes_constants(self.cell):
-            symbol = _symbol(self.compute_dtype)
-            given = step, _constants(constants_shape)
-            inputs, constants = (
-                keras.tree.map_shape_structure(symbol, shapes) for shapes in given
-            )
-            _OneStep(self).compute_output_spec(inputs, constants)  # builds layers in it
+        use_plain_functions(self.cell)
+        build_cell(self.cell, step, as_constants(constants_shape))
+        if needs_step(self.cell):
+            make, constants = symbol(self.compute_dtype), as_constants(constants_shape)
+            if constants is not None:
+                constants = keras.tree.map_shape_structure(make, constants)
+            inputs = keras.tree.map_shape_structure(make, step)
+            _OneStep(self).compute_output_spec(inputs, constants)
+        warn_of_foreign_variables(self._who, self.cell)
         if self.learn_initial_state and not self.learned_state:
             sizes = keras.tree.flatten(self.state_size)
             self.learned_state = [
@@ -253,15 +283,15 @@ class RNN(keras.layers.RNN):
             Tensors `(batch_size, width)`, in the nest that the cell's `state_size` is;
             one alone in a list.
         """
-        begin = getattr(self.cell, "get_initial_state", None)
-        if begin is None:
-            dtype = getattr(self.cell, "compute_dtype", self.compute_dtype)
+        method = getattr(self.cell, "get_initial_state", None)
+        dtype = str(getattr(self.cell, "compute_dtype", self.compute_dtype))
+        if method is None:
             states = keras.tree.map_structure(
                 lambda size: ops.zeros(state_shape(size, batch_size), dtype),
                 self.state_size,
             )
         else:
-            states = listed(begin(batch_size=batch_size))
+            states = listed(begin(method, batch_size, dtype))
         if not self.learned_state:
             return states
         flat = [
@@ -311,13 +341,13 @@ class RNN(keras.layers.RNN):
         constants_shape: Nest = None,
     ) -> Nest:
         """Return the shapes of what a call returns."""
-        symbol = _symbol(self.compute_dtype)
+        make = symbol(self.compute_dtype)
         shapes = self._batch_first_shapes(sequences_shape)
         if self.built or getattr(self.cell, "built", False):
             constants = constants_shape
             if constants is not None:
-                constants = keras.tree.map_shape_structure(symbol, constants)
-            given = keras.tree.map_shape_structure(symbol, sequences_shape)
+                constants = keras.tree.map_shape_structure(make, constants)
+            given = keras.tree.map_shape_structure(make, sequences_shape)
             spec = self.compute_output_spec(given, constants=constants)
             return keras.tree.map_structure(lambda tensor: tuple(tensor.shape), spec)
         batch, time = keras.tree.flatten(shapes)[:2]
@@ -330,7 +360,7 @@ class RNN(keras.layers.RNN):
         outputs = keras.tree.map_shape_structure(
             lambda shape: self._of_steps(shape, batch, time), step
         )
-        return (outputs, *_in_turn(states)) if self.return_state else outputs
+        return (outputs, *in_turn(states)) if self.return_state else outputs
 
     def compute_output_spec(
         self,
@@ -346,17 +376,17 @@ class RNN(keras.layers.RNN):
         batch, time = first[1::-1] if self.time_major else first[:2]
         made = _OneStep(self).compute_output_spec(
             keras.tree.map_structure(self._step_symbol, sequences),
-            _constants(constants),
+            as_constants(constants),
         )
         outputs, states, shown = made
         outputs = keras.tree.map_structure(
-            lambda x: _symbol(x.dtype)(self._of_steps(x.shape, batch, time)), outputs
+            lambda x: symbol(x.dtype)(self._of_steps(x.shape, batch, time)), outputs
         )
         states = keras.tree.map_structure(
-            lambda x: _symbol(x.dtype)((batch, *x.shape[1:])), states
+            lambda x: symbol(x.dtype)((batch, *x.shape[1:])), states
         )
         shown = {
-            name: _symbol(x.dtype)(self._of_all_steps(x.shape, batch, time))
+            name: symbol(x.dtype)(self._of_all_steps(x.shape, batch, time))
             for name, x in shown.items()
         }
         return self._result(outputs, states, shown)
@@ -365,9 +395,7 @@ class RNN(keras.layers.RNN):
         shape = tuple(tensor.shape)
         batch = shape[1] if self.time_major else shape[0]
         real = "float" in keras.backend.standardize_dtype(tensor.dtype)
-        return _symbol(self.compute_dtype if real else tensor.dtype)(
-            (batch, *shape[2:])
-        )
+        return symbol(self.compute_dtype if real else tensor.dtype)((batch, *shape[2:]))
 
     def _of_all_steps(self, shape, batch, time):
         first = (time, batch) if self.time_major else (batch, time)
@@ -382,9 +410,11 @@ class RNN(keras.layers.RNN):
         """Run the cell over all steps; see the class for the arguments."""
         count = len(keras.tree.flatten(getattr(self.cell, "state_size", None)))
         takes = takes_constants(self.cell)
-        return called_in_any_form(
-            self, super().__call__, count, takes, sequences, args, kwargs
-        )
+        sequences = of_form(sequences, self._form)
+        with hints(self._who):
+            return called_in_any_form(
+                self, super().__call__, count, takes, sequences, args, kwargs
+            )
 
     def call(
         self,
@@ -396,9 +426,9 @@ class RNN(keras.layers.RNN):
     ) -> Nest:
         """Run the cell over all steps."""
         self._check_call(sequences, initial_state, mask, constants)
-        constants = _constants(constants)
+        constants = as_constants(constants)
         if self.time_major:
-            sequences, mask = (_swapped(nest) for nest in (sequences, mask))
+            sequences, mask = (swapped(nest) for nest in (sequences, mask))
         first = keras.tree.flatten(sequences)[0]
         batch = ops.shape(first)[0]
         with sequence_begun(self.cell, batch, training):
@@ -415,7 +445,7 @@ class RNN(keras.layers.RNN):
         if self.stateful:
             self._carried.assign(states)
         if self.time_major:
-            outputs, shown = _swapped(outputs), _swapped(shown)
+            outputs, shown = swapped(outputs), swapped(shown)
         made = outputs if self.return_sequences else last
         return self._result(*(self._as_computed(x) for x in (made, states, shown)))
 
@@ -482,15 +512,15 @@ class RNN(keras.layers.RNN):
 
     def _in_dtype_of_cell(self, states: Nest) -> Nest:
         dtype = getattr(self.cell, "compute_dtype", self.compute_dtype)
-        return keras.tree.map_structure(lambda x: _cast(x, str(dtype)), states)
+        return keras.tree.map_structure(lambda x: cast_real(x, str(dtype)), states)
 
     def _as_computed(self, nest: Nest) -> Nest:
         dtype = str(self.compute_dtype)
-        return keras.tree.map_structure(lambda x: _cast(x, dtype), nest)
+        return keras.tree.map_structure(lambda x: cast_real(x, dtype), nest)
 
     def _result(self, made: Nest, states: Nest, shown: dict[str, Tensor]) -> Nest:
         """Return what a call returns, a tuple if it is more than the outputs."""
-        more = [*_in_turn(states)] if self.return_state else []
+        more = [*in_turn(states)] if self.return_state else []
         more += [shown] if self.return_all_states else []
         return (made, *more) if more else made
 
@@ -500,7 +530,7 @@ class RNN(keras.layers.RNN):
         shapes = keras.tree.map_structure(known_shape, sequences)
         if self.time_major:
             shapes = self._batch_first_shapes(shapes)
-            mask = None if mask is None else _swapped_symbols(mask)
+            mask = None if mask is None else swapped_symbols(mask)
         check_sequences(self._who, shapes, mask)
         time = keras.tree.flatten(shapes)[1]
         if self.unroll and time is None:
@@ -543,44 +573,3 @@ class _OneStep(keras.Operation):
                 layer.cell, inputs, states, constants, show=layer.return_all_states
             )
         return tuple(layer._as_computed(nest) for nest in made)
-
-
-def _symbol(dtype: Any) -> Any:
-    return lambda shape: keras.KerasTensor(tuple(shape), dtype=dtype)
-
-
-def _constants(constants: Nest) -> Nest:
-    """Return constants in a list or dict, as a step takes them, or None."""
-    if constants is None or isinstance(constants, dict):
-        return constants
-    return list(constants) if isinstance(constants, list | tuple) else [constants]
-
-
-def _in_turn(states: Nest) -> list[Nest]:
-    """Return states as a layer returns them, one after the other."""
-    return list(states) if isinstance(states, list | tuple) else [states]
-
-
-def _swapped(nest: Nest) -> Nest:
-    """Return tensors with their first two axes exchanged."""
-    return keras.tree.map_structure(
-        lambda x: None if x is None else ops.swapaxes(x, 0, 1), nest
-    )
-
-
-def _swapped_symbols(nest: Nest) -> Nest:
-    def swapped(x: Tensor) -> Tensor:
-        if x is None or len(x.shape) < 2:
-            return x
-        shape = tuple(x.shape)
-        dtype = keras.backend.standardize_dtype(x.dtype)
-        return keras.KerasTensor((*shape[1::-1], *shape[2:]), dtype=dtype)
-
-    return keras.tree.map_structure(swapped, nest)
-
-
-def _cast(tensor: Tensor, dtype: str) -> Tensor:
-    """Return a tensor of real numbers in a dtype; of any other kind, as it is."""
-    tensor = ops.convert_to_tensor(tensor)
-    real = "float" in keras.backend.standardize_dtype(tensor.dtype)
-    return ops.cast(tensor, dtype) if real else tensor

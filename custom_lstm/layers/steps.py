@@ -27,65 +27,6 @@ from custom_lstm.typing import BatchSize, DType, Nest, States, Tensor
 Loop = Callable[..., tuple[Nest, Nest, States]]
 
 
-def checked_cell(cell: Any) -> Any:
-    """Return a cell, several of them stacked.
-
-    Args:
-        cell: a cell, or a list of cells.
-
-    Raises:
-        ValueError: if one is a class or a layer, or no cell, or if there is none.
-    """
-    cells = cell.cells if isinstance(cell, keras.layers.StackedRNNCells) else cell
-    several = isinstance(cells, list | tuple)
-    if several and not cells:
-        raise ValueError(f"RNN: `cell` must hold at least one cell. Received: {cell}")
-    for one in cells if several else [cells]:
-        if isinstance(one, type):
-            raise ValueError(
-                f"RNN: `cell` must be a cell, not a class. Received: {one.__name__}; "
-                f"write RNN({one.__name__}(...))."
-            )
-        if isinstance(one, keras.layers.RNN | keras.layers.Bidirectional):
-            raise ValueError(
-                "RNN: `cell` must be a cell, one time step, and not a layer that runs "
-                f"one over sequences. Received: the layer {type(one).__name__}"
-            )
-        for name in ("call", "state_size"):
-            if name not in dir(one):
-                raise ValueError(
-                    f"RNN: `cell` must be a recurrent cell, with `{name}`. Received: "
-                    f"{one!r}"
-                )
-    return (
-        keras.layers.StackedRNNCells(list(cell)) if cells is cell and several else cell
-    )
-
-
-def build_cell(cell: keras.layers.Layer, shape: Nest) -> None:
-    """Build a cell, and those stacked in it.
-
-    Args:
-        cell: any recurrent cell.
-        shape: of the inputs of one step, or a nest of shapes.
-    """
-    if is_stack(cell):
-        with keras.name_scope(cell.name, caller=cell):
-            for inner in cell.cells:
-                if isinstance(inner, keras.layers.Layer):
-                    build_cell(inner, shape)
-                size = getattr(inner, "output_size", None)
-                size = keras.tree.flatten(inner.state_size)[0] if size is None else size
-                batch = keras.tree.flatten(shape)[0]
-                shape = keras.tree.map_structure(
-                    lambda n, batch=batch: state_shape(n, batch), size
-                )
-        cell.built = True
-    elif not cell.built:
-        cell.build(shape)
-        cell.built = True
-
-
 def run_steps(
     cell: Any,
     sequences: Nest,
@@ -172,7 +113,8 @@ def one_step(
         Output, new states, and by name the states and what cells `observe`.
     """
     seen: dict[str, Tensor] = {}
-    with _observing(cell, seen) if show else contextlib.nullcontext():
+    looking = _observing(cell, seen) if show else contextlib.nullcontext()
+    with loop.step_scope(), looking:
         output, new = run_cell(cell, inputs, states, training, constants, projected)
     return output, new, {**seen, **_named(cell, new)} if show else {}
 

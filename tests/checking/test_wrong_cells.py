@@ -111,6 +111,6 @@ def test_a_lost_argument_of_an_instance_shows_in_its_attributes():
 def test_an_instance_that_cannot_be_copied_fails_throughout_and_says_why_once():
     with pytest.raises(CellCheckError) as caught:
         check_cell(wrong.ConfigWithoutUnits(4), checks=QUICK, verbose=False)
-    text = str(caught.value)
-    assert " ".join(text.split()).count("It lacks: units") == 1
+    text = " ".join(str(caught.value).split())
+    assert text.count("what is saved cannot be loaded. It lacks: units") == 1
     assert "the same as in `config`" in text

@@ -119,3 +119,30 @@ def run(step, x, states, mask=None, backwards=False):
         states = new
         steps[t] = {**gates, **dict(zip(names, states, strict=True))}
     return {name: np.stack([s[name] for s in steps], axis=1) for name in steps[0]}
+
+
+def convolve(x, kernel):
+    """Convolve images with zeros around them, so that they keep their size."""
+    n, m = kernel.shape[:2]
+    before = (n - 1) // 2, (m - 1) // 2
+    pads = [(b, k - 1 - b) for b, k in zip(before, (n, m), strict=True)]
+    padded = np.pad(x, [(0, 0), *pads, (0, 0)])
+    rows, columns = x.shape[1:3]
+    return sum(
+        padded[:, i : i + rows, j : j + columns] @ kernel[i, j]
+        for i in range(n)
+        for j in range(m)
+    )
+
+
+def conv_gru_step(x, h, weights, reset_after):
+    """Ballas et al. 2016, z and 1 - z exchanged, as in Keras's GRU."""
+    W, U, b = weights
+    b, b_h = b if reset_after else (b, np.zeros_like(b))
+    x_z, x_r, x_g = np.split(convolve(x, W) + b, 3, axis=-1)
+    U_z, U_r, U_g = np.split(U, 3, axis=-1)
+    b_z, b_r, b_g = np.split(b_h, 3)
+    z = sigmoid(x_z + convolve(h, U_z) + b_z)
+    r = sigmoid(x_r + convolve(h, U_r) + b_r)
+    recalled = r * (convolve(h, U_g) + b_g) if reset_after else convolve(r * h, U_g)
+    return z * h + (1 - z) * np.tanh(x_g + recalled)
