@@ -105,21 +105,27 @@ def partitioned(
         CannotPartition: the step has side effects, reads tensors from outside, or is
             not known to treat rows apart.
     """
-    a_turn = _steps_a_turn(inputs[0], training)
     small = compiled_by_xla() or _may_be_exported(inputs[0], training)
     unroll = unroll or (not small and _short(inputs[0].shape[1], training))
     each = [tf.TensorSpec([t.shape[0], *t.shape[2:]], t.dtype) for t in inputs]
     traced = TracedStep(step, each, states, constants, weights)
     sizes = [len(inputs), len(states), len(constants), len(weights)]
-    ends, given = len(traced.outputs), traced.has_gradients
-    keep = training or unroll
+    how = {"unroll": unroll, "a_turn": _steps_a_turn(inputs[0], training)}
+    sequence = _differentiable(step, traced, sizes, how, training)
+    results = sequence(*inputs, *states, *constants, *weights)
+    ends = len(traced.outputs)
+    return list(results[:ends]), list(results[ends:])
 
+
+def _differentiable(step, traced, sizes, how, training):
+    """Return the loop, flat arguments to outputs and last states, with its gradient."""
+    ends, given = len(traced.outputs), traced.has_gradients
+    keep = training or how["unroll"]
     all_steps = functools.partial(_plain_results, step, sizes)
 
     @tf.custom_gradient
     def sequence(*arguments):
         hidden = [_unseen(tensor, training) for tensor in arguments]
-        how = {"unroll": unroll, "a_turn": a_turn}
         forward = _Forward(traced, *_groups(hidden, sizes), **how, keep=keep)
 
         @tf.custom_gradient
@@ -135,8 +141,7 @@ def partitioned(
 
         return forward.results, gradient
 
-    results = sequence(*inputs, *states, *constants, *weights)
-    return list(results[:ends]), list(results[ends:])
+    return sequence
 
 
 def _plain_results(step, sizes, *arguments):

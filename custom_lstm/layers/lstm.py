@@ -1,6 +1,5 @@
 """The LSTM layer."""
 
-import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -185,11 +184,10 @@ class LSTM(GatedRNN):
     ) -> tuple[Nest, Nest, Nest]:
         """Run all steps by the kernel chosen for these inputs; see `RNN.inner_loop`."""
         cell = self.cell
-        eager = registry.runs_eagerly()
-        request = self._request(sequences.shape, mask, training, eager)
         variables = (weight.value for weight in cell.weights)
         seen = registry.transformation([sequences, *initial_state, *variables])
-        request = dataclasses.replace(request, transformed=seen)
+        eager = registry.runs_eagerly()
+        request = self._request(sequences.shape, mask, training, eager, seen)
         kernel = registry.choose(self._named(), request)
         self.kernel_used = kernel.name
         self.kernel_reason = registry.why_stepped(request) if not kernel.run else None
@@ -225,6 +223,7 @@ class LSTM(GatedRNN):
         mask: Nest,
         training: bool | None,
         eager: bool = False,
+        transformed: str | None = None,
     ) -> registry.Request:
         cell = self.cell
         own_masks = cell.implementation == 1 or cell.recurrent_dropout
@@ -251,6 +250,7 @@ class LSTM(GatedRNN):
             cudnn=bool(self.use_cudnn),
             zeros_as_keras=backwards and masked and self.zero_output_for_mask,
             eager=eager,
+            transformed=transformed,
             all_states=self.return_all_states,
             training=bool(training),
             only_last=not self.return_sequences,

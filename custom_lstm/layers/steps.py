@@ -67,30 +67,35 @@ def run_steps(
     hoisted = splits(head) and head.compute_dtype == dtype
     if hoisted:
         sequences = project_sequence(head, sequences, training, constants)
-    nonzero = mask if zero_output_for_mask else None
+    nonzero = mask
     if go_backwards:
         sequences = every(lambda tensor: ops.flip(tensor, 1), sequences)
         mask = None if mask is None else ops.flip(mask, 1)
-        if not unroll:  # there Keras's zeros are not turned round
-            nonzero = mask if zero_output_for_mask else None
-    cells = contract_cells(cell) if isinstance(cell, keras.layers.Layer) else []
-    drawn = {str(k): c.drawn for k, c in enumerate(cells) if c.drawn is not None}
-    fixed = {"drawn": drawn} | ({} if constants is None else {"constants": constants})
+        nonzero = nonzero if unroll else mask  # unrolled, Keras's are not turned round
     options = {"training": training, "projected": hoisted, "show": show}
+    step, fixed = _step_of(cell, constants, options)
     return loop.run(
         loop.Steps(
-            functools.partial(_step, cell, cells, options),
+            step,
             sequences,
             states,
             fixed,
             getattr(cell, "variables", ()),
             mask=mask,
-            nonzero=nonzero,
+            nonzero=nonzero if zero_output_for_mask else None,
             unroll=unroll,
             training=bool(training),
             only_last=only_last and not show,
         )
     )
+
+
+def _step_of(cell: Any, constants: Nest, options: dict[str, Any]) -> tuple[Any, Nest]:
+    """Return a step of a cell, and what it is given at every step, as one nest."""
+    cells = contract_cells(cell) if isinstance(cell, keras.layers.Layer) else []
+    drawn = {str(k): c.drawn for k, c in enumerate(cells) if c.drawn is not None}
+    fixed = {"drawn": drawn} | ({} if constants is None else {"constants": constants})
+    return functools.partial(_step, cell, cells, options), fixed
 
 
 def one_step(
