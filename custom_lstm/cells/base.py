@@ -298,9 +298,10 @@ class AbstractRNNCell(keras.layers.Layer):
 
     def _in_nest(self, states: Nest, batch: int | None) -> Nest:
         """Return states in the nest that `state_size` is, after a check."""
-        sizes = self.state_size
+        sizes, flat = listed(self.state_size), keras.tree.flatten(states)
         self._check_states("the states", states, batch)
-        return keras.tree.pack_sequence_as(listed(sizes), keras.tree.flatten(states))
+        same = len(flat) == len(keras.tree.flatten(sizes))  # unlike the first states
+        return keras.tree.pack_sequence_as(sizes, flat) if same else listed(states)
 
     def _check_step(self, result: Any, batch: int | None) -> None:
         check_step(self, result, batch)

@@ -593,16 +593,26 @@ class TwoSizes(AbstractRNNCell):
 
     state_size = (4, 3)
 
+    def call(self, inputs, states):
+        return inputs, [inputs[:, :, None] * ops.ones((1, 1, 3))]
+
+
+@register
+class OneState(TwoSizes):
+    """Says by its initial state what it means."""
+
     def get_initial_state(self, batch_size=None, dtype=None, inputs=None):
         return [ops.zeros((batch_size, 4, 3))]
-
-    def call(self, inputs, states):
-        return inputs, [states[0] + 1]
 
 
 def test_a_tuple_that_means_a_shape_is_told_what_to_write():
     with pytest.raises(ValueError, match=r"state_size=StateShape\(\[4, 3\]\)"):
         RNN(TwoSizes())(X)
+
+
+def test_first_states_say_what_sizes_do_not():
+    _, state = RNN(OneState(), return_state=True)(X)
+    assert_same(state, X[:, -1, :, None] * np.ones((1, 1, 3)))
 
 
 def test_a_mask_of_words_becomes_one_of_sentences():
