@@ -417,6 +417,11 @@ def _check_layer(layer: keras.layers.RNN) -> None:
             f"Stream: the layer {layer.name!r} goes backwards. It begins at the end, "
             "and an endless sequence has none."
         )
+    if getattr(layer, "time_major", False):
+        raise ValueError(
+            f"Stream: the layer {layer.name!r} takes the time first; chunks are "
+            "(streams, steps, ...). Make it with `time_major=False`."
+        )
     if layer.stateful:
         raise ValueError(
             f"Stream: the layer {layer.name!r} is stateful and carries on by itself; "

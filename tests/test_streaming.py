@@ -238,6 +238,7 @@ def after(layer):
         ),
         (lambda: layers.Bidirectional(layers.LSTM(3)), "goes backwards"),
         (lambda: custom_lstm.GRU(3, stateful=True), "stateful"),
+        (lambda: custom_lstm.GRU(3, time_major=True), "takes the time first"),
         (lambda: layers.Dense(3), "no recurrent layer"),
         (lambda: "model", "a Keras layer or model. Received: str"),
         (
