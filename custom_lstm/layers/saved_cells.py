@@ -93,10 +93,19 @@ def mark_shared(cell: Any, config: Config) -> None:
         cell: any recurrent cell.
         config: what Keras serialized it to.
     """
-    if len(_USERS.get(cell, ())) > 1:
+    if len(_USERS.get(cell, ())) > 1 and _whole_model():
         config["shared_object_id"] = id(cell)
     for inner, entry in zip(_stacked(cell), _stacked_entries(config), strict=False):
         mark_shared(inner, entry)
+
+
+_PROBE = keras.initializers.Zeros()
+
+
+def _whole_model() -> bool:
+    """Return whether Keras now notes which objects of a model are the same."""
+    entries = [keras.saving.serialize_keras_object(_PROBE) for _ in range(2)]
+    return "shared_object_id" in entries[1]
 
 
 def _stacked(cell: Any) -> list[Any]:

@@ -9,7 +9,7 @@ from keras import ops
 
 import custom_lstm
 from custom_lstm.cells.lstm import LSTMGates, lstm_step, lstm_step_backward
-from custom_lstm.checking.harness import automatic_gradients
+from custom_lstm.checking.runs import automatic_gradients
 from custom_lstm.kernels import registry
 from custom_lstm.kernels.cudnn import has_gpu, packed
 from custom_lstm.kernels.registry import (
