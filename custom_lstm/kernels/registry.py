@@ -149,6 +149,24 @@ def supports(name: str, request: Request) -> str | None:
     return _why_not(named[0], request)
 
 
+def shares(batch: int | None, width: int) -> int:
+    """Return in how many parts, side by side, TensorFlow runs a batch.
+
+    Args:
+        batch: number of sequences, or None if it is not known beforehand.
+        width: of the widest state.
+
+    Returns:
+        Two on several cores, if a state has `SHARED_STEP` numbers; or else one.
+
+    Example:
+        >>> shares(None, 4096)
+        1
+    """
+    cores = 1 if cudnn.has_gpu() else os.cpu_count() or 1
+    return 2 if cores > 1 and (batch or 0) * width >= SHARED_STEP else 1
+
+
 def runs_eagerly() -> bool:
     """Return whether it is TensorFlow, running each operation at once."""
     if keras.backend.backend() != "tensorflow":
@@ -263,11 +281,6 @@ def _xla_pays(request: Request) -> bool:
     return small and fixed
 
 
-def _shards(request: Request) -> int:
-    cores = 1 if cudnn.has_gpu() else os.cpu_count() or 1
-    return 2 if cores > 1 and (request.batch or 0) * request.units >= SHARED_STEP else 1
-
-
 def _tensorflow(**options: bool) -> Run:
     def run(request: Request, *tensors: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         from custom_lstm.kernels import tensorflow_turns as turns
@@ -280,7 +293,7 @@ def _tensorflow(**options: bool) -> Run:
             several = turns.steps_of_small_graph(request.time) if small else 1
         return lstm_sequence(
             *tensors,
-            shards=1 if alone else _shards(request),
+            shards=1 if alone else shares(request.batch, request.units),
             steps=several,
             keep=not _compact(request),
             only_last=request.only_last,

@@ -12,6 +12,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from custom_lstm.kernels.registry import shares
 from custom_lstm.kernels.tensorflow_step import Step, TracedStep, run_nodes
 from custom_lstm.kernels.tensorflow_turns import (
     STEPS_A_TURN,
@@ -26,8 +27,6 @@ from custom_lstm.typing import Tensor
 
 LONGEST_UNROLLED = 64
 """Steps up to which a partitioned loop is written out when nobody asks for it."""
-LONGEST_UNROLLED_ANSWER = 32
-"""The same where no gradient is expected."""
 
 
 def why_not_partitioned() -> str | None:
@@ -106,15 +105,27 @@ def partitioned(
             not known to treat rows apart.
     """
     small = compiled_by_xla() or _may_be_exported(inputs[0], training)
-    unroll = unroll or (not small and _short(inputs[0].shape[1], training))
-    each = [tf.TensorSpec([t.shape[0], *t.shape[2:]], t.dtype) for t in inputs]
-    traced = TracedStep(step, each, states, constants, weights)
+    unroll = unroll or (not small and _short(inputs[0].shape[1]))
+    rows = [*inputs, *states, *constants]
+    parted = 1 if small else _shares(inputs[0].shape[0], states)
+    split = [tf.split(tensor, parted) for tensor in rows]
+    parts = [list(part) for part in zip(*split, strict=True)]
     sizes = [len(inputs), len(states), len(constants), len(weights)]
+    some, first, fixed, _ = _groups([*parts[0], *weights], sizes)
+    each = [tf.TensorSpec([t.shape[0], *t.shape[2:]], t.dtype) for t in some]
+    traced = TracedStep(step, each, first, fixed, weights)
     how = {"unroll": unroll, "a_turn": _steps_a_turn(inputs[0], training)}
     sequence = _differentiable(step, traced, sizes, how, training)
-    results = sequence(*inputs, *states, *constants, *weights)
+    made = [sequence(*part, *weights) for part in parts]
+    results = [tf.concat(each, axis=0) for each in zip(*made, strict=True)]
     ends = len(traced.outputs)
-    return list(results[:ends]), list(results[ends:])
+    return results[:ends], results[ends:]
+
+
+def _shares(batch: int | None, states: Sequence[Tensor]) -> int:
+    """Return in how many parts, side by side, a batch runs."""
+    width = max((tensor.shape[-1] or 0 for tensor in states), default=0)
+    return shares(batch, width) if batch is not None and batch % 2 == 0 else 1
 
 
 def _differentiable(step, traced, sizes, how, training):
@@ -150,9 +161,8 @@ def _plain_results(step, sizes, *arguments):
     return [*outputs, *last]
 
 
-def _short(time: int | None, training: bool) -> bool:
-    longest = LONGEST_UNROLLED if training else LONGEST_UNROLLED_ANSWER
-    return time is not None and time <= longest
+def _short(time: int | None) -> bool:
+    return time is not None and time <= LONGEST_UNROLLED
 
 
 def _may_be_exported(like: Tensor, training: bool) -> bool:

@@ -177,6 +177,21 @@ def test_partitioned_loops_equal_keras_loop(name, sizes, time, training):
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=2e-5 * scale)
 
 
+@ON_TENSORFLOW
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("time", [6, 70])
+@pytest.mark.parametrize("name", ["gru", "peephole", "layer_norm"])
+def test_a_batch_that_two_cores_share_equals_keras_loop(name, time, training):
+    both = pair(lambda: cells.get(name)(256))  # 4·256 numbers in a state
+    theirs, ours = (
+        compiled(layer, (BATCH, time), training)(inputs(time)) for layer in both
+    )
+    assert both[1].loop_used == "partitioned"
+    for expected, found in zip(theirs, ours, strict=True):
+        scale = max(1, np.abs(expected).max())
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=2e-5 * scale)
+
+
 @pytest.mark.skipif(BACKEND != "jax", reason="others are compared eagerly, above")
 @pytest.mark.parametrize(
     "flags", [{}, {"go_backwards": True}, {"unroll": True}], ids=str
