@@ -104,7 +104,7 @@ def test_masks_hold_the_states(kernel, kind, zeros, backwards):
 def test_backward_pass_equals_autodiff(kernel, kind, shards, features, monkeypatch):
     import tensorflow as tf
 
-    monkeypatch.setattr(registry, "_shards", lambda request: shards)
+    monkeypatch.setattr(registry, "shares", lambda batch, width: shards)
     sequence = {"return_sequences": True, "return_state": True, "dtype": "float64"}
     pair = layers_alike(kernel, features, **sequence)
     rng = np.random.default_rng(3)
