@@ -10,8 +10,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from custom_lstm.cells.base import layers_in
 from custom_lstm.cells.validation import fits
+from custom_lstm.cells.walk import layers_in
 from custom_lstm.layers.steps import boolean_mask, intercepted
 from custom_lstm.typing import Nest, Shape, States, Tensor
 

@@ -34,6 +34,7 @@ from custom_lstm.cells.validation import (
     state_size_of,
     with_checked_config,
 )
+from custom_lstm.cells.walk import layers_in
 from custom_lstm.typing import BatchSize, DType, Nest, Shape, Tensor
 
 Observer = Callable[[dict[str, Tensor]], None]
@@ -403,39 +404,7 @@ def is_stack(cell: Any) -> bool:
     return isinstance(cell, stack) and type(cell).call is stack.call
 
 
-def layers_in(
-    model: keras.layers.Layer, leave_out: tuple[type, ...] = ()
-) -> Iterator[keras.layers.Layer]:
-    """Yield all layers in a layer or model, itself included, once each, at any depth.
-
-    Args:
-        model: where to look.
-        leave_out: classes of layers that are passed over, with all that is in them.
-
-    Example:
-        >>> cell = keras.layers.LSTMCell(2)
-        >>> [type(layer).__name__ for layer in layers_in(keras.layers.RNN(cell))]
-        ['RNN', 'LSTMCell']
-    """
-    seen: set[int] = set()
-
-    def walk(value: Any) -> Iterator[keras.layers.Layer]:
-        if isinstance(value, keras.layers.Layer):
-            if id(value) in seen or isinstance(value, leave_out):
-                return
-            seen.add(id(value))
-            yield value
-            value = vars(value)
-        if isinstance(value, dict):
-            value = list(value.values())
-        if isinstance(value, list | tuple):
-            for item in value:
-                yield from walk(item)
-
-    yield from walk(model)
-
-
-def contract_cells(cell: keras.layers.Layer) -> list[AbstractRNNCell]:
+def contract_cells(cell: Any) -> list[AbstractRNNCell]:
     """Return the cells that are `AbstractRNNCell`s: a cell, and those within it.
 
     Example:

@@ -96,6 +96,17 @@ def output_size_of(size: Any) -> Sizes:
     return sizes[0] if alone else sizes
 
 
+def size_of_output(cell: Any) -> Any:
+    """Return what a cell says of its output's size: unless it does, of its state 0's.
+
+    Example:
+        >>> size_of_output(keras.layers.LSTMCell(3))
+        3
+    """
+    size = getattr(cell, "output_size", None)
+    return keras.tree.flatten(cell.state_size)[0] if size is None else size
+
+
 def state_shape(size: int | StateShape, batch: BatchSize | None) -> tuple[Any, ...]:
     """Return the shape of a state, or output, of a size, with its batch axis.
 

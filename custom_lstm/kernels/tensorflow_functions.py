@@ -1,5 +1,6 @@
 """How cells of others run in graphs: their `tf.function`s, and their names."""
 
+import inspect
 import types
 from typing import Any
 
@@ -29,11 +30,13 @@ def _is_function(value: Any) -> bool:
 
 
 def _plain(function: Any) -> Any:
+    """Return what a `tf.function` runs, not converted where there is no source."""
     python = function.python_function
     try:
-        return tf.autograph.to_graph(python)
-    except Exception:  # noqa: BLE001 - where there is no source, as in tf.function
+        inspect.getsource(python)
+    except (OSError, TypeError):
         return python
+    return tf.autograph.to_graph(python)
 
 
 def step_scope() -> Any:

@@ -106,10 +106,10 @@ def partitioned(
     """
     small = compiled_by_xla() or _may_be_exported(inputs[0], training)
     unroll = unroll or (not small and _short(inputs[0].shape[1]))
-    rows = [*inputs, *states, *constants]
-    parted = 1 if small else _shares(inputs[0].shape[0], states)
-    split = [tf.split(tensor, parted) for tensor in rows]
-    parts = [list(part) for part in zip(*split, strict=True)]
+    parts = [[*inputs, *states, *constants]]
+    if not small and (count := _shares(parts[0], states)) > 1:
+        split = [tf.split(tensor, count) for tensor in parts[0]]
+        parts = [list(part) for part in zip(*split, strict=True)]
     sizes = [len(inputs), len(states), len(constants), len(weights)]
     some, first, fixed, _ = _groups([*parts[0], *weights], sizes)
     each = [tf.TensorSpec([t.shape[0], *t.shape[2:]], t.dtype) for t in some]
@@ -117,15 +117,25 @@ def partitioned(
     how = {"unroll": unroll, "a_turn": _steps_a_turn(inputs[0], training)}
     sequence = _differentiable(step, traced, sizes, how, training)
     made = [sequence(*part, *weights) for part in parts]
-    results = [tf.concat(each, axis=0) for each in zip(*made, strict=True)]
+    results = made[0]
+    if len(made) > 1:
+        results = [tf.concat(each, axis=0) for each in zip(*made, strict=True)]
     ends = len(traced.outputs)
-    return results[:ends], results[ends:]
+    return list(results[:ends]), list(results[ends:])
 
 
-def _shares(batch: int | None, states: Sequence[Tensor]) -> int:
-    """Return in how many parts, side by side, a batch runs."""
-    width = max((tensor.shape[-1] or 0 for tensor in states), default=0)
-    return shares(batch, width) if batch is not None and batch % 2 == 0 else 1
+def _shares(rows: Sequence[Tensor], states: Sequence[Tensor]) -> int:
+    """Return in how many parts, side by side, a batch runs.
+
+    Only where all is known to have its rows, and states are vectors: what is made of
+    images uses all cores by itself.
+    """
+    batch = rows[0].shape[0]
+    vectors = all(tensor.shape.rank == 2 for tensor in states)
+    whole = all(tensor.shape.rank and tensor.shape[0] == batch for tensor in rows)
+    if batch is None or batch % 2 or not (vectors and whole):
+        return 1
+    return shares(batch, max((state.shape[1] or 0 for state in states), default=0))
 
 
 def _differentiable(step, traced, sizes, how, training):

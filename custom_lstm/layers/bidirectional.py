@@ -7,7 +7,8 @@ import keras
 from keras import ops
 
 from custom_lstm.cells.base import takes_constants
-from custom_lstm.cells.validation import listed, shapes_text
+from custom_lstm.cells.validation import listed, shapes_text, size_of_output
+from custom_lstm.layers.nests import in_turn
 from custom_lstm.layers.old_forms import called_in_any_form
 from custom_lstm.layers.saved_cells import remember_classes, remembered_classes
 from custom_lstm.typing import Config, Nest, Tensor
@@ -97,11 +98,7 @@ class Bidirectional(keras.layers.Bidirectional):
         halves = self.forward_layer.states, self.backward_layer.states
         if any(states is None for states in halves):
             return None
-        return tuple(
-            state
-            for states in halves
-            for state in (states if isinstance(states, list | tuple) else [states])
-        )
+        return tuple(state for states in halves for state in in_turn(states))
 
     def reset_state(
         self, states: Nest = None, sequences: Sequence[int] | None = None
@@ -122,9 +119,8 @@ class Bidirectional(keras.layers.Bidirectional):
     def compute_mask(self, sequences: Nest, mask: Nest = None) -> Nest:
         """Return the masks of the outputs, if there is one output for each step."""
         masks = keras.tree.flatten(self.forward_layer.compute_mask(sequences, mask))
-        size = getattr(getattr(self.forward_layer, "cell", None), "output_size", None)
-        outputs = len(keras.tree.flatten(size)) if size else 1
-        count = outputs * (1 if self.merge_mode else 2)
+        outputs = keras.tree.flatten(size_of_output(self.forward_layer.cell))
+        count = len(outputs) * (1 if self.merge_mode else 2)
         return masks[0] if count == 1 else [masks[0]] * count
 
     def compute_output_spec(
@@ -149,8 +145,9 @@ class Bidirectional(keras.layers.Bidirectional):
         constants_shape: Nest = None,
     ) -> Nest:
         """Return the shapes of what a call returns."""
+        more = {} if constants_shape is None else {"constants_shape": constants_shape}
         shapes = [
-            layer.compute_output_shape(sequences_shape)
+            layer.compute_output_shape(sequences_shape, **more)
             for layer in (self.forward_layer, self.backward_layer)
         ]
         symbols = keras.tree.map_shape_structure(keras.KerasTensor, shapes)

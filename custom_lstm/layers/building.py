@@ -2,13 +2,13 @@
 
 import importlib
 import warnings
-from collections.abc import Sequence
 from typing import Any
 
 import keras
 
-from custom_lstm.cells.base import is_stack, layers_in, takes_constants
-from custom_lstm.cells.validation import state_shape
+from custom_lstm.cells.base import is_stack, takes_constants
+from custom_lstm.cells.validation import size_of_output, state_shape
+from custom_lstm.cells.walk import layers_in, objects_in
 from custom_lstm.typing import Nest
 
 
@@ -58,11 +58,9 @@ def build_cell(cell: Any, shape: Nest, constants: Nest = None) -> None:
         with keras.name_scope(cell.name, caller=cell):
             for inner in cell.cells:
                 build_cell(inner, shape, constants)
-                size = getattr(inner, "output_size", None)
-                size = keras.tree.flatten(inner.state_size)[0] if size is None else size
                 batch = keras.tree.flatten(shape)[0]
                 shape = keras.tree.map_structure(
-                    lambda n, batch=batch: state_shape(n, batch), size
+                    lambda n, batch=batch: state_shape(n, batch), size_of_output(inner)
                 )
         cell.built = True
     elif not cell.built and not lacks_build(cell):
@@ -77,16 +75,12 @@ def lacks_build(cell: keras.layers.Layer) -> bool:
 
 def needs_step(cell: Any) -> bool:
     """Return whether something in a cell is built by a step alone."""
-    return isinstance(cell, keras.layers.Layer) and any(
-        not layer.built for layer in layers_in(cell)
-    )
+    return any(not layer.built for layer in layers_in(cell))
 
 
 def rebuilt_by_layer(cell: Any) -> bool:
     """Return whether Keras could not build a cell of a file as its layer does."""
-    return isinstance(cell, keras.layers.Layer) and any(
-        map(lacks_build, layers_in(cell))
-    )
+    return any(map(lacks_build, layers_in(cell)))
 
 
 def without_build(config: Any) -> Any:
@@ -121,7 +115,7 @@ def use_plain_functions(cell: Any) -> None:
     """
     if keras.backend.backend() == "tensorflow":
         module = importlib.import_module("custom_lstm.kernels.tensorflow_functions")
-        for layer in _objects(cell):
+        for layer in objects_in(cell):
             module.use_plain_functions(layer)
 
 
@@ -132,7 +126,7 @@ def warn_of_foreign_variables(owner: str, cell: Any) -> None:
         owner: the layer, for the warning.
         cell: its cell, built.
     """
-    for layer in _objects(cell):
+    for layer in objects_in(cell):
         for name, value in vars(layer).items():
             several = value if isinstance(value, list | tuple) else [value]
             if not name.startswith("__") and any(map(_foreign, several)):
@@ -149,7 +143,3 @@ def _foreign(value: Any) -> bool:
     of_tensorflow = type(value).__module__.startswith("tensorflow.")
     variable = of_tensorflow and hasattr(value, "assign_add")
     return variable and not own and bool(getattr(value, "trainable", False))
-
-
-def _objects(cell: Any) -> Sequence[Any]:
-    return list(layers_in(cell)) if isinstance(cell, keras.layers.Layer) else [cell]

@@ -7,8 +7,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from custom_lstm.cells.base import layers_in
 from custom_lstm.cells.validation import check_states, shapes_text
+from custom_lstm.cells.walk import layers_in
 from custom_lstm.typing import ArrayLike, Nest
 
 
@@ -89,13 +89,18 @@ class CarriedStates:
             given, sizes = _arrays(states), layer.state_size
             check_states(owner, "`states`", given, sizes, self.batch_size)
         chosen = _chosen(owner, sequences, self.batch_size)
-        flat = keras.tree.flatten(self.variables)
-        for variable, state in zip(flat, keras.tree.flatten(states), strict=True):
-            new = ops.cast(ops.convert_to_tensor(state), variable.dtype)
-            if chosen is not None:
-                rows = np.reshape(chosen, (-1, *[1] * (len(variable.shape) - 1)))
-                new = ops.where(rows, new, variable.value)
-            variable.assign(new)
+        _assign(self.variables, states, chosen)
+
+
+def _assign(variables: Nest, states: Nest, chosen: np.ndarray | None) -> None:
+    """Set variables to states, or those of their rows that are chosen."""
+    flat = keras.tree.flatten(variables)
+    for variable, state in zip(flat, keras.tree.flatten(states), strict=True):
+        new = ops.cast(ops.convert_to_tensor(state), variable.dtype)
+        if chosen is not None:
+            rows = np.reshape(chosen, (-1, *[1] * (len(variable.shape) - 1)))
+            new = ops.where(rows, new, variable.value)
+        variable.assign(new)
 
 
 def _variable(layer: Any, state: Any) -> keras.Variable:
@@ -200,9 +205,9 @@ def set_states(
                 f"{', '.join(map(str, shapes))}. Received: {shapes_text(given)}"
             )
         chosen = _chosen(repr(name), sequences, shapes[0][0])
-        todo += [(variable, *pair) for variable, *pair in _rows(flat, given, chosen)]
-    for variable, value in todo:
-        variable.assign(value)
+        todo.append((flat, given, chosen))
+    for each in todo:
+        _assign(*each)
 
 
 def reset_states(
@@ -215,7 +220,8 @@ def reset_states(
         sequences: indices in the batch of those that begin again; by default all.
 
     Raises:
-        ValueError: if there is no stateful layer, or no such sequence.
+        ValueError: if there is no stateful layer, or no such sequence; then nothing has
+            been reset.
 
     Example:
         >>> from custom_lstm import GRU
@@ -225,25 +231,12 @@ def reset_states(
         >>> get_states(layer)["memory"][0].any(axis=1)
         array([ True, False,  True])
     """
+    todo = []
     for name, layer in _stateful(model).items():
-        flat = keras.tree.flatten(layer.states)
-        count = flat[0].shape[0]
-        chosen = _chosen(repr(name), sequences, count)
-        begin = keras.tree.flatten(layer.get_initial_state(count))
-        given = [ops.convert_to_numpy(state) for state in begin]
-        for variable, value in _rows(flat, given, chosen):
-            variable.assign(value)
-
-
-def _rows(variables: Any, values: Any, chosen: np.ndarray | None) -> list[Any]:
-    """Return variables with what they become, where only chosen rows change."""
-    pairs = []
-    for variable, value in zip(variables, values, strict=True):
-        if chosen is not None:
-            rows = np.reshape(chosen, (-1, *[1] * (value.ndim - 1)))
-            value = np.where(rows, value, ops.convert_to_numpy(variable.value))
-        pairs.append((variable, value))
-    return pairs
+        count = keras.tree.flatten(layer.states)[0].shape[0]
+        todo.append((layer, count, _chosen(repr(name), sequences, count)))
+    for layer, count, chosen in todo:
+        _assign(layer.states, layer.get_initial_state(count), chosen)
 
 
 def _stateful(model: keras.layers.Layer) -> dict[str, keras.layers.RNN]:

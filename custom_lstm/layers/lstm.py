@@ -150,8 +150,9 @@ class LSTM(GatedRNN):
 
         Args:
             sequences: a tensor, or what has the `shape` of one, such as a
-                `keras.KerasTensor`: `(batch, time, features)`, with None for a size
-                that is not known when the call is compiled.
+                `keras.KerasTensor`: `(batch, time, features)`, or with the time first
+                if the layer has it so, and None for a size that is not known when the
+                call is compiled.
             mask: the mask, or None. What it holds does not matter.
             training: whether dropout is on.
 
@@ -164,7 +165,8 @@ class LSTM(GatedRNN):
             'reference'
         """
         eager = hasattr(sequences, "numpy") and registry.runs_eagerly()
-        request = self._request(sequences.shape, mask, training, eager)
+        shape = self._batch_first_shapes(tuple(sequences.shape))
+        request = self._request(shape, mask, training, eager)
         return registry.choose(self._named(), request).name
 
     def _named(self) -> str:

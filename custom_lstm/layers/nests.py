@@ -21,6 +21,11 @@ def known_shape(tensor: Tensor) -> tuple[int | None, ...]:
     return tuple(n if isinstance(n, int) else None for n in tensor.shape)
 
 
+def masks_in(nest: Nest) -> list[Tensor]:
+    """Return the masks in a nest, in which None stands for no mask."""
+    return [mask for mask in keras.tree.flatten(nest) if mask is not None]
+
+
 def as_constants(constants: Nest) -> Nest:
     """Return constants in a list or dict, as a step takes them, or None."""
     if constants is None or isinstance(constants, dict):

@@ -19,6 +19,7 @@ from custom_lstm.cells.validation import (
     own_arguments,
     read_argument,
     shapes_text,
+    size_of_output,
     state_shape,
     state_size_of,
 )
@@ -39,6 +40,7 @@ from custom_lstm.layers.nests import (
     form_of,
     in_turn,
     known_shape,
+    masks_in,
     of_form,
     swapped,
     swapped_symbols,
@@ -199,6 +201,7 @@ class RNN(keras.layers.RNN):
         """Return every constructor argument."""
         activity = keras.regularizers.serialize(self.activity_regularizer)
         note_config(self)
+        remember_classes(self.cell)  # of one name, those of this layer are meant now
         config = super().get_config()
         mark_shared(self.cell, config["cell"])
         if self._form or rebuilt_by_layer(self.cell):
@@ -325,10 +328,9 @@ class RNN(keras.layers.RNN):
 
     def compute_mask(self, sequences: Nest, mask: Nest = None) -> Nest:
         """Return the mask for the outputs, if there is one output for each step."""
-        masks = [one for one in keras.tree.flatten(mask) if one is not None]
+        masks = masks_in(mask)
         mask = masks[0] if masks and self.return_sequences else None
-        size = getattr(self.cell, "output_size", None)
-        of_outputs = [mask] * (len(keras.tree.flatten(size)) if size else 1)
+        of_outputs = [mask] * len(keras.tree.flatten(size_of_output(self.cell)))
         if self.return_state or len(of_outputs) > 1:
             count = len(keras.tree.flatten(self.state_size)) if self.return_state else 0
             return [*of_outputs, *([None] * count)]
@@ -350,12 +352,15 @@ class RNN(keras.layers.RNN):
             given = keras.tree.map_shape_structure(make, sequences_shape)
             spec = self.compute_output_spec(given, constants=constants)
             return keras.tree.map_structure(lambda tensor: tuple(tensor.shape), spec)
+        if self.return_all_states:
+            raise ValueError(
+                f"{self._who}: what all steps show is known when the layer is built; "
+                f"build it first. Received: sequences_shape={sequences_shape}"
+            )
         batch, time = keras.tree.flatten(shapes)[:2]
-        size = getattr(self.cell, "output_size", None)
-        size = keras.tree.flatten(self.state_size)[0] if size is None else size
         step, states = (
             keras.tree.map_structure(lambda n: state_shape(n, batch), nest)
-            for nest in (size, self.state_size)
+            for nest in (size_of_output(self.cell), self.state_size)
         )
         outputs = keras.tree.map_shape_structure(
             lambda shape: self._of_steps(shape, batch, time), step

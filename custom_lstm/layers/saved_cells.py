@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from custom_lstm.cells.base import layers_in
+from custom_lstm.cells.walk import objects_in
 from custom_lstm.typing import Config
 
 _CLASSES: weakref.WeakValueDictionary[str, type] = weakref.WeakValueDictionary()
@@ -15,13 +15,9 @@ _CLASSES: weakref.WeakValueDictionary[str, type] = weakref.WeakValueDictionary()
 
 def remember_classes(cell: Any) -> None:
     """Remember the classes of a cell, and of layers in it, that are not registered."""
-    for cls in map(type, _layers_in(cell)):
+    for cls in map(type, objects_in(cell)):
         if not _is_registered(cls):
             _CLASSES[cls.__name__] = cls
-
-
-def _layers_in(cell: Any) -> list[Any]:
-    return list(layers_in(cell)) if isinstance(cell, keras.layers.Layer) else [cell]
 
 
 def remembered_classes() -> dict[str, type]:
@@ -59,7 +55,7 @@ def warn_of_unregistered(layer: Any, owner: str) -> None:
     if layer not in _SAVING.asked:
         return  # only weights are saved
     _SAVING.asked.discard(layer)
-    classes = map(type, _layers_in(layer.cell))
+    classes = map(type, objects_in(layer.cell))
     names = sorted({cls.__name__ for cls in classes if not _is_registered(cls)})
     if names:
         warnings.warn(
@@ -81,7 +77,8 @@ def note_user(cell: Any, layer: Any) -> None:
         cell: any recurrent cell.
         layer: the layer around it.
     """
-    _USERS.setdefault(cell, weakref.WeakSet()).add(layer)
+    if isinstance(cell, keras.layers.Layer):
+        _USERS.setdefault(cell, weakref.WeakSet()).add(layer)
     for inner in _stacked(cell):
         note_user(inner, layer)
 
@@ -93,7 +90,8 @@ def mark_shared(cell: Any, config: Config) -> None:
         cell: any recurrent cell.
         config: what Keras serialized it to.
     """
-    if len(_USERS.get(cell, ())) > 1 and _whole_model():
+    is_layer = isinstance(cell, keras.layers.Layer)
+    if is_layer and len(_USERS.get(cell, ())) > 1 and _whole_model():
         config["shared_object_id"] = id(cell)
     for inner, entry in zip(_stacked(cell), _stacked_entries(config), strict=False):
         mark_shared(inner, entry)

@@ -20,8 +20,9 @@ from custom_lstm.cells.base import (
     run_cell,
     splits,
 )
-from custom_lstm.cells.validation import names_of_states, state_shape
+from custom_lstm.cells.validation import names_of_states, size_of_output, state_shape
 from custom_lstm.kernels import loop
+from custom_lstm.layers.nests import masks_in
 from custom_lstm.typing import BatchSize, DType, Nest, States, Tensor
 
 Loop = Callable[..., tuple[Nest, Nest, States]]
@@ -92,7 +93,7 @@ def run_steps(
 
 def _step_of(cell: Any, constants: Nest, options: dict[str, Any]) -> tuple[Any, Nest]:
     """Return a step of a cell, and what it is given at every step, as one nest."""
-    cells = contract_cells(cell) if isinstance(cell, keras.layers.Layer) else []
+    cells = contract_cells(cell)
     drawn = {str(k): c.drawn for k, c in enumerate(cells) if c.drawn is not None}
     fixed = {"drawn": drawn} | ({} if constants is None else {"constants": constants})
     return functools.partial(_step, cell, cells, options), fixed
@@ -187,9 +188,8 @@ def sequence_begun(
         batch_size: number of sequences.
         training: whether it is for training.
     """
-    cells = contract_cells(cell) if isinstance(cell, keras.layers.Layer) else []
     with contextlib.ExitStack() as stack:
-        for one in cells:
+        for one in contract_cells(cell):
             drawn = one.begin_sequence(batch_size, training)
             stack.enter_context(in_sequence(one, drawn))
         yield
@@ -221,17 +221,16 @@ def _with_keras_dropout(cell, inputs, states):
     if is_stack(cell):
         for inner, own in zip(cell.cells, states, strict=True):
             yield from _with_keras_dropout(inner, inputs, own)
-            size = getattr(inner, "output_size", None)
-            size = keras.tree.flatten(inner.state_size)[0] if size is None else size
             batch = ops.shape(keras.tree.flatten(states)[0])[0]
-            inputs = ops.zeros(state_shape(keras.tree.flatten(size)[0], batch))
+            size = keras.tree.flatten(size_of_output(inner))[0]
+            inputs = ops.zeros(state_shape(size, batch))
     elif hasattr(cell, "get_dropout_mask") and not isinstance(cell, AbstractRNNCell):
         yield cell, inputs, states
 
 
 def boolean_mask(mask: Nest) -> Tensor | None:
     """Return the first mask in a nest as booleans `(batch, time)`, or None."""
-    masks = [one for one in keras.tree.flatten(mask) if one is not None]
+    masks = masks_in(mask)
     if not masks:
         return None
     mask = ops.cast(masks[0], "bool")

@@ -7,6 +7,7 @@ import keras
 from keras import ops
 
 from custom_lstm.cells.validation import check_tensor, fits
+from custom_lstm.layers.nests import masks_in
 from custom_lstm.typing import Nest, Shape, Tensor
 
 
@@ -57,7 +58,6 @@ class TimeDistributed(keras.layers.TimeDistributed):
             )
         super().__init__(layer, **kwargs)
         self.supports_masking = True
-        self._output_rank = 0
 
     def build(self, input_shape: Nest) -> None:
         """Build the layer for one step, whatever the number of sequences."""
@@ -98,15 +98,14 @@ class TimeDistributed(keras.layers.TimeDistributed):
             lambda x: keras.KerasTensor(_fold_shape(x.shape), x.dtype), inputs
         )
         batch, time = keras.tree.flatten(inputs)[0].shape[:2]
-        made = self.layer.compute_output_spec(steps)
-        self._output_rank = len(keras.tree.flatten(made)[0].shape) + 1
         return keras.tree.map_structure(
-            lambda y: keras.KerasTensor((batch, time, *y.shape[1:]), y.dtype), made
+            lambda y: keras.KerasTensor((batch, time, *y.shape[1:]), y.dtype),
+            self.layer.compute_output_spec(steps),
         )
 
     def compute_mask(self, inputs: Nest, mask: Nest = None) -> Nest:
         """Return the mask of the outputs, `(batch, time, ...)`, or None."""
-        masks = [m for m in keras.tree.flatten(mask) if m is not None]
+        masks = masks_in(mask)
         folded = keras.tree.map_structure(
             lambda m: None if m is None else Fold()(m), mask
         )
@@ -114,14 +113,12 @@ class TimeDistributed(keras.layers.TimeDistributed):
         if own:  # such as that of Embedding and Masking
             steps = keras.tree.map_structure(Fold(), inputs)
             made = self.layer.compute_mask(steps, folded)
-            made = [m for m in keras.tree.flatten(made) if m is not None]
-            if made:
+            if made := masks_in(made):
                 return Unfold()(made[0], keras.tree.flatten(inputs)[0])
-        if not masks:
-            return None
-        if not self._output_rank:  # not yet called
-            self.compute_output_spec(inputs)
-        axes = tuple(range(2, len(masks[0].shape)))[max(0, self._output_rank - 3) :]
+        if not masks or len(masks[0].shape) == 2:
+            return masks[0] if masks else None
+        output = keras.tree.flatten(self.compute_output_spec(inputs))[0]
+        axes = tuple(range(len(output.shape) - 1, len(masks[0].shape)))
         return ops.any(masks[0], axis=axes) if axes else masks[0]
 
     def call(
@@ -131,7 +128,7 @@ class TimeDistributed(keras.layers.TimeDistributed):
         first = keras.tree.flatten(inputs)[0]
         _check_axes(inputs)
         kwargs = {"training": training}
-        masks = [m for m in keras.tree.flatten(mask) if m is not None]
+        masks = masks_in(mask)
         for tensor in masks:
             _check_mask(tensor, first)
         if masks and "mask" in inspect.signature(self.layer.call).parameters:
@@ -139,7 +136,6 @@ class TimeDistributed(keras.layers.TimeDistributed):
                 lambda m: None if m is None else Fold()(m), mask
             )
         outputs = self.layer(keras.tree.map_structure(Fold(), inputs), **kwargs)
-        self._output_rank = len(keras.tree.flatten(outputs)[0].shape) + 1
         return keras.tree.map_structure(lambda y: Unfold()(y, first), outputs)
 
 

@@ -194,12 +194,18 @@ def test_a_batch_that_two_cores_share_equals_keras_loop(name, time, training):
 
 @pytest.mark.skipif(BACKEND != "jax", reason="others are compared eagerly, above")
 @pytest.mark.parametrize(
-    "flags", [{}, {"go_backwards": True}, {"unroll": True}], ids=str
+    ("name", "flags"),
+    [
+        *((name, {}) for name in CELLS),
+        *(
+            (name, {flag: True})
+            for name in ("gru", "minimal gated", "stacked")
+            for flag in ("go_backwards", "unroll")
+        ),
+    ],
+    ids=str,
 )
-@pytest.mark.parametrize("name", CELLS)
 def test_compiled_loops_equal_keras_loop(name, flags):
-    if flags and name not in ("gru", "minimal gated", "stacked"):
-        pytest.skip("one of each kind is enough")
     both, training = pair(CELLS[name], **flags), name != "zoneout"
     theirs, ours = (
         layer_gradients.run(layer, inputs(), compiled=True, training=training)

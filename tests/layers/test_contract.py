@@ -725,3 +725,63 @@ def test_whole_numbers_stay_whole(unroll):
     model = keras.Sequential([keras.Input((6, 4)), RNN(Ticking()), layers.Dense(1)])
     model.compile("sgd", "mse")
     model.fit(X, np.ones((3, 1)), verbose=0)
+
+
+def test_nothing_is_reset_where_one_layer_lacks_the_sequence():
+    first = LSTM(2, stateful=True, name="of_three")
+    second = LSTM(2, stateful=True, name="of_two")
+    first(X)
+    second(X[:2])
+    both = keras.Sequential([first, second])
+    before = custom_lstm.get_states(both)
+    with pytest.raises(ValueError, match="indices of the 2.*2"):
+        custom_lstm.reset_states(both, [2])
+    assert_same(custom_lstm.get_states(both), before)
+
+
+def test_of_two_classes_of_one_name_a_copy_has_its_own():
+    older, newer = unregistered(), unregistered()
+    newer.call = lambda self, inputs, states: (inputs, states)
+    layer = RNN(older(5))
+    RNN(newer(5))  # remembered by the same name
+    copy = RNN.from_config(layer.get_config())
+    assert type(copy.cell) is older
+
+
+class PlainCell:
+    """A cell that is no layer, and not hashable."""
+
+    state_size = output_size = 4
+
+    def __eq__(self, other):
+        return True
+
+    def call(self, inputs, states):
+        return inputs + states[0], [inputs + states[0]]
+
+
+def test_a_cell_need_be_no_layer():
+    assert_same(RNN(PlainCell())(X), X.sum(1), rtol=1e-4)
+
+
+def test_a_layer_that_is_not_built_does_not_know_what_all_steps_show():
+    layer = LSTM(4, return_all_states=True)
+    with pytest.raises(ValueError, match="build it first"):
+        layer.compute_output_shape(X.shape)
+    layer.build(X.shape)
+    assert layer.compute_output_shape(X.shape)[1]["c"] == (3, 6, 4)
+
+
+def test_both_directions_know_their_shapes_with_constants():
+    both = Bidirectional(RNN(WithConstants()))
+    both(X, constants=CONSTANTS)
+    shapes = [tensor.shape for tensor in CONSTANTS]
+    assert both.compute_output_shape(X.shape, constants_shape=shapes) == (3, 8)
+
+
+@pytest.mark.skipif(not ON_TENSORFLOW, reason="about kernels of TensorFlow")
+def test_the_kernel_for_inputs_with_time_first_is_that_of_a_call():
+    layer = LSTM(4, time_major=True)
+    x = keras.KerasTensor((100, 2, 3))
+    turned = LSTM(4).kernel_for(keras.KerasTensor((2, 100, 3)))
+    assert layer.kernel_for(x) == turned != LSTM(4).kernel_for(x)
