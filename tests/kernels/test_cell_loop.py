@@ -464,3 +464,30 @@ def test_stateful_layers_train(name):
     model.fit(inputs(), targets, epochs=2, batch_size=BATCH, verbose=0)
     first, second = (numpy(layer(inputs())) for _ in range(2))
     assert not np.allclose(first, second)
+
+
+class Ticking(keras.layers.Layer):
+    """Counts its steps in a state without rows."""
+
+    state_size = [256, 1]
+
+    def get_initial_state(self, batch_size=None):
+        return [ops.zeros((batch_size, 256)), ops.zeros(())]
+
+    def call(self, inputs, states):
+        h, ticks = states
+        h = h + ops.sum(inputs, axis=-1, keepdims=True) * (ticks + 1)
+        return h, [h, ticks + 1]
+
+
+@ON_TENSORFLOW
+def test_a_state_without_rows_is_not_shared_by_cores():
+    import tensorflow as tf
+
+    layer = custom_lstm.RNN(Ticking(), return_state=True)
+    x = inputs(6)
+    output, h, ticks = tf.function(lambda x: layer(x))(x)
+    expected = (x.sum(-1) * np.arange(1, 7)).sum(1, keepdims=True)
+    np.testing.assert_allclose(output, np.tile(expected, 256), rtol=1e-4)
+    np.testing.assert_array_equal(h, output)
+    assert ticks.numpy() == 6
