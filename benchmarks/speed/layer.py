@@ -75,7 +75,7 @@ def _tensorflow(layer, x, above, train) -> Callable[[], object]:
     def step():
         with tf.GradientTape() as tape:
             tape.watch([x, *weights])
-            form = tf.reduce_sum(layer(x) * above)
+            form = tf.reduce_sum(layer(x, training=True) * above)
         return tape.gradient(form, [x, *weights])
 
     return step if train else infer

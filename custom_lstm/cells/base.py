@@ -356,7 +356,8 @@ class AbstractRNNCell(keras.layers.Layer):
         Args:
             **values: tensors `(batch, width)`; the same names in every step.
         """
-        if (observer := _CALLS.observers.get(id(self))) is not None:
+        observer = _CALLS.observers.get(id(self))  # AutoGraph reads no walrus
+        if observer is not None:
             observer(values)
 
 

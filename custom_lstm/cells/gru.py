@@ -29,7 +29,7 @@ class GRUGates(NamedTuple):
 
 def gru_step(
     xW: Tensor,
-    hU: Tensor,
+    hU: Tensor | tuple[Tensor, Tensor],
     h: Tensor,
     recall: Callable[[Tensor], Tensor],
     activation: Activation = keras.activations.tanh,
@@ -42,7 +42,7 @@ def gru_step(
 
     Args:
         xW: `x·W + b`, `(batch, 3·units)`, in the order z, r, g.
-        hU: `h·U`, `(batch, 2·units)`, in the order z, r.
+        hU: `h·U`, `(batch, 2·units)`, in the order z, r, or a tuple of the two.
         h: hidden state, `(batch, units)`.
         recall: what the candidate sees of h through the reset gate r: `(r∘h)·U_g`
             or `r∘(h·U_g + b')`, as a function of r.
@@ -59,7 +59,7 @@ def gru_step(
         array([[0.5, 0.5]], dtype=float32)
     """
     x_z, x_r, x_g = ops.split(xW, 3, axis=-1)
-    h_z, h_r = ops.split(hU, 2, axis=-1)
+    h_z, h_r = hU if isinstance(hU, tuple) else ops.split(hU, 2, axis=-1)
     z = recurrent_activation(x_z + h_z)
     r = recurrent_activation(x_r + h_r)
     g = activation(x_g + recall(r))
@@ -171,15 +171,16 @@ class GRUCell(GatedCell):
 
     def _products(
         self, h: Tensor, masks: Masks | None
-    ) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+    ) -> tuple[Tensor | tuple[Tensor, Tensor], Callable[[Tensor], Tensor]]:
         """`h·U` of the gates, and `recall`: see `gru_step`."""
-        both = [2 * self.units]
         if self.reset_after:
             hU = self.recurrent_product(h, self.recurrent_kernel, masks)
             hU = hU + self.bias[1] if self.use_bias else hU
-            hU, hU_g = ops.split(hU, both, axis=-1)
-            return hU, lambda r: r * hU_g
-        U, U_g = ops.split(ops.convert_to_tensor(self.recurrent_kernel), both, axis=-1)
+            h_z, h_r, h_g = ops.split(hU, 3, axis=-1)
+            return (h_z, h_r), lambda r: r * h_g
+        both = 2 * self.units
+        kernel = ops.convert_to_tensor(self.recurrent_kernel)
+        U, U_g = kernel[..., :both], kernel[..., both:]
         of_gates, of_candidate = (masks[:2], masks[2:]) if masks else (None, None)
         hU = self.recurrent_product(h, U, of_gates)
         return hU, lambda r: self.recurrent_product(r * h, U_g, of_candidate)

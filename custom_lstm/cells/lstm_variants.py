@@ -17,6 +17,7 @@ from custom_lstm.typing import (
     ConstraintLike,
     DType,
     InitializerLike,
+    Nest,
     RegularizerLike,
     Shape,
     States,
@@ -406,7 +407,7 @@ class ZoneoutLSTMCell(LSTMCell):
             drawn["held"] = self._draw_held((batch_size, self.units))
         return drawn
 
-    def project(self, inputs: Tensor, training: bool | None = False) -> Tensor:
+    def project(self, inputs: Tensor, training: bool | None = False) -> Nest:
         """Compute `x·W + b`; in training, draw d_h and d_c beside it.
 
         Args:
@@ -414,7 +415,8 @@ class ZoneoutLSTMCell(LSTMCell):
             training: whether dropout and zoneout are on.
 
         Returns:
-            A tensor with `4·units`, in training `6·units`, in the place of `features`.
+            A tensor with `4·units` in the place of `features`; in training a pair of
+            it and d_h, d_c side by side, `2·units`.
         """
         projected = super().project(inputs, training)
         if not training:
@@ -422,10 +424,10 @@ class ZoneoutLSTMCell(LSTMCell):
         held = (self.drawn or {}).get("held")
         if held is None or len(inputs.shape) == 3:
             held = self._draw_held((*ops.shape(inputs)[:-1], self.units))
-        return ops.concatenate([projected, held], axis=-1)
+        return projected, held
 
     def step(
-        self, projected: Tensor, states: States, training: bool | None = False
+        self, projected: Nest, states: States, training: bool | None = False
     ) -> tuple[Tensor, States]:
         """Compute what needs the states: `lstm_step`, and what to hold.
 
@@ -440,8 +442,8 @@ class ZoneoutLSTMCell(LSTMCell):
         h, c = states
         d_h, d_c = self.zoneout_hidden, self.zoneout_cell
         if training:
-            n = self.units
-            projected, d_h, d_c = ops.split(projected, [4 * n, 5 * n], axis=-1)
+            projected, held = projected
+            d_h, d_c = ops.split(held, 2, axis=-1)
         _, (new_h, new_c) = super().step(projected, states, training)
         h = d_h * h + (1 - d_h) * new_h
         c = d_c * c + (1 - d_c) * new_c

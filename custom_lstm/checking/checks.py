@@ -34,6 +34,7 @@ from custom_lstm.checking.runs import (
     run_stepwise,
     symbols,
 )
+from custom_lstm.layers.building import compiled_functions
 from custom_lstm.layers.rnn import RNN
 from custom_lstm.typing import Config, Nest, Tensor
 
@@ -183,8 +184,16 @@ def _at(inputs: Nest, t: int) -> Nest:
 
 def one_step(subject: CellUnderTest) -> str:
     """A step returns a pair: an output, and the new states."""
+    compiled = ", ".join(compiled_functions(subject.make()))
     output, states = _first_step(subject, subject.cell())
-    return f"output {shapes(output)}, states {shapes(states)}"
+    seen = f"output {shapes(output)}, states {shapes(states)}"
+    if compiled:
+        seen += (
+            f"; {compiled} is a tf.function. custom_lstm.RNN runs the Python function "
+            "beneath; in keras.layers.RNN its first trace, made before there are "
+            "weights, may be all that ever runs: remove @tf.function"
+        )
+    return seen
 
 
 def states(subject: CellUnderTest) -> str:

@@ -3,6 +3,7 @@
 import contextlib
 import inspect
 import random
+import re
 from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from typing import Any
@@ -11,7 +12,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from custom_lstm.cells.old_arguments import begin
+from custom_lstm.cells.old_arguments import accepted, begin
 from custom_lstm.cells.validation import (
     StateShape,
     listed,
@@ -37,6 +38,8 @@ _KINDS = (
     "`state_size`. Give an instance, its class, or a function without arguments that "
     "makes one"
 )
+_LONGEST = 400
+"""Characters of an error that are shown."""
 _LISTED = 4
 """How many differences are listed."""
 
@@ -165,6 +168,14 @@ class CellUnderTest:
     def promised(self, batch: int) -> list[tuple[int | None, ...]]:
         """Return the shapes of the states."""
         return [state_shape(size, batch) for size in self.sizes]
+
+    def step_arguments(self, cell: Any, batch: int) -> dict[str, Any]:
+        """Return what a cell's step takes besides inputs and states.
+
+        `training=False` where it has such an argument, as both RNN layers pass it.
+        """
+        training = accepted(type(cell).call, {"training": False})
+        return {**training, **self.of_constants(batch)}
 
     def of_constants(self, batch: int) -> dict[str, Any]:
         """Return constants as an argument for a step or layer, if there are any."""
@@ -363,6 +374,30 @@ def during(what: str) -> Iterator[None]:
     except Exception as error:
         error.add_note(what)
         raise
+
+
+def in_words(error: BaseException) -> str:
+    """Return an error's notes, class and text, without what Keras adds to it."""
+    notes = getattr(error, "__notes__", [])
+    return ": ".join(
+        [*reversed(notes), type(error).__name__, without_frames(str(error))]
+    )
+
+
+def without_frames(text: str) -> str:
+    """Return an error's text without what Keras and TensorFlow put around it.
+
+    Example:
+        >>> without_frames("Exception encountered when calling MyCell.call().\\n\\nNo."
+        ...     "\\n\\nArguments received by MyCell.call():\\n  • x=1")
+        'No.'
+    """
+    text = re.sub(r"\x1b\[\d*m|\{\{.*?\}\}", "", text)
+    text = text.partition("Arguments received by")[0]
+    text = text.rpartition("Error encountered: ")[2]
+    text = re.sub(r"Exception encountered when calling \S+\.\s", "", text)
+    text = " ".join(text.split())
+    return f"{text[:_LONGEST]} …" if len(text) > _LONGEST else text
 
 
 @contextlib.contextmanager

@@ -33,4 +33,10 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    place = Path(sys.argv[1])
+    try:
+        main(place)
+    except Exception as error:  # for the process that started this one
+        what = [type(error).__name__, str(error)]
+        (place / "error.json").write_text(json.dumps(what), "utf-8")
+        raise

@@ -64,7 +64,7 @@ def run_step(subject: CellUnderTest, cell: Any, inputs: Nest, states: Nest) -> S
     """
     x = each(lambda values: to_tensor(values, cell), inputs)
     batch = keras.tree.flatten(x)[0].shape[0]
-    result = cell.call(x, pack(cell, states), **subject.of_constants(batch))
+    result = cell.call(x, pack(cell, states), **subject.step_arguments(cell, batch))
     if not isinstance(result, list | tuple) or len(result) != 2:
         raise ContractViolation(
             "a pair (output, new_states)", shapes(keras.tree.flatten(result))
@@ -76,9 +76,10 @@ def run_stepwise(subject: CellUnderTest, cell: Any, inputs: Nest) -> Run:
     """Run a cell over whole sequences, one call after the other, in Python."""
     batch, time = keras.tree.flatten(inputs)[0].shape[:2]
     states, made = initial_states(subject, cell, batch), []
+    others = subject.step_arguments(cell, batch)
     for t in range(time):
         x = each(lambda array, t=t: to_tensor(array[:, t], cell), inputs)
-        output, states = cell(x, pack(cell, states), **subject.of_constants(batch))
+        output, states = cell(x, pack(cell, states), **others)
         made.append(to_arrays(output))
     outputs = [np.stack(column, axis=1) for column in zip(*made, strict=True)]
     return Run(outputs, to_arrays(states))

@@ -20,6 +20,7 @@ from custom_lstm.checking.harness import (
     require_close,
     to_array,
     to_arrays,
+    without_frames,
 )
 from custom_lstm.checking.runs import Run, flat_data, symbols
 
@@ -130,10 +131,19 @@ def _elsewhere(
         check=False,
     )
     if process.returncode:
-        last = process.stderr.strip().splitlines()[-1:]
         raise ContractViolation(
-            "a fresh process to load the model", *last or ["it ended without a message"]
+            "a fresh process to load the model", _what_ended(folder, process.stderr)
         )
     unregistered = json.loads((folder / "unregistered.json").read_text("utf-8"))
     made = sorted(folder.glob("y*.npy"), key=lambda path: int(path.stem[1:]))
     return [np.load(path, allow_pickle=False) for path in made], unregistered
+
+
+def _what_ended(folder: Path, printed: str) -> str:
+    """Return the error that ended the fresh process, or else its last line."""
+    record = folder / "error.json"
+    if record.exists():
+        name, text = json.loads(record.read_text("utf-8"))
+        return f"{name}: {without_frames(text)}"
+    last = printed.strip().splitlines()[-1:]
+    return last[0] if last else "it ended without a message"

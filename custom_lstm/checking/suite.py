@@ -8,7 +8,7 @@ import inspect
 import re
 import textwrap
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -19,17 +19,17 @@ from custom_lstm.checking.harness import (
     CellUnderTest,
     ContractViolation,
     dtype_policy,
+    in_words,
     seeded,
+    without_frames,
 )
 from custom_lstm.checking.inputs import words
 
-PASSED, FAILED, KNOWN = "passed", "FAILED", "known"
+PASSED, FAILED, KNOWN, NOT_RUN = "passed", "FAILED", "known", "not run"
 
 _WIDTH = 88
 _NAMES = 19
 _INDENT = " " * 10
-_LONGEST = 400
-"""Characters of an error that are shown."""
 _COMPARISONS: tuple[Callable[..., str], ...] = (
     numerics.reference_weights,
     numerics.reference_outputs,
@@ -61,6 +61,8 @@ _CHECKS: tuple[Callable[..., str], ...] = (
     *_COMPARISONS,
 )
 _FUNCTIONS = {function.__name__: function for function in _CHECKS}
+_FIRST = contract.one_step.__name__
+"""The check without which no other makes sense."""
 _OF_REFERENCE = tuple(function.__name__ for function in _COMPARISONS)
 
 
@@ -177,7 +179,7 @@ def check_cell(
     )
     subject = CellUnderTest(cell_or_class, features, seed, constants=constants)
     against = _read(reference, subject)
-    results = tuple(_excuse(c.examine(subject, against), known) for c in selected)
+    results = tuple(_examine(selected, subject, against, known))
     report = CellReport(_describe(subject), results, time.perf_counter() - start)
     if verbose:
         print(report)
@@ -237,7 +239,7 @@ class CellCheck:
         except ContractViolation as error:
             return CheckResult(*about, FAILED, error.seen, error.expected, error)
         except Exception as error:  # noqa: BLE001 - what a cell raises is the result
-            return CheckResult(*about, FAILED, _in_words(error), "no error", error)
+            return CheckResult(*about, FAILED, in_words(error), "no error", error)
         return CheckResult(*about, PASSED, seen)
 
 
@@ -248,7 +250,8 @@ class CheckResult:
     Args:
         name: of the check.
         clause: what it checks, in one line.
-        verdict: `"passed"`, `"FAILED"`, or `"known"`: failed, as announced.
+        verdict: `"passed"`, `"FAILED"`, `"known"`: failed, as announced, or
+            `"not run"`, as no step can be made.
         seen: what was seen, with numbers and shapes.
         expected: what was expected, if that failed.
         error: what was raised.
@@ -337,6 +340,7 @@ class CellReport:
             f"{verdicts.count(PASSED)} passed",
             f"{verdicts.count(KNOWN)} failed as known" * (KNOWN in verdicts),
             f"{len(self.failures)} failed" + f" ({names})" * bool(names),
+            f"{verdicts.count(NOT_RUN)} not run" * (NOT_RUN in verdicts),
         ]
         took = "" if self.seconds is None else f" {self.seconds:.1f} s."
         total = f"{len(verdicts)} check{'s' * (len(verdicts) != 1)}"
@@ -360,6 +364,23 @@ def _read(reference: Any, subject: CellUnderTest) -> CellUnderTest | None:
     return None if reference is None else numerics.read_reference(reference, subject)
 
 
+def _examine(
+    selected: Sequence[CellCheck],
+    subject: CellUnderTest,
+    against: CellUnderTest | None,
+    known: Mapping[str, str],
+) -> Iterator[CheckResult]:
+    """Run checks one after the other, until a step as such fails."""
+    usable = True
+    for check in selected:
+        if usable:
+            result = _excuse(check.examine(subject, against), known)
+            usable = check.name != _FIRST or result.verdict != FAILED
+            yield result
+        else:
+            yield CheckResult(check.name, check.clause, NOT_RUN, f"`{_FIRST}` failed")
+
+
 def _excuse(result: CheckResult, known: Mapping[str, str]) -> CheckResult:
     """Mark a failure that was announced as known, and add its reason."""
     if result.verdict != FAILED or result.name not in known:
@@ -374,17 +395,6 @@ def _describe(subject: CellUnderTest) -> str:
         f"{subject.cell_class.__name__}, {words(subject.features)}, "
         f"state_size={sizes}, Keras {keras.__version__} on {keras.backend.backend()}"
     )
-
-
-def _in_words(error: Exception) -> str:
-    """Return an error's notes, class and text, without what Keras adds to it."""
-    text = re.sub(r"\x1b\[\d*m|\{\{.*?\}\}", "", str(error))
-    text = text.partition("Arguments received by")[0]
-    text = " ".join(text.rpartition("Error encountered: ")[2].split())
-    if len(text) > _LONGEST:
-        text = f"{text[:_LONGEST]} …"
-    notes = getattr(error, "__notes__", [])
-    return ": ".join([*reversed(notes), type(error).__name__, text])
 
 
 def _require_names(wanted: Iterable[str], names: list[str]) -> None:
@@ -415,13 +425,31 @@ def _paragraph(label: str, text: str) -> Iterator[str]:
 
 
 def _without_repeats(results: tuple[CheckResult, ...]) -> Iterator[CheckResult]:
-    """Say a thing once: a failure seen before is referred to by its check's name."""
+    """Say a thing once: a failure seen before is referred to by its check's name.
+
+    Checks that were not run are left to the summary.
+    """
     first: dict[str, str] = {}
     for result in results:
-        if result.verdict == PASSED or result.seen not in first:
+        if result.verdict == NOT_RUN:
+            continue
+        cause = _cause(result)
+        if result.verdict == PASSED or cause not in first:
             yield result
         else:
-            same = f"the same as in `{first[result.seen]}`"
+            same = f"the same as in `{first[cause]}`"
             yield dataclasses.replace(result, seen=same, expected="")
         if result.verdict != PASSED:
-            first.setdefault(result.seen, result.name)
+            first.setdefault(cause, result.name)
+
+
+def _cause(result: CheckResult) -> str:
+    """Return what a failure is known by: without numbers of instances, or notes."""
+    error = result.error
+    while isinstance(error, ContractViolation) and error.__cause__ is not None:
+        error = error.__cause__  # type: ignore[assignment]
+    if error is None:
+        return result.seen
+    seen = error.seen if isinstance(error, ContractViolation) else str(error)
+    text = f"{type(error).__name__} {without_frames(seen)}"
+    return re.sub(r"(?<=[A-Za-z])_\d+\b", "", text)

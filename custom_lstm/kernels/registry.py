@@ -288,6 +288,7 @@ def _tensorflow(**options: bool) -> Run:
 
         alone = request.jit or options.get("xla") or _compact(request)
         several = turns.STEPS_A_TURN
+        kept = request.training or request.eager or any(options.values())
         if alone:
             small = _compact(request)
             several = turns.steps_of_small_graph(request.time) if small else 1
@@ -295,7 +296,8 @@ def _tensorflow(**options: bool) -> Run:
             *tensors,
             shards=1 if alone else shares(request.batch, request.units),
             steps=several,
-            keep=not _compact(request),
+            keep=kept and not _compact(request),
+            training=request.training,
             only_last=request.only_last,
             **options,
         )

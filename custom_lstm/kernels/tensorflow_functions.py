@@ -7,6 +7,17 @@ from typing import Any
 import tensorflow as tf
 
 
+def names_of_functions(layer: Any) -> list[str]:
+    """Return the names of an object's methods and attributes that are `tf.function`s.
+
+    Args:
+        layer: any object.
+    """
+    places = [vars(cls) for cls in type(layer).__mro__] + [vars(layer)]
+    found = [name for place in places for name in place if _is_function(place[name])]
+    return sorted({f"{type(layer).__name__}.{name}" for name in found})
+
+
 def use_plain_functions(layer: Any) -> None:
     """Replace the `tf.function`s among an object's methods and attributes.
 

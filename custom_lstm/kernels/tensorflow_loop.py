@@ -18,15 +18,20 @@ from custom_lstm.kernels.tensorflow_turns import (
     STEPS_A_TURN,
     Entries,
     Turns,
+    Written,
     as_function,
     compiled_by_xla,
     of_shape,
     steps_of_small_graph,
+    unseen,
 )
 from custom_lstm.typing import Tensor
 
 LONGEST_UNROLLED = 64
 """Steps up to which a partitioned loop is written out when nobody asks for it."""
+
+_FEW = 16
+"""Numbers in a constant that steps hold themselves."""
 
 
 def why_not_partitioned() -> str | None:
@@ -68,7 +73,7 @@ def plain(
     loop = _Loop(inputs[0], False, a_turn or _steps_a_turn(inputs[0], False))
     given = [loop.entries(loop.turned(tensor)) for tensor in inputs]
     like = _outputs_of(step, inputs, states, constants, weights)
-    arrays = [loop.array(tensor.dtype, tensor.shape[1:]) for tensor in like]
+    arrays = [loop.written(tensor.dtype, tensor.shape[1:]) for tensor in like]
 
     def body(t, states, arrays):
         each = [array.read(t) for array in given]
@@ -146,12 +151,12 @@ def _differentiable(step, traced, sizes, how, training):
 
     @tf.custom_gradient
     def sequence(*arguments):
-        hidden = [_unseen(tensor, training) for tensor in arguments]
+        hidden = [unseen(tensor, training) for tensor in arguments]
         forward = _Forward(traced, *_groups(hidden, sizes), **how, keep=keep)
 
         @tf.custom_gradient
         def gradient_of(*sources):
-            above = [_unseen(tensor, training) for tensor in sources[len(arguments) :]]
+            above = [unseen(tensor, training) for tensor in sources[len(arguments) :]]
             kept = forward if keep else forward.again()
             made = [d for d in kept.backward(above, ends) if d is not None]
             return made, lambda *v: _second(all_steps, sources, given, v)
@@ -248,6 +253,12 @@ class _Loop(Turns):
             dtype, self.time, element_shape=each, clear_after_read=False
         )
 
+    def written(self, dtype: Any, shape: Sequence[int | None]) -> Any:
+        """An empty array of the same, which no step reads."""
+        if self.unroll or None in shape:
+            return self.array(dtype, shape)
+        return Written(dtype, self.time, self.steps, [self.batch, *shape])
+
     def stacked(self, array: Any) -> Tensor:
         """The whole sequence of an array, in the loop's layout."""
         if self.unroll:
@@ -322,16 +333,16 @@ class _Forward:
         names = [*kept, *made, *held]
         ends = states, graph.new_states
         last, arrays = self._steps(
-            plan.forward, setup, graph.states, ends, given, names
+            plan.forward, setup, graph.states, ends, given, names, read=keep
         )
         self._arrays = dict(zip(names, arrays, strict=True))
         for value, array in self._arrays.items():
             self._rows.later[value] = functools.partial(loop.array_rows, array)
         return last
 
-    def _array(self, value):
-        shape = self._traced.shape(value)[1:]
-        return self._loop.array(self._traced.dtype(value), shape)
+    def _array(self, value, read):
+        make = self._loop.array if read else self._loop.written
+        return make(self._traced.dtype(value), self._traced.shape(value)[1:])
 
     def _output(self, value):
         loop = self._loop
@@ -376,16 +387,25 @@ class _Forward:
             *_each(rows.__getitem__, graph.d_weights),
         ]
 
-    def _steps(self, nodes, setup, states, ends, given, written, backwards=False):
+    def _steps(
+        self, nodes, setup, states, ends, given, written, read=True, backwards=False
+    ):
         """Run `nodes` at every step.
 
         `states` become `ends[1]` at each step and are `ends[0]` before the first; the
-        steps read `given`, arrays by value, and write the values `written`.
+        steps read `given`, arrays by value, and write the values `written`, which
+        other steps will `read`.
         """
         loop, (first, new_states) = self._loop, ends
+        numbers = {value: _number(tensor) for value, tensor in setup.items()}
 
         def one_step(current, each):
-            values = setup | dict(zip(states, current, strict=True))
+            known = {
+                value: tf.constant(number)
+                for value, number in numbers.items()
+                if number is not None
+            }
+            values = setup | known | dict(zip(states, current, strict=True))
             values.update(zip(given, each, strict=True))
             run_nodes(nodes, values, loop.batch)
             new = [
@@ -403,8 +423,19 @@ class _Forward:
             pairs = zip(made[count:], arrays, strict=True)
             return new, [array.write(t, value) for value, array in pairs]
 
-        arrays = [self._array(value) for value in written]
+        arrays = [self._array(value, read) for value in written]
         return loop(body, list(first), arrays, backwards=backwards)
+
+
+def _number(tensor):
+    """Return the value of a small constant, else None.
+
+    A loop gets such values as its own: other runtimes want to know the axis of a split
+    where it happens.
+    """
+    few = (tensor.shape.num_elements() or 0) <= _FEW
+    constant = few and getattr(tensor, "op", None) and tensor.op.type == "Const"
+    return tf.get_static_value(tensor) if constant else None
 
 
 def _each(function, values):
@@ -430,20 +461,6 @@ def _outputs_of(step, inputs, states, constants, weights):
         lambda each, states: step(each, states, constants, weights)[0], autograph=False
     )
     return traced.get_concrete_function(*specs).structured_outputs
-
-
-def _unseen(tensor: Tensor, training: bool) -> Tensor:
-    """Keep from tapes what they are given the gradient of.
-
-    In a graph, forward mode would take what is stopped for constant: it must raise. But
-    a model that answers must hold no operation that other runtimes do not know.
-    """
-    if training and (tensor.dtype.is_floating or tensor.dtype.is_complex):
-        tensor = tf.raw_ops.PreventGradient(
-            input=tensor,
-            message="there is no forward mode inside a tf.function: call it eagerly",
-        )
-    return tf.stop_gradient(tensor)
 
 
 def _second(plain, sources, given, v):

@@ -18,8 +18,10 @@ from custom_lstm.kernels.tensorflow_turns import (
     STEPS_A_TURN,
     Entries,
     Turns,
+    Written,
     as_function,
     of_shape,
+    unseen,
 )
 from custom_lstm.typing import Tensor
 
@@ -39,6 +41,7 @@ def lstm_sequence(
     keep: bool = True,
     only_last: bool = False,
     xla: bool = False,
+    training: bool = True,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Run all steps of a sequence, with the backward pass above instead of autodiff.
 
@@ -53,6 +56,7 @@ def lstm_sequence(
             forward again.
         only_last: whether to return h after the last step alone, `(batch, 1, units)`.
         xla: whether XLA compiles both passes for these shapes.
+        training: whether what is traced is for training; see `unseen`.
 
     Returns:
         h after every step, and the last h and c.
@@ -73,14 +77,14 @@ def lstm_sequence(
 
     @tf.custom_gradient
     def sequence(*inputs):
-        hidden = [_unseen(tensor) for tensor in inputs]
+        hidden = [unseen(tensor, training or xla) for tensor in inputs]
         x, W, U = hidden[0], *hidden[3:5]
         outputs, saved = forward(*hidden, mask, how, keep)
 
         @tf.custom_gradient
         def gradient_of(*sources):
             above = sources[len(inputs) :]
-            dhs, dh, dc = (_unseen(tensor) for tensor in above)
+            dhs, dh, dc = (unseen(tensor, training or xla) for tensor in above)
             kept = saved if keep else forward(*hidden, mask, how, True)[1]
             found = backward(kept, x, W, U, dhs, dh, dc, how)
             return found, lambda *v: _second(inputs, above, v, mask, only_last)
@@ -141,7 +145,7 @@ def _answer(loop, xW, h, c, keep, U, *, whole):
         h, c, *_ = step([xW.read(t), h, c], [None if acts is None else acts.read(t)])
         return h, c, *(array.write(t, h) for array in hs)
 
-    arrays = [loop.array(like=h)] if whole else []
+    arrays = [loop.written(like=h)] if whole else []
     h, c, *hs = loop(body, h, c, *arrays)
     return (h, c), _Part(*map(loop.save, hs)) if whole else _Part()
 
@@ -275,16 +279,6 @@ def _joined(pieces: Sequence[Tensor], axis: int) -> Tensor:
     return pieces[0] if len(pieces) == 1 else tf.concat(pieces, axis)
 
 
-def _unseen(tensor: Tensor) -> Tensor:
-    """Hide a tensor from tapes; in a graph, also raise in forward mode."""
-    if tf.inside_function():
-        tensor = tf.raw_ops.PreventGradient(
-            input=tensor,
-            message="there is no forward mode inside a tf.function: call it eagerly",
-        )
-    return tf.stop_gradient(tensor)
-
-
 @tf.function(autograph=False)
 def _second(inputs, above, v, mask, only_last):
     """Return the gradient of v·(gradient of the forward pass), all by autodiff.
@@ -334,6 +328,14 @@ class _Loop(Turns):
             clear_after_read=False,
             element_shape=None if like is None else like.shape,
         )
+
+    def written(self, like: Tensor) -> Any:
+        """Return an empty array that no step reads, with an entry like this a step."""
+        if self.unroll:
+            return self.array()
+        batch = tf.shape(like)[0] if like.shape[0] is None else like.shape[0]
+        sizes = [batch, like.shape[1]]
+        return Written(self.dtype, self.time, self.steps, sizes)
 
     def read(self, tensor: Tensor | None) -> Any:
         """Return a whole sequence as such an array; None stays None."""

@@ -1,6 +1,7 @@
 """What TensorFlow's loops over steps share: how the steps are taken."""
 
-from collections.abc import Callable
+import copy
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -44,6 +45,36 @@ def of_shape(tensor: Tensor, shape: Any) -> Tensor:
     return tensor
 
 
+def unseen(tensor: Tensor, training: bool) -> Tensor:
+    """Hide a tensor from tapes, which are given the gradient otherwise.
+
+    In a graph, forward mode would take what is stopped for constant: there it raises.
+
+    Args:
+        tensor: of any type.
+        training: whether this is for training. A model that answers must hold no
+            operation that other runtimes do not know; there a gradient raises that
+            only forward mode asks for, at the price that tapes watch what is computed.
+
+    Raises:
+        LookupError: in forward mode, inside a `tf.function`.
+    """
+    of_numbers = tensor.dtype.is_floating or tensor.dtype.is_complex
+    if of_numbers and tf.inside_function():
+        return tf.stop_gradient(_prevented(tensor)) if training else _watched(tensor)
+    return tf.stop_gradient(tensor)
+
+
+def _prevented(tensor):
+    message = "there is no forward mode inside a tf.function: call it eagerly"
+    return tf.raw_ops.PreventGradient(input=tensor, message=message)
+
+
+@tf.custom_gradient
+def _watched(tensor):
+    return tf.stop_gradient(tensor), _prevented
+
+
 def as_function(step: Callable[..., Any], unroll: bool) -> Callable[..., Any]:
     """Return a step that is traced once, however often it is written out.
 
@@ -83,28 +114,113 @@ class Turns:
                 values = body(t, *values)
             return values
         stride = -1 if backwards else 1
+        known = isinstance(self.time, int)
         t = tf.convert_to_tensor(self.time - 1 if backwards else 0)
-        t, *values = self._turns(body, self.steps, stride, t, *values)
-        if self.steps > 1 and (
-            not isinstance(self.time, int) or self.time % self.steps
-        ):
+        if not known or self.time >= self.steps:
+            t, *values = self._turns(body, self.steps, stride, t, *values)
+        if self.steps > 1 and (not known or self.time % self.steps):
             t, *values = self._turns(body, 1, stride, t, *values)  # what is left over
         return values
 
     def _turns(self, body, steps, stride, t, *values):
         """Loop in turns of several steps, while there are that many left."""
+        whole = tf.nest.flatten(values)
 
         def enough(t, *_):
             last = t + (steps - 1) * stride
             return last < self.time if stride > 0 else last >= 0
 
-        def turn(t, *values):
+        def turn(t, *flat):
+            place = t // steps if steps == self.steps else t % self.steps
+            now = tf.nest.pack_sequence_as(values, list(map(_gathered, whole, flat)))
             for _ in range(steps):
-                values, t = body(t, *values), t + stride
-            return t, *values
+                now, t = body(t, *now), t + stride
+            return t, *(_put(place, value) for value in tf.nest.flatten(now))
 
+        flat = [v.array(steps) if isinstance(v, Written) else v for v in whole]
         most = self.time // steps
-        return tf.while_loop(enough, turn, (t, *values), maximum_iterations=most)
+        t, *flat = tf.while_loop(enough, turn, (t, *flat), maximum_iterations=most)
+        pairs = zip(whole, flat, strict=True)
+        ends = [
+            old.replaced(steps, new) if isinstance(old, Written) else new
+            for old, new in pairs
+        ]
+        return t, *tf.nest.pack_sequence_as(values, ends)
+
+
+class Written:
+    """What steps write and none reads: a TensorArray with one entry a turn.
+
+    That is the only form of which other runtimes know that it is an output of a loop.
+
+    Args:
+        dtype: of the entries.
+        time: the number of steps; a tensor where it is not known beforehand.
+        steps: how many of them a turn takes.
+        sizes: of what a step writes; tensors where they are not known beforehand.
+    """
+
+    def __init__(
+        self, dtype: Any, time: int | Tensor, steps: int, sizes: Sequence[int | Tensor]
+    ):
+        self._dtype, self._sizes = dtype, list(sizes)
+        shape = [size if isinstance(size, int) else None for size in sizes]
+        turns = {steps: time // steps, **({1: time % steps} if steps > 1 else {})}
+        self._arrays = {
+            one: tf.TensorArray(dtype, count, element_shape=[one, *shape])
+            for one, count in turns.items()
+            if not isinstance(count, int) or count
+        }
+
+    def array(self, steps: int) -> Any:
+        """Return the array of turns of this many steps."""
+        return self._arrays[steps]
+
+    def replaced(self, steps: int, array: Any) -> "Written":
+        """Return the same, with this array for turns of this many steps."""
+        other = copy.copy(self)
+        other._arrays = {**self._arrays, steps: array}
+        return other
+
+    def stack(self) -> Tensor:
+        """Return `(time, ...)`."""
+        parts = []
+        for one, array in self._arrays.items():
+            entries = self._entries(array, [one, *self._sizes])
+            parts.append(tf.reshape(entries, [-1, *self._sizes]))
+        return parts[0] if len(parts) == 1 else tf.concat(parts, 0)
+
+    def _entries(self, array: Any, sizes: list[int | Tensor]) -> Tensor:
+        """Stack an array, which may be empty and of shapes known at run time alone."""
+        if tf.executing_eagerly() or all(isinstance(size, int) for size in sizes):
+            return array.stack()
+        return tf.raw_ops.TensorListStack(
+            input_handle=array.flow, element_shape=sizes, element_dtype=self._dtype
+        )
+
+
+class _Gathered:
+    """What the steps of one turn write, and where it will go."""
+
+    def __init__(self, array: Any):
+        self.array = array
+        self.entries: list[Tensor] = []
+
+    def write(self, t: Tensor, value: Tensor) -> "_Gathered":
+        """Keep the entry of a step."""
+        self.entries.append(value)
+        return self
+
+
+def _gathered(whole: Any, value: Any) -> Any:
+    return _Gathered(value) if isinstance(whole, Written) else value
+
+
+def _put(place: Tensor, value: Any) -> Any:
+    """Write what a turn gathered; all else stays as it is."""
+    if not isinstance(value, _Gathered):
+        return value
+    return value.array.write(place, tf.stack(value.entries))
 
 
 class Entries:

@@ -113,10 +113,20 @@ def use_plain_functions(cell: Any) -> None:
     Its traces would keep the weights' values from when they were made. A layer's loop
     is a graph without them too.
     """
-    if keras.backend.backend() == "tensorflow":
-        module = importlib.import_module("custom_lstm.kernels.tensorflow_functions")
-        for layer in objects_in(cell):
-            module.use_plain_functions(layer)
+    for layer in objects_in(cell) if keras.backend.backend() == "tensorflow" else []:
+        _of_tensorflow().use_plain_functions(layer)
+
+
+def compiled_functions(cell: Any) -> list[str]:
+    """Return the names of the `tf.function`s in a cell, on TensorFlow."""
+    if keras.backend.backend() != "tensorflow":
+        return []
+    names = map(_of_tensorflow().names_of_functions, objects_in(cell))
+    return [name for some in names for name in some]
+
+
+def _of_tensorflow() -> Any:
+    return importlib.import_module("custom_lstm.kernels.tensorflow_functions")
 
 
 def warn_of_foreign_variables(owner: str, cell: Any) -> None:

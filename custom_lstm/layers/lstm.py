@@ -11,6 +11,7 @@ from custom_lstm.cells.validation import check_choice, own_arguments
 from custom_lstm.kernels import registry
 from custom_lstm.kernels.loop import zeroed
 from custom_lstm.layers.gated_rnn import GatedRNN
+from custom_lstm.layers.nests import known_size
 from custom_lstm.layers.steps import boolean_mask
 from custom_lstm.typing import (
     ActivationLike,
@@ -230,14 +231,14 @@ class LSTM(GatedRNN):
         cell = self.cell
         own_masks = cell.implementation == 1 or cell.recurrent_dropout
         drops = training and (cell.dropout or cell.recurrent_dropout)
-        *unsure, features = shape  # JAX has symbols in place of unknown sizes
-        batch, time = (size if isinstance(size, int) else None for size in unsure)
+        *unsure, features = shape
+        batch, time = map(known_size, unsure)
         masked = mask is not None
         backwards = self.unroll and self.go_backwards
         return registry.Request(
             batch=batch,
             time=time,
-            features=features,
+            features=int(features),
             units=cell.units,
             dtype=self.compute_dtype,
             masked=masked,

@@ -16,9 +16,17 @@ def symbol(dtype: Any) -> Callable[..., keras.KerasTensor]:
     return lambda shape: keras.KerasTensor(tuple(shape), dtype=dtype)
 
 
+def known_size(size: Any) -> int | None:
+    """Return a size; None where JAX has a symbol for it.
+
+    What PyTorch traces for ONNX has a tensor for it.
+    """
+    return int(size) if isinstance(size, int) or hasattr(size, "item") else None
+
+
 def known_shape(tensor: Tensor) -> tuple[int | None, ...]:
-    """Return a tensor's shape, None where JAX has a symbol for a length."""
-    return tuple(n if isinstance(n, int) else None for n in tensor.shape)
+    """Return a tensor's shape, as far as it is known."""
+    return tuple(map(known_size, tensor.shape))
 
 
 def masks_in(nest: Nest) -> list[Tensor]:

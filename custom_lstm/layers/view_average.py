@@ -1,5 +1,7 @@
 """A layer on images, averaged over slightly different views of them."""
 
+import itertools
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -8,6 +10,34 @@ from keras import ops
 
 from custom_lstm.cells.validation import check_number
 from custom_lstm.typing import Config, Shape, Tensor
+
+Tap = tuple[np.ndarray, np.ndarray]
+"""For each pixel of a view, which of the image's it takes, and times what."""
+
+
+def _taps(x: np.ndarray, y: np.ndarray, height: int, width: int) -> list[Tap]:
+    """Return linear interpolation at (x, y) as a sum over up to four taps.
+
+    A table that is known beforehand, so that any runtime can look it up.
+    """
+    taps = []
+    for row, column in itertools.product((0, 1), repeat=2):
+        i, j = np.floor(y) + row, np.floor(x) + column
+        weight = (1 - np.abs(y - i)) * (1 - np.abs(x - j))
+        weight *= (i >= 0) & (i < height) & (j >= 0) & (j < width)
+        if weight.any():
+            pixel = np.clip(i, 0, height - 1) * width + np.clip(j, 0, width - 1)
+            taps.append((pixel.astype("int32"), weight.astype("float32")))
+    return taps
+
+
+def _sampled(pixels: Tensor, taps: list[Tap]) -> Tensor:
+    """Return what taps make of `(pixels, batch·channels)`."""
+    parts = [
+        ops.multiply(ops.take(pixels, pixel, axis=0), weight[:, None])
+        for pixel, weight in taps
+    ]
+    return sum(parts[1:], parts[0])
 
 
 @keras.saving.register_keras_serializable(package="custom_lstm")
@@ -86,25 +116,20 @@ class ViewAverage(keras.layers.Wrapper):
         if training:
             return self.layer(images, training=True)
         images = ops.cast(images, "float32")
-        rows = self._rows(*images.shape[1:3])
-        batch = ops.shape(images)[0]
-        views = [
-            ops.image.affine_transform(
-                images,
-                ops.tile(row[None], (batch, 1)),  # Keras: on JAX one for each image,
-                data_format="channels_last",  # on PyTorch in memory it may write to
-            )
-            for row in rows
-        ]
-        outputs = self.layer(ops.concatenate([images, *views]), training=False)
-        apart = ops.reshape(outputs, (1 + len(rows), -1, *outputs.shape[1:]))
+        height, width, channels = map(int, images.shape[1:])  # of a trace, tensors
+        pixels = ops.reshape(ops.transpose(images, (1, 2, 0, 3)), (height * width, -1))
+        views = [_sampled(pixels, taps) for taps in self._views(height, width)]
+        together = ops.concatenate([pixels, *views], axis=1)
+        together = ops.reshape(together, (height, width, -1, channels))
+        outputs = self.layer(ops.transpose(together, (2, 0, 1, 3)), training=False)
+        apart = ops.reshape(outputs, (1 + len(views), -1, *outputs.shape[1:]))
         mean = ops.mean(ops.cast(apart, "float32"), axis=0)
         return ops.cast(mean, outputs.dtype)
 
-    def _rows(self, height: int, width: int) -> np.ndarray:
-        """Return a row a₀ a₁ a₂ b₀ b₁ b₂ 0 0 for each view but the first.
+    def _views(self, height: int, width: int) -> Iterator[list[Tap]]:
+        """Yield where each view but the first takes its pixels.
 
-        Its pixel (x, y) shows (a₀x + a₁y + a₂, b₀x + b₁y + b₂) of the image.
+        Its pixel p shows A·p + d of the image, with p = (x, y).
         """
         s, same, quarter = self.shift, np.eye(2), np.array([[0, -1], [1, 0]])
         angles = np.radians([self.rotate, -self.rotate])
@@ -112,11 +137,11 @@ class ViewAverage(keras.layers.Wrapper):
         looks += [(np.cos(a) * same + np.sin(a) * quarter, (0, 0)) for a in angles if a]
         looks += [((1 + z) * same, (0, 0)) for z in (self.zoom, -self.zoom) if z]
         centre = np.array([width - 1, height - 1]) / 2
-        rows = []
+        y, x = np.mgrid[:height, :width].reshape(2, -1)
         for matrix, move in looks:
-            x, y = centre - matrix @ centre + move
-            rows.append([*matrix[0], x, *matrix[1], y, 0, 0])
-        return np.array(rows, "float32")
+            d = centre - matrix @ centre + move
+            place = matrix @ [x, y] + d[:, None]
+            yield _taps(place[0], place[1], height, width)
 
     def _check(self, shape: Shape) -> None:
         sides = shape[1:3]

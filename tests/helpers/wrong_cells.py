@@ -286,3 +286,14 @@ class WeightsOutsideKeras(Leaky):
         super().build(input_shape)
         shape = (input_shape[-1], self.units)
         self.kernel = np.random.default_rng().normal(size=shape).astype("float32")
+
+
+class NeedsTable(Leaky):
+    """Can be built only where something has set `table` before."""
+
+    table = None
+
+    def build(self, input_shape):
+        if self.table is None:
+            raise ValueError("there is no table")
+        super().build(input_shape)

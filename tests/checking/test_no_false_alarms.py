@@ -1,0 +1,201 @@
+"""What is right, though unusual, is no failure; what is wrong is named once."""
+
+import keras
+import numpy as np
+import pytest
+from helpers import wrong_cells as wrong
+from keras import ops
+
+from custom_lstm import AbstractRNNCell, LSTMCell
+from custom_lstm.checking import CellCheckError, cell_checks, check_cell
+
+on_tensorflow = pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="others compute in float32"
+)
+
+
+class OfFloat32(wrong.Leaky):
+    """Multiplies by weights in float32, which TensorFlow refuses in float64."""
+
+    def project(self, inputs):
+        import tensorflow as tf
+
+        return tf.matmul(inputs, tf.cast(self.kernel, "float32"))
+
+
+class WithinInFloat32(wrong.Leaky):
+    """Computes in float32, and gives back what it was given."""
+
+    def project(self, inputs):
+        kernel = ops.convert_to_tensor(self.kernel)
+        made = ops.matmul(ops.cast(inputs, "float32"), ops.cast(kernel, "float32"))
+        return ops.cast(made, inputs.dtype)
+
+
+class StopsGradientInFloat32(WithinInFloat32):
+    def step(self, projected, states):
+        return super().step(ops.stop_gradient(projected), states)
+
+
+class NeedsTraining(AbstractRNNCell):
+    """A cell whose `training` has no default."""
+
+    def __init__(self, units=4, **kwargs):
+        super().__init__(**kwargs)
+        self.units = self.state_size = units
+
+    def build(self, input_shape):
+        self.kernel = self.add_weight(shape=(input_shape[-1], self.units), name="W")
+
+    def call(self, inputs, states, training):
+        h = ops.tanh(ops.matmul(inputs, self.kernel) + 0.9 * states[0])
+        return h, [h]
+
+    def get_config(self):
+        return {**super().get_config(), "units": self.units}
+
+
+class ScalarWeight(wrong.Leaky):
+    def build(self, input_shape):
+        super().build(input_shape)
+        self.leak = self.add_weight(shape=(), initializer="ones", name="leak")
+
+    def step(self, projected, states):
+        h = ops.tanh(projected + self.leak * states[0])
+        return h, [h]
+
+
+class IdleScalar(ScalarWeight):
+    step = wrong.Leaky.step
+
+
+class Threshold(wrong.Leaky):
+    """Has a weight that acts from 4 on."""
+
+    def build(self, input_shape):
+        super().build(input_shape)
+        self.bias = self.add_weight((self.units,), initializer="zeros", name="bias")
+
+    def step(self, projected, states):
+        h, states = super().step(projected, states)
+        h = h + ops.relu(self.bias - 4)
+        return h, [h]
+
+
+class Spikes(wrong.Leaky):
+    """Gives out integers, on purpose."""
+
+    def step(self, projected, states):
+        h, states = super().step(projected, states)
+        return ops.cast(h > 0, "int32"), states
+
+
+class Broken(AbstractRNNCell):
+    """Raises in every step, with a number that is another each time."""
+
+    def __init__(self, units=4, **kwargs):
+        super().__init__(**kwargs)
+        self.units = self.state_size = units
+        self.inner = keras.layers.Dense(units)
+
+    def build(self, input_shape):
+        self.inner.build(input_shape)
+
+    def call(self, inputs, states):
+        raise ZeroDivisionError(f"in {self.inner.name}")
+
+    def get_config(self):
+        return {**super().get_config(), "units": self.units}
+
+
+def result(cell, check):
+    return check_cell(cell, checks=[check], verbose=False)[check]
+
+
+def failure(cell, check):
+    with pytest.raises(CellCheckError) as caught:
+        check_cell(cell, checks=[check], verbose=False)
+    return caught.value.report[check]
+
+
+@on_tensorflow
+def test_a_cell_of_float32_is_compared_in_float32():
+    for cell in (OfFloat32, WithinInFloat32):
+        seen = result(cell, "gradients").seen
+        assert "in float32, as" in seen
+    assert "in float64 it raises" in result(OfFloat32, "gradients").seen
+    assert "less than float64" in result(WithinInFloat32, "gradients").seen
+    assert result(wrong.Leaky, "gradients").seen.endswith("in float64")
+
+
+def test_a_wrong_gradient_is_found_in_float32_too():
+    assert failure(StopsGradientInFloat32, "gradients").verdict == "FAILED"
+
+
+@on_tensorflow
+def test_a_reference_may_compute_in_float32():
+    report = check_cell(
+        WithinInFloat32,
+        reference=wrong.Leaky(),
+        checks=["reference_outputs", "reference_gradients"],
+        verbose=False,
+    )
+    assert "in float32, as" in report["reference_outputs"].seen
+
+
+def test_training_may_have_no_default():
+    names = [check.name for check in cell_checks() if check.name != "saving"]
+    report = check_cell(NeedsTraining, checks=names, verbose=False)
+    assert {result.verdict for result in report.results} == {"passed"}
+
+
+def test_weights_may_be_scalars():
+    assert result(ScalarWeight, "weights_used").seen == "W, leak"
+    assert "leak () to act" in failure(IdleScalar, "weights_used").expected
+
+
+def test_a_weight_may_act_beyond_a_threshold():
+    seen = result(Threshold, "weights_used").seen
+    assert seen == "W, bias; no gradient here, but act when changed: bias [0, 1, 2, 3]"
+
+
+def test_an_output_may_be_of_integers():
+    assert result(Spikes, "mixed_precision").verdict == "passed"
+
+
+def test_an_error_in_the_fresh_process_is_shown(monkeypatch):
+    monkeypatch.setattr(wrong.NeedsTable, "table", np.ones(4))
+    assert failure(wrong.NeedsTable, "saving").seen == "ValueError: there is no table"
+
+
+def test_a_slow_learner_learns_and_the_first_loss_is_told():
+    report = check_cell(wrong.NoGradientAtZero, checks=["states"], verbose=False)
+    assert report
+    assert "0.95 of the first, " in failure(wrong.NoGradientAtZero, "training").expected
+
+
+def test_one_mistake_is_told_once_and_ends_the_checks():
+    with pytest.raises(CellCheckError) as caught:
+        check_cell(Broken, verbose=False)
+    report = caught.value.report
+    assert [result.name for result in report.failures] == ["one_step"]
+    assert report["masks"].verdict == "not run"
+    assert str(report).count("ZeroDivisionError") == 1
+    assert "1 passed, 1 failed (one_step), 20 not run" in report.summary()
+
+
+def test_instances_are_not_told_apart():
+    with pytest.raises(CellCheckError) as caught:
+        check_cell(Broken, checks=["states", "loops", "masks"], verbose=False)
+    assert str(caught.value).count("ZeroDivisionError") == 1
+    assert str(caught.value).count("the same as in `states`") == 2
+
+
+@on_tensorflow
+def test_a_tf_function_is_named():
+    import tensorflow as tf
+
+    class Compiled(LSTMCell):
+        call = tf.function(LSTMCell.call)
+
+    assert "tf.function" in result(Compiled, "one_step").seen
