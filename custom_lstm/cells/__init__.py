@@ -11,6 +11,7 @@ from custom_lstm.cells.gru import GRUCell
 from custom_lstm.cells.initializers import Chrono, ForgetBias, GatewiseOrthogonal
 from custom_lstm.cells.lstm import LSTMCell
 from custom_lstm.cells.lstm_variants import (
+    CarouselLSTMCell,
     CoupledLSTMCell,
     LayerNormLSTMCell,
     PeepholeLSTMCell,
@@ -22,6 +23,7 @@ from custom_lstm.cells.validation import StateShape
 
 __all__ = [
     "AbstractRNNCell",
+    "CarouselLSTMCell",
     "Chrono",
     "ConvGRUCell",
     "ConvLSTMCell",
@@ -47,8 +49,8 @@ def names() -> tuple[str, ...]:
 
     Example:
         >>> names()
-        ('coupled', 'gru', 'lstm', 'layer_norm', 'peephole', 'projected', 'simple',
-         'zoneout')
+        ('carousel', 'coupled', 'gru', 'lstm', 'layer_norm', 'peephole', 'projected',
+         'simple', 'zoneout')
     """
     return tuple(
         name

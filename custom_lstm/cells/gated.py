@@ -7,7 +7,16 @@ from keras import ops
 
 from custom_lstm.cells.base import AbstractRNNCell, end_outside, ensure_begun_outside
 from custom_lstm.cells.validation import check_tensor, read_argument, write_argument
-from custom_lstm.typing import Activation, BatchSize, Config, DType, Nest, Shape, Tensor
+from custom_lstm.typing import (
+    Activation,
+    BatchSize,
+    Config,
+    DType,
+    InitializerLike,
+    Nest,
+    Shape,
+    Tensor,
+)
 
 Masks = tuple[Tensor, ...]
 """Dropout masks, `(batch, width)`: one for all gates, or one per gate."""
@@ -127,8 +136,13 @@ class GatedCell(AbstractRNNCell, _KerasDropoutCell):
             )
         width = len(self.gates) * self.units
         self.kernel = self._add("kernel", (features, width))
-        self.recurrent_kernel = self._add("recurrent", (self.output_size, width))
+        self.recurrent_kernel = self._add("recurrent", (self.recurrent_size, width))
         self.bias = self._add("bias", self.bias_shape) if self.use_bias else None
+
+    @property
+    def recurrent_size(self) -> int:
+        """Width of h, as the next step sees it."""
+        return self.output_size
 
     @property
     def bias_shape(self) -> tuple[int, ...]:
@@ -137,14 +151,18 @@ class GatedCell(AbstractRNNCell, _KerasDropoutCell):
 
     def _add(self, kind: str, shape: tuple[int, ...]) -> Tensor:
         """Add a weight with the initializer, regularizer and constraint of `kind`."""
-        initializer = getattr(self, f"{kind}_initializer")
         return self.add_weight(
             shape=shape,
             name="recurrent_kernel" if kind == "recurrent" else kind,
-            initializer=self._whole_bias if kind == "bias" else initializer,
+            initializer=self._initial(kind),
             regularizer=getattr(self, f"{kind}_regularizer"),
             constraint=getattr(self, f"{kind}_constraint"),
         )
+
+    def _initial(self, kind: str) -> InitializerLike:
+        """What makes the initial value of the weight of this kind."""
+        own = getattr(self, f"{kind}_initializer")
+        return self._whole_bias if kind == "bias" else own
 
     def _whole_bias(self, shape: tuple[int, ...], dtype: DType | None = None) -> Tensor:
         """Initial value of all gates' biases."""
@@ -242,7 +260,7 @@ class GatedCell(AbstractRNNCell, _KerasDropoutCell):
 
     def _dropped_shape(self, name: str) -> tuple[int, ...]:
         """Shape of what is dropped of a sequence: "inputs", or h."""
-        return (self.kernel.shape[0] if name == "inputs" else self.output_size,)
+        return (self.kernel.shape[0] if name == "inputs" else self.recurrent_size,)
 
     def _sequence_masks(self, name: str, tensor: Tensor) -> Masks:
         """Return the masks of the sequence in progress, or else new ones."""

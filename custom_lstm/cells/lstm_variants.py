@@ -7,12 +7,14 @@ the change is outside of it, `step`. Arguments of its own go to `set_options`.
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from custom_lstm.cells.lstm import LSTMCell, LSTMGates, LSTMStep, lstm_step
-from custom_lstm.cells.validation import check_rate, own_arguments
+from custom_lstm.cells.validation import check_positive, check_rate, own_arguments
 from custom_lstm.typing import (
     Activation,
+    ActivationLike,
     BatchSize,
     ConstraintLike,
     DType,
@@ -25,6 +27,8 @@ from custom_lstm.typing import (
 )
 
 _register = keras.saving.register_keras_serializable(package="custom_lstm")
+_CONTROL_FORGET_BIAS = -1.0
+"""At first, of those units of a `CarouselLSTMCell` that forget: they hold a third."""
 
 
 def peephole_step(
@@ -456,3 +460,101 @@ class ZoneoutLSTMCell(LSTMCell):
             for rate in (self.zoneout_hidden, self.zoneout_cell)
         ]
         return ops.cast(ops.concatenate(masks, axis=-1), self.compute_dtype)
+
+
+@_register
+class CarouselLSTMCell(LSTMCell):
+    """One time step of an LSTM of which some units add up exactly, `[h, c]`:
+
+        z = x·W + h·U + b               i, f, o = σ(z_i), σ(z_f), σ(z_o)
+        c' = f∘c + i∘tanh(z_g)          h' = o∘tanh(c')          y = c' of the carousels
+
+    with σ the hard sigmoid, 0 below −3 and 1 above 3. It is an LSTM in all but what it
+    gives out and how it is begun: the first units, the constant error carousels of
+    Hochreiter and Schmidhuber, have f = 1 and o = 0 whatever the input, as z_f = 8 and
+    z_o = −8 there. σ is flat at both, so that training leaves them so. Their c is a sum
+    over all steps, without loss, and no gate sees it: i∘tanh(z_g) is learned at few
+    steps and holds at any number. The other units, which forget, learn when and with
+    which sign to add. A linear layer without a bias reads the sums from y.
+
+    Args:
+        units: width of h and c.
+        carousels: how many of them add up, the first; by default half.
+        recurrent_activation: σ. One that is nowhere flat adds up with a loss.
+        **kwargs: the other arguments of `LSTMCell`; `unit_forget_bias` has no effect.
+            The other units begin with a forget bias of −1 beside `bias_initializer`.
+
+    Raises:
+        ValueError: if an argument is out of range, or `use_bias` is False.
+
+    Source: S. Hochreiter and J. Schmidhuber, "Long short-term memory", 1997,
+    https://doi.org/10.1162/neco.1997.9.8.1735. Units that add are studied in NALU
+    (https://arxiv.org/abs/1808.00508), NAU (https://arxiv.org/abs/2001.05016) and
+    MC-LSTM (https://arxiv.org/abs/2101.05186).
+
+    Example:
+        >>> from custom_lstm import RNN
+        >>> layer = RNN(CarouselLSTMCell(6, carousels=4), return_sequences=True)
+        >>> tuple(layer(ops.ones((2, 5, 3))).shape)
+        (2, 5, 4)
+    """
+
+    carousels: int
+
+    def __init__(
+        self,
+        units: int,
+        carousels: int | None = None,
+        recurrent_activation: ActivationLike = "hard_sigmoid",
+        **kwargs: Any,
+    ):
+        super().__init__(units, recurrent_activation=recurrent_activation, **kwargs)
+        owner = type(self).__name__
+        carousels = max(1, self.units // 2) if carousels is None else carousels
+        if not self.use_bias:
+            raise ValueError(
+                f"{owner}: carousels need a bias. Received: use_bias=False"
+            )
+        check_positive(owner, "carousels", carousels, whole=True)
+        if carousels > self.units:
+            raise ValueError(
+                f"{owner}: `carousels` must be at most `units`, {self.units}. "
+                f"Received: carousels={carousels}"
+            )
+        self.set_options({"carousels": carousels})
+        self.output_size = self.carousels
+
+    @property
+    def recurrent_size(self) -> int:
+        """Width of h."""
+        return self.units
+
+    def _initial(self, kind: str) -> InitializerLike:
+        make = keras.initializers.get(getattr(self, f"{kind}_initializer"))
+        place = np.arange(4 * self.units).reshape(4, self.units) % self.units
+        shut = (place < self.carousels) & np.array([[0], [1], [0], [1]], bool)
+        bias = np.array([[0.0], [8.0], [0.0], [-8.0]]) * shut
+        bias[1, self.carousels :] = _CONTROL_FORGET_BIAS
+
+        def initial(shape: Shape, dtype: DType | None = None) -> Tensor:
+            made = make(shape, dtype=dtype)
+            made = made * ops.cast(~shut.reshape(-1), made.dtype)
+            return made + ops.cast(bias.reshape(-1), made.dtype) * (kind == "bias")
+
+        return initial
+
+    def step(
+        self, projected: Tensor, states: States, training: bool | None = False
+    ) -> tuple[Tensor, States]:
+        """Compute what needs the states: `lstm_step`.
+
+        Args:
+            projected: what `project` returned, `(batch, 4·units)`.
+            states: `[h, c]`, `(batch, units)` each.
+            training: whether recurrent dropout is on.
+
+        Returns:
+            c' of the carousels, `(batch, carousels)`, and `[h', c']`.
+        """
+        _, (h, c) = super().step(projected, states, training)
+        return c[:, : self.carousels], [h, c]

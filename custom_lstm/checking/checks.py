@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from custom_lstm.cells.base import splits
 from custom_lstm.checking.harness import (
     CellUnderTest,
     ContractViolation,
@@ -380,7 +381,7 @@ def hoisted(subject: CellUnderTest) -> str:
             )
             hoisted = run(subject, cell, x, layer=RNN, unroll=False)
             seen = require_close(f"as {name}", hoisted.pairs(stock))
-    how = "projected at once" if getattr(cell, "splits", False) else "not split"
+    how = "projected at once" if splits(cell) else "not split"
     how += "" if by_keras else "; compared step by step, as Keras's own cannot run it"
     return f"{seen}; inputs {how}"
 

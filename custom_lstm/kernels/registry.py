@@ -288,7 +288,9 @@ def _tensorflow(**options: bool) -> Run:
 
         alone = request.jit or options.get("xla") or _compact(request)
         several = turns.STEPS_A_TURN
-        kept = request.training or request.eager or any(options.values())
+        kept = request.training or any(options.values())
+        if request.eager:
+            kept = turns.is_recorded()
         if alone:
             small = _compact(request)
             several = turns.steps_of_small_graph(request.time) if small else 1

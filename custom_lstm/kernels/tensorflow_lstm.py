@@ -186,24 +186,17 @@ def _backward_pass(saved, x, W, U, dhs, dh, dc, how):
     late, across = _turn_late(loop, W), loop.batch_axis
     if how.only_last:
         dh, dhs = dh + dhs[:, 0], None
+    x = _cut(loop.from_rows(rows, late), shards, 0 if late else across)
     dhs = _cut(None if dhs is None else loop.turn(dhs), shards, across)
-    cuts = zip(parts, dhs, _cut(dh, shards), _cut(dc, shards), strict=True)
-    done = [_backward_part(loop, *cut, U) for cut in cuts]
-    dh, dc, dz = zip(*done, strict=True)
-    dh, dc, dz = _joined(dh, 0), _joined(dc, 0), _joined(dz, across)
-    width = dz.shape[-1]
-    by_step = tf.reshape(dz, (-1, width))
-    by_row = tf.reshape(loop.turn(dz), (-1, width)) if late else by_step
-    dx = loop.from_rows(tf.matmul(by_row, W, transpose_b=True), late)
-    dx = dx if late else loop.turn(dx)
-    h_before = tf.concat([loop.stacked(part.hs[:-1]) for part in parts], across)
-    h_before = tf.reshape(h_before, (-1, h_before.shape[-1]))
-    dW = tf.matmul(rows, by_row, transpose_a=True)
-    dU = tf.matmul(h_before, by_step, transpose_a=True)
-    return dx, dh, dc, dW, dU, tf.reduce_sum(by_step, 0)
+    cuts = zip(parts, x, dhs, _cut(dh, shards), _cut(dc, shards), strict=True)
+    done = [_backward_part(loop, late, *cut, W, U) for cut in cuts]
+    *by_sequence, dW, dU, db = zip(*done, strict=True)
+    dx, dh, dc = (_joined(pieces, 0) for pieces in by_sequence)
+    return dx, dh, dc, *(tf.add_n(pieces) for pieces in (dW, dU, db))
 
 
-def _backward_part(loop, part, dhs, dh, dc, U):
+def _backward_part(loop, late, part, x, dhs, dh, dc, W, U):
+    """Run a part of the batch; its products too, so that nothing long is joined."""
     above, gates = loop.read(dhs), [loop.load(gate) for gate in part.gates]
     cs, keep = loop.load(part.cs, 1), loop.read(part.keep)
 
@@ -216,7 +209,15 @@ def _backward_part(loop, part, dhs, dh, dc, U):
         return dh, dc, dz.write(t, new_dz)
 
     dh, dc, dz = loop(body, dh, dc, loop.array(), backwards=True)
-    return dh, dc, loop.stacked(loop.save(dz))
+    dz = loop.stacked(loop.save(dz))
+    by_step = tf.reshape(dz, (-1, dz.shape[-1]))
+    by_row = tf.reshape(loop.turn(dz), (-1, dz.shape[-1])) if late else by_step
+    dx = loop.from_rows(tf.matmul(by_row, W, transpose_b=True), late)
+    h_before = loop.stacked(part.hs[:-1])
+    h_before = tf.reshape(h_before, (-1, h_before.shape[-1]))
+    dW = tf.matmul(tf.reshape(x, (-1, x.shape[-1])), by_row, transpose_a=True)
+    dU = tf.matmul(h_before, by_step, transpose_a=True)
+    return dx if late else loop.turn(dx), dh, dc, dW, dU, tf.reduce_sum(by_step, 0)
 
 
 def _backward_step(U, loop):

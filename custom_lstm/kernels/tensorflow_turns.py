@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import tensorflow as tf
+from tensorflow.python.eager import record
 from tensorflow.python.ops import control_flow_util
 
 from custom_lstm.typing import Tensor
@@ -36,6 +37,11 @@ def compiled_by_xla() -> bool:
     """
     graph = tf.compat.v1.get_default_graph()
     return bool(control_flow_util.GraphOrParentsInXlaContext(graph))
+
+
+def is_recorded() -> bool:
+    """Return whether a tape, or an accumulator, may watch what runs eagerly now."""
+    return bool(record.could_possibly_record())
 
 
 def of_shape(tensor: Tensor, shape: Any) -> Tensor:

@@ -8,6 +8,8 @@ from keras import layers, ops
 
 import custom_lstm
 from custom_lstm import (
+    RNN,
+    CarouselLSTMCell,
     CoupledLSTMCell,
     LayerNormLSTMCell,
     LSTMCell,
@@ -149,3 +151,64 @@ def test_zoneout_is_at_inference_what_it_is_on_average_in_training():
         standard_error = ours.std(axis=0) / np.sqrt(len(x))
         assert (standard_error > 0).all()
         assert (abs(ours.mean(axis=0) - mean[0]) < 5 * standard_error).all()
+
+
+def test_a_carousels_step_matches_numpy(rng, set_random_weights):
+    cell = CarouselLSTMCell(UNITS, carousels=2)
+    cell.build((None, FEATURES))
+    weights = set_random_weights(cell)
+    states = [rng.normal(size=(3, UNITS)).astype("float32") for _ in range(2)]
+    output, new = cell(X[:, 0], list(map(ops.convert_to_tensor, states)))
+    _, expected = oracle.carousel_step(X[:, 0], states, weights)
+    for ours, theirs in zip(numpy(new), expected, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(numpy(output), numpy(new[1])[:, :2])
+
+
+def test_carousels_neither_forget_nor_show_over_10_000_steps():
+    """f = 1, o = 0, and a sum that steps with a shut input gate leave as it is."""
+    cell = CarouselLSTMCell(4, carousels=3)
+    cell.build((None, 2))
+    cell.bias.assign(numpy(cell.bias) - np.repeat([20.0, 0.0, 0.0, 0.0], 4))  # i = 0
+    begun = np.array([[0.1, -2.0, 1e4, 0.5]], "float32")
+    x = np.random.default_rng(0).normal(size=(1, 10_000, 2)).astype("float32")
+    layer = RNN(cell, return_sequences=True, return_state=True)
+    states = [ops.zeros((1, 4)), ops.convert_to_tensor(begun)]
+    sums, h, c = layer(x, initial_state=states)
+    assert (numpy(sums) == begun[:, :3]).all()
+    assert (numpy(h)[:, :3] == 0).all()
+    assert abs(numpy(c)[0, 3]) < 1e-6, "the other unit forgets"
+
+
+def test_training_leaves_the_gates_of_carousels_as_they_were(rng):
+    layer = RNN(CarouselLSTMCell(6, carousels=4), return_sequences=True)
+    model = keras.Sequential([keras.Input((5, 2)), layer, keras.layers.Dense(1)])
+    before = list(map(np.array, numpy(model.weights[:3])))
+    x = rng.normal(size=(64, 5, 2)).astype("float32")
+    model.compile(keras.optimizers.Adam(0.1), "mse")
+    model.fit(x, np.cumsum(x[..., :1], axis=1), epochs=5, verbose=0)
+    shut = np.isin(np.arange(24), [6, 7, 8, 9, 18, 19, 20, 21])
+    for old, new in zip(before, numpy(model.weights[:3]), strict=True):
+        np.testing.assert_array_equal(old[..., shut], new[..., shut])
+        assert (old[..., ~shut] != new[..., ~shut]).any()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"carousels": 0}, "`carousels` must be a positive integer.*carousels=0"),
+        ({"carousels": 5}, "`carousels` must be at most `units`, 4.*carousels=5"),
+        ({"carousels": 1.5}, "`carousels` must be a positive integer"),
+        ({"use_bias": False}, "carousels need a bias.*use_bias=False"),
+    ],
+)
+def test_carousels_out_of_range_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        CarouselLSTMCell(4, **options)
+
+
+def test_carousels_are_half_of_the_units_and_stay_so_in_the_config():
+    cell = CarouselLSTMCell(5)
+    assert cell.output_size == cell.carousels == 2
+    again = CarouselLSTMCell.from_config(CarouselLSTMCell(8, 3).get_config())
+    assert (again.carousels, again.units) == (3, 8)

@@ -184,6 +184,11 @@ def test_one_mistake_is_told_once_and_ends_the_checks():
     assert "1 passed, 1 failed (one_step), 20 not run" in report.summary()
 
 
+def test_it_says_whether_inputs_are_projected_at_once():
+    assert "projected at once" in result(LSTMCell, "hoisted").seen
+    assert "not split" in result(NeedsTraining, "hoisted").seen
+
+
 def test_instances_are_not_told_apart():
     with pytest.raises(CellCheckError) as caught:
         check_cell(Broken, checks=["states", "loops", "masks"], verbose=False)

@@ -105,6 +105,17 @@ def coupled_step(x, states, weights):
     return gates, [o * np.tanh(c), c]
 
 
+def carousel_step(x, states, weights):
+    """Hochreiter and Schmidhuber 1997 with a forget gate, by hard sigmoids."""
+    h, c = states
+    W, U, b = weights
+    z = x @ W + h @ U + b
+    z_i, z_f, z_g, z_o = np.split(z, 4, axis=-1)
+    i, f, o = (np.clip(gate / 6 + 0.5, 0, 1) for gate in (z_i, z_f, z_o))
+    c = f * c + i * np.tanh(z_g)
+    return {"input": i, "forget": f, "output": o}, [o * np.tanh(c), c]
+
+
 def run(step, x, states, mask=None, backwards=False):
     """`step` over all steps: traces `(batch, time, units)` by name, in input order."""
     names = ["h", "c"][: len(states)]
