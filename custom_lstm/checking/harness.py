@@ -115,6 +115,13 @@ class CellUnderTest:
         _require_sizes(self.cell_class, known)
         return keras.tree.flatten(state_size_of(known))
 
+    @cached_property
+    def starts_at_random(self) -> bool:
+        """Whether equal cells begin with other states at each call."""
+        cell = self.cell()
+        first, second = (initial_states(self, cell, 3) for _ in range(2))
+        return not all(map(np.array_equal, first, second))
+
     @property
     def width(self) -> int:
         """The width of the first state."""
@@ -219,7 +226,7 @@ class CellUnderTest:
         except _UNCOPYABLE as error:
             raise ContractViolation(
                 f"{type(cell).__name__}.from_config(get_config()) to make a cell",
-                f"{type(error).__name__}: {str(error).strip().splitlines()[-1]}",
+                in_words(error),
             ) from error
 
     def cell(self, **changes: Any) -> Any:
@@ -393,10 +400,12 @@ def without_frames(text: str) -> str:
         'No.'
     """
     text = re.sub(r"\x1b\[\d*m|\{\{.*?\}\}", "", text)
-    text = text.partition("Arguments received by")[0]
-    text = text.rpartition("Error encountered: ")[2]
-    text = re.sub(r"Exception encountered when calling \S+\.\s", "", text)
     text = " ".join(text.split())
+    text = text.partition("Arguments received by")[0].strip()
+    text = text.rpartition("Error encountered: ")[2]
+    text = re.sub(r"Exception encountered when calling \S+\. ?", "", text)
+    text = text.rpartition("Exception encountered: ")[2]
+    text = text.partition(" Example: class CustomLayer")[0]
     return f"{text[:_LONGEST]} …" if len(text) > _LONGEST else text
 
 
@@ -496,7 +505,9 @@ def _make_with_width(cls: Any, parameter: inspect.Parameter, width: int) -> Any:
 
 def _features(example: Any, features: Any) -> Nest:
     if features is not None:
-        return read_shapes("features", features)
+        shapes = read_shapes("features", features)
+        # A layer takes a list for [inputs, *states].
+        return tuple(shapes) if isinstance(shapes, list) else shapes
     config = example.get_build_config() if example.built else None
     shapes = (config or {}).get("input_shape")
     return map_shapes(lambda shape: shape[1:], shapes) if shapes else (FEATURES,)
