@@ -252,7 +252,7 @@ class CellUnderTest:
             cell = self.make()
             self.build(cell)
             for weight in cell.trainable_variables:
-                step = 0.2 * rng.normal(size=weight.shape)
+                step = 0.2 * _scale(to_array(weight)) * rng.normal(size=weight.shape)
                 moved = weight + ops.cast(step, weight.dtype)
                 constraint = weight.constraint
                 weight.assign(constraint(moved) if constraint else moved)
@@ -443,6 +443,12 @@ def dtype_policy(policy: str) -> Iterator[None]:
     finally:
         keras.config.set_dtype_policy(before[0])
         keras.config.set_floatx(before[1])
+
+
+def _scale(weight: np.ndarray) -> float:
+    """Return the size of a weight of one sign, such as a time constant; at most 1."""
+    one_sign = weight.size and (np.all(weight > 0) or np.all(weight < 0))
+    return min(1.0, float(np.mean(np.abs(weight)))) if one_sign else 1.0
 
 
 def _require_cell(candidate: Any, what: str) -> Any:

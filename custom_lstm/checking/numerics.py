@@ -18,6 +18,7 @@ from custom_lstm.checking.harness import (
     during,
     finest_dtype,
     in_words,
+    initial,
     initial_states,
     is_real,
     pack,
@@ -131,7 +132,11 @@ def weights_used(subject: CellUnderTest) -> str:
         gradient, name = np.atleast_1d(found[k]), total.names[k]
         columns = gradient.reshape(-1, gradient.shape[-1])
         flat = np.flatnonzero(~np.any(columns, axis=0))
-        idle = [column for column in flat.tolist() if not _acts(total, k, column)]
+        idle = [
+            column
+            for column in flat.tolist()
+            if not _acts(total, k, column) and not _acts_at_first(total, k, column)
+        ]
         if idle:
             raise ContractViolation(
                 f"every column of {name} {found[k].shape} to act",
@@ -156,6 +161,21 @@ def _acts(total: "_WeightedTotal", which: int, column: int) -> bool:
         if total.shifted(which, shift.reshape(array.shape)) != before:
             return True
     return False
+
+
+def _acts_at_first(total: "_WeightedTotal", which: int, column: int) -> bool:
+    """Return whether a change of a weight's column acts on the initial states."""
+    cell, array = total.layer.cell, total.arrays[which]
+    if not hasattr(cell, "get_initial_state"):
+        return False
+    shift = np.zeros(array.shape or (1,))
+    shift[..., column] = 1.0
+    changed = ops.convert_to_tensor(array + shift.reshape(array.shape), array.dtype)
+    variable = total.variables[which - total.first_weight]
+    before = to_arrays(initial(cell, 1))
+    with keras.StatelessScope(state_mapping=[(variable, changed)]):
+        after = to_arrays(initial(cell, 1))
+    return not all(map(np.array_equal, before, after))
 
 
 def dropout(subject: CellUnderTest) -> str:

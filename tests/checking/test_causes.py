@@ -200,3 +200,38 @@ def test_what_keras_writes_around_an_error_is_left_out():
 
     seen = failures(Broken, "dynamic_shapes")["dynamic_shapes"].seen
     assert re.search("Input of 3 features: TypeError: it is this$", seen)
+
+
+def test_a_shape_that_is_no_tuple_gets_a_hint():
+    class OfWidth(plain.OnDense):
+        def build(self, input_shape):
+            self.bias = self.add_weight(shape=(self.units), name="bias")
+
+    seen = failures(OfWidth, "one_step")["one_step"].seen
+    assert "write `shape=(units,)`" in seen
+
+
+def test_a_function_that_keras_has_nowhere_is_not_recommended():
+    class OldPhase(OldDropout):
+        def call(self, sequence, states, training=False):
+            if training and self.dropout:
+                sequence = keras.backend.in_train_phase(0 * sequence, sequence)
+            return super(OldDropout, self).call(sequence, states)
+
+    seen = failures(lambda: OldPhase(4), "dropout")["dropout"].seen
+    assert "write `x if training else alternative`" in seen
+
+
+def test_a_first_state_that_cannot_be_had_does_not_hide_what_a_step_raises():
+    class Both(plain.OnDense):
+        def build(self, input_shape):
+            self.dense.build((None, 7))
+
+        def get_initial_state(self, inputs):
+            return inputs
+
+        def call(self, inputs, states):
+            raise ZeroDivisionError("in the step")
+
+    seen = failures(Both, "one_step")["one_step"].seen
+    assert seen == "ZeroDivisionError: in the step"

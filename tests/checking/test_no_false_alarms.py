@@ -296,3 +296,39 @@ def test_a_function_of_the_same_name_is_no_other():
     by_name = Activated(activation="relu")
     by_name.activation = relu
     assert result(by_name, "config").verdict == "passed"
+
+
+class LearnsItsBeginning(wrong.Leaky):
+    """Has a weight that acts before the first step alone."""
+
+    def build(self, input_shape):
+        super().build(input_shape)
+        self.first = self.add_weight((1, self.units), name="first")
+
+    def get_initial_state(self, batch_size=None):
+        return [ops.repeat(self.first, batch_size, axis=0)]
+
+
+class OfTimeConstant(wrong.Leaky):
+    """Divides by a small positive weight."""
+
+    def build(self, input_shape):
+        super().build(input_shape)
+        constant = keras.initializers.Constant(0.1)
+        self.tau = self.add_weight((self.units,), initializer=constant, name="tau")
+
+    def step(self, projected, states):
+        keep = ops.exp(-0.01 / self.tau)
+        h = keep * states[0] + (1 - keep) * projected
+        return h, [h]
+
+
+def test_a_weight_may_act_on_the_initial_state_alone():
+    assert result(LearnsItsBeginning, "weights_used").seen == "W, first" + (
+        "; no gradient here, but act when changed: first [0, 1, 2, 3]"
+    )
+
+
+def test_a_small_positive_weight_stays_one():
+    for check in ("gradients", "mixed_precision"):
+        assert result(OfTimeConstant, check).verdict == "passed"
