@@ -1,14 +1,16 @@
 """Checks of the contract: arguments, single steps, whole sequences."""
 
+import contextlib
 import inspect
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
 import numpy as np
 
 from custom_lstm.cells.base import splits
+from custom_lstm.cells.validation import listed
 from custom_lstm.checking.harness import (
     CellUnderTest,
     ContractViolation,
@@ -22,6 +24,7 @@ from custom_lstm.checking.harness import (
     structure_of,
     to_array,
     to_arrays,
+    to_tensor,
 )
 from custom_lstm.checking.inputs import each, words
 from custom_lstm.checking.runs import (
@@ -49,9 +52,16 @@ _OTHERS: dict[str, tuple[Any, ...]] = {
     "seed": (7, 8),
 }
 """What to try for an argument, by the last word of its name."""
+RANDOM_START = (
+    "`get_initial_state` draws others each time. If that is meant, check the cell with "
+    "a seed for it: other checks compare runs"
+)
+"""What is seen of a cell that begins at random."""
 _FAR = 1e4
 """A state so large that bounded functions of it are negligible beside it."""
 
+_REDRAWN = 4
+"""How often weights are drawn again for a state that seems not to be read."""
 _MASKS = np.array(
     [[1, 1, 1, 1, 0, 0], [0, 0, 1, 1, 1, 1], [1, 0, 1, 0, 1, 1]], dtype=bool
 )
@@ -67,12 +77,14 @@ def config(subject: CellUnderTest) -> str:
     original = subject.original or subject.make()
     entries = original.get_config()
     missing = [n for n in constructor_arguments(type(original)) if n not in entries]
+    if set(missing) <= set(_OF_EVERY_LAYER):
+        subject.copy(original)  # what prevents that weighs more
     if missing:
         raise ContractViolation(
             f"get_config() to hold what {type(original).__name__}.__init__ takes",
             f"not in it: {', '.join(missing)}"
             + ". Does it begin with super().get_config()?"
-            * (not set(missing).isdisjoint(_OF_EVERY_LAYER)),
+            * (not set(missing).isdisjoint(("trainable", "dtype"))),
         )
     copy = subject.copy(original)
     _same_attributes(original, copy)
@@ -110,8 +122,10 @@ def _same_attributes(original: Any, copy: Any) -> None:
 
 def _plain(value: Any) -> Any:
     """Return a value that can be compared with another's, or None."""
-    if isinstance(value, bool | int | float | str) or inspect.isfunction(value):
+    if isinstance(value, bool | int | float | str):
         return value
+    if inspect.isfunction(value):  # a file holds its name
+        return value.__name__
     if isinstance(value, list | tuple):
         return [_plain(inner) for inner in value]
     if isinstance(value, dict):
@@ -125,6 +139,7 @@ def _plain(value: Any) -> Any:
 def _follows(subject: CellUnderTest, cell: Any, name: str) -> bool:
     """Return whether another value could be given; raise if it got lost."""
     before = cell.get_config()
+    lost = None
     for value in _other_values(name, before[name]):
         try:
             with seeded(subject.seed):
@@ -133,14 +148,17 @@ def _follows(subject: CellUnderTest, cell: Any, name: str) -> bool:
             continue  # not a value that this argument can have
         after = other.get_config()
         if _text(after[name]) == _text(before[name]):
-            raise ContractViolation(
+            lost = ContractViolation(
                 f"`{name}` in get_config() to follow the argument, {value!r}",
                 f"{after[name]!r}",
             )
+            continue  # it may be the value that it had
         _same_config(
             f"with {name}={value!r}, a copy's", after, subject.copy(other).get_config()
         )
         return True
+    if lost:
+        raise lost
     return False
 
 
@@ -164,8 +182,10 @@ def _same_config(whose: str, config: Config, copied: Config) -> None:
     for name in config.keys() | copied.keys():
         expected, found = (_text(entries.get(name)) for entries in (config, copied))
         if expected != found:
+            hint = "; does `__init__` pass **kwargs on to super().__init__?"
             raise ContractViolation(
-                f"{whose} config to have {name}={expected}", f"{name}={found}"
+                f"{whose} config to have {name}={expected}",
+                f"{name}={found}" + hint * (name in _OF_EVERY_LAYER),
             )
 
 
@@ -186,7 +206,9 @@ def _at(inputs: Nest, t: int) -> Nest:
 def one_step(subject: CellUnderTest) -> str:
     """A step returns a pair: an output, and the new states."""
     compiled = ", ".join(compiled_functions(subject.make()))
-    output, states = _first_step(subject, subject.cell())
+    cell = subject.cell()
+    with _of_one_nest(cell, lambda: _begun(cell)):
+        output, states = _first_step(subject, cell)
     seen = f"output {shapes(output)}, states {shapes(states)}"
     if compiled:
         seen += (
@@ -218,7 +240,8 @@ def output_size(subject: CellUnderTest) -> str:
     size = getattr(cell, "output_size", None)
     promised = output_shapes(cell, subject.sizes, 3)
     if not all_fit(output, promised):
-        source = "the first state" if size is None else f"output_size={size}"
+        none = "the first state, as there is no output_size,"
+        source = none if size is None else f"output_size={size}"
         text = ", ".join(map(str, promised))
         raise ContractViolation(f"output {text}, as {source} says", shapes(output))
     return shapes(output)
@@ -237,6 +260,8 @@ def initial_state(subject: CellUnderTest) -> str:
             raise ContractViolation(f"for batch_size={batch}: {expected}", shapes(flat))
         if not all(np.isfinite(to_array(state)).all() for state in flat):
             raise ContractViolation("finite initial states", "nan or inf")
+    if subject.starts_at_random:
+        raise ContractViolation("the same initial states at every call", RANDOM_START)
     return shapes(flat)
 
 
@@ -298,10 +323,30 @@ def _growth(subject: CellUnderTest) -> np.ndarray:
 def states_used(subject: CellUnderTest) -> str:
     """Every state acts on the output or on a new state."""
     cell = subject.cell()
+    unread = _unread(subject, cell)
+    given = subject.original is not None and subject.original.built
+    for _ in range(_REDRAWN if unread and not given else 0):  # zero by chance?
+        fresh = subject.make()
+        subject.build(fresh)
+        unread &= _unread(subject, fresh)
+    if unread:
+        k, count = min(unread), len(subject.sizes)
+        raise ContractViolation(
+            f"another state {k} to make a difference",
+            f"none in the output nor in the {count} new state(s): state {k} "
+            "is never read. Are recurrent weights missing? (A state kept only to "
+            "be looked at is better shown by `custom_lstm.trace`.)",
+        )
+    return f"all {len(subject.sizes)} of state_size={structure_of(cell)}"
+
+
+def _unread(subject: CellUnderTest, cell: Any) -> set[int]:
+    """Return the indices of states that make no difference in a step."""
     x = _at(subject.inputs(), 0)
     begin = run(subject, cell, subject.inputs(draw=1)).states
     rng = np.random.default_rng(subject.seed)
     before = run_step(subject, cell, x, begin)
+    unread = set()
     for k, state in enumerate(begin):
         noise = 0.5 * rng.normal(size=state.shape) if is_real(state) else 1
         other = [*begin]
@@ -313,13 +358,8 @@ def states_used(subject: CellUnderTest) -> str:
             strict=True,
         )
         if all(np.array_equal(to_array(new), to_array(old)) for new, old in pairs):
-            raise ContractViolation(
-                f"another state {k} to make a difference",
-                f"none in the output nor in the {len(begin)} new state(s): state {k} "
-                "is never read. Are recurrent weights missing? (A state kept only to "
-                "be looked at is better shown by `custom_lstm.trace`.)",
-            )
-    return f"all {len(begin)} of state_size={structure_of(cell)}"
+            unread.add(k)
+    return unread
 
 
 def repeatable(subject: CellUnderTest) -> str:
@@ -399,7 +439,10 @@ def masks(subject: CellUnderTest) -> str:
     x, expected = each(filled, valid), run(subject, cell, valid)
     for name, layer in subject.layers.items():
         for unroll in (False, True):
-            with during(f"{name}, unroll={unroll}"):
+            with (
+                during(f"{name}, unroll={unroll}"),
+                _of_one_nest(cell, lambda: _new_states(subject, cell)),
+            ):
                 seen = run(subject, cell, x, layer=layer, mask=_MASKS, unroll=unroll)
                 outputs = [
                     output[_MASKS].reshape(3, 4, *output.shape[2:])
@@ -414,6 +457,42 @@ def masks(subject: CellUnderTest) -> str:
         begun = Run(held.outputs, initial_states(subject, cell, batch=3))
         require_close("the initial states", held.pairs(begun))
     return text
+
+
+@contextlib.contextmanager
+def _of_one_nest(cell: Any, states: Callable[[], Nest]) -> Iterator[None]:
+    """Name the cause of an error: `states()` in another nest than `state_size`'s."""
+    try:
+        yield
+    except ContractViolation:
+        raise
+    except Exception:
+        promised = made = _nest(structure_of(cell))
+        with contextlib.suppress(Exception):  # which says less than the first
+            made = _nest(listed(states()))
+        if promised == made:
+            raise
+        raise ContractViolation(
+            f"states in the nest of `state_size`, {promised}",
+            f"{made}; write `state_size` like that, or the states like it",
+        ) from None
+
+
+def _nest(states: Nest) -> str:
+    nest = keras.tree.map_structure(lambda _: "h", states)
+    text = str(nest).replace("'", "").replace(",)", ")")
+    return text.translate(str.maketrans("()", "[]"))
+
+
+def _begun(cell: Any) -> Nest:
+    states = initial(cell, 3)
+    return structure_of(cell) if states is None else states
+
+
+def _new_states(subject: CellUnderTest, cell: Any) -> Nest:
+    x = each(lambda array: to_tensor(array[:, 0], cell), subject.inputs())
+    begin = subject.zero_states(cell, 3)
+    return cell.call(x, begin, **subject.step_arguments(cell, 3))[1]
 
 
 def go_backwards(subject: CellUnderTest) -> str:

@@ -115,6 +115,13 @@ class CellUnderTest:
         _require_sizes(self.cell_class, known)
         return keras.tree.flatten(state_size_of(known))
 
+    @cached_property
+    def starts_at_random(self) -> bool:
+        """Whether equal cells begin with other states at each call."""
+        cell = self.cell()
+        first, second = (initial_states(self, cell, 3) for _ in range(2))
+        return not all(map(np.array_equal, first, second))
+
     @property
     def width(self) -> int:
         """The width of the first state."""
@@ -219,7 +226,7 @@ class CellUnderTest:
         except _UNCOPYABLE as error:
             raise ContractViolation(
                 f"{type(cell).__name__}.from_config(get_config()) to make a cell",
-                f"{type(error).__name__}: {str(error).strip().splitlines()[-1]}",
+                in_words(error),
             ) from error
 
     def cell(self, **changes: Any) -> Any:
@@ -245,7 +252,7 @@ class CellUnderTest:
             cell = self.make()
             self.build(cell)
             for weight in cell.trainable_variables:
-                step = 0.2 * rng.normal(size=weight.shape)
+                step = 0.2 * _scale(to_array(weight)) * rng.normal(size=weight.shape)
                 moved = weight + ops.cast(step, weight.dtype)
                 constraint = weight.constraint
                 weight.assign(constraint(moved) if constraint else moved)
@@ -393,10 +400,12 @@ def without_frames(text: str) -> str:
         'No.'
     """
     text = re.sub(r"\x1b\[\d*m|\{\{.*?\}\}", "", text)
-    text = text.partition("Arguments received by")[0]
-    text = text.rpartition("Error encountered: ")[2]
-    text = re.sub(r"Exception encountered when calling \S+\.\s", "", text)
     text = " ".join(text.split())
+    text = text.partition("Arguments received by")[0].strip()
+    text = text.rpartition("Error encountered: ")[2]
+    text = re.sub(r"Exception encountered when calling \S+\. ?", "", text)
+    text = text.rpartition("Exception encountered: ")[2]
+    text = text.partition(" Example: class CustomLayer")[0]
     return f"{text[:_LONGEST]} …" if len(text) > _LONGEST else text
 
 
@@ -434,6 +443,12 @@ def dtype_policy(policy: str) -> Iterator[None]:
     finally:
         keras.config.set_dtype_policy(before[0])
         keras.config.set_floatx(before[1])
+
+
+def _scale(weight: np.ndarray) -> float:
+    """Return the size of a weight of one sign, such as a time constant; at most 1."""
+    one_sign = weight.size and (np.all(weight > 0) or np.all(weight < 0))
+    return min(1.0, float(np.mean(np.abs(weight)))) if one_sign else 1.0
 
 
 def _require_cell(candidate: Any, what: str) -> Any:
@@ -496,7 +511,9 @@ def _make_with_width(cls: Any, parameter: inspect.Parameter, width: int) -> Any:
 
 def _features(example: Any, features: Any) -> Nest:
     if features is not None:
-        return read_shapes("features", features)
+        shapes = read_shapes("features", features)
+        # A layer takes a list for [inputs, *states].
+        return tuple(shapes) if isinstance(shapes, list) else shapes
     config = example.get_build_config() if example.built else None
     shapes = (config or {}).get("input_shape")
     return map_shapes(lambda shape: shape[1:], shapes) if shapes else (FEATURES,)

@@ -14,6 +14,7 @@ import keras
 import numpy as np
 
 from custom_lstm.checking import reload
+from custom_lstm.checking.causes import kept_tensors, late_weights, lost_objects
 from custom_lstm.checking.harness import (
     CellUnderTest,
     ContractViolation,
@@ -23,6 +24,8 @@ from custom_lstm.checking.harness import (
     without_frames,
 )
 from custom_lstm.checking.runs import Run, flat_data, symbols
+from custom_lstm.layers.building import compiled_functions
+from custom_lstm.layers.rnn import RNN
 
 _PATIENCE = 600
 """Seconds after which a fresh process is ended."""
@@ -36,8 +39,47 @@ def saving(subject: CellUnderTest) -> str:
     cannot be imported there: the model is then loaded in this process, and the
     result says so. Keras's `safe_mode` stays on.
     """
+    late = late_weights(subject)
+    try:
+        seen = _round_trip(subject, subject.layer)
+    except Exception as error:
+        cause = _explained(subject, late, str(error))
+        if not cause:
+            raise
+        expected = getattr(error, "expected", "a model that can be loaded")
+        raise ContractViolation(expected, cause) from None
+    return f"{seen}; {late}" if late else seen
+
+
+def _explained(subject: CellUnderTest, late: str, text: str) -> str:
+    """Return what in the cell prevents a model from being loaded as it was; or ""."""
+    if late and "could not be loaded" in text:
+        return f"{late}{_in_ours(subject)}"
+    if "instead of" in text:
+        names = ", ".join(compiled_functions(subject.make()))
+        compiled = (
+            f"{names} is a tf.function, whose trace keeps the first weights: remove "
+            "@tf.function"
+        )
+        return f"{compiled}{_in_ours(subject)}" if names else kept_tensors(subject)
+    return lost_objects(subject)
+
+
+def _in_ours(subject: CellUnderTest) -> str:
+    """Return that custom_lstm.RNN saves and loads what keras.layers.RNN does not."""
+    if subject.layer is RNN:
+        return ""
+    try:
+        _round_trip(subject, RNN)
+    except Exception:  # noqa: BLE001 - whatever it is, nothing can be promised
+        return ""
+    return ". keras.layers.RNN needs that; custom_lstm.RNN loads the model as it is"
+
+
+def _round_trip(subject: CellUnderTest, layer: Any) -> str:
+    """Save a model and load it; return what was seen, or raise what differs."""
     inputs, constants = symbols(subject)
-    rnn = subject.layer(subject.cell(), return_sequences=True)
+    rnn = layer(subject.cell(), return_sequences=True)
     outputs = keras.tree.flatten(rnn(inputs, **constants))
     model = keras.Model(keras.tree.flatten([inputs, constants]), outputs)
     x = [to_array(array) for array in flat_data(subject, subject.inputs())]
@@ -47,7 +89,7 @@ def saving(subject: CellUnderTest) -> str:
         warnings.filterwarnings("ignore", ".*another process can only load")
         path = Path(folder) / "model.keras"
         model.save(path)
-        classes = list(_classes(keras.saving.serialize_keras_object(rnn.cell)))
+        classes = list(_classes(keras.saving.serialize_keras_object(rnn)))
         away = [entry for entry in classes if not _importable(entry)]
         if away:
             loaded, unregistered = _here(path, x, classes, subject.cell_class)

@@ -4,6 +4,8 @@ import contextlib
 import re
 from collections.abc import Iterator
 
+import keras
+
 _HINTS = {
     r"get_initial_state\(\) (got an unexpected keyword argument '(inputs|dtype)'|"
     r"takes from 1 to 2 positional arguments)": (
@@ -15,6 +17,10 @@ _HINTS = {
         "in Keras 3 write `self.get_dropout_mask(inputs)` for "
         "`get_dropout_mask_for_cell(inputs, training, count)`, and "
         "`self.get_recurrent_dropout_mask(h)` likewise, if `training` is true"
+    ),
+    r"Cannot convert '\d+' to a shape": (
+        "in Keras 3 a shape is a tuple; write `shape=(units,)` in `add_weight`, with "
+        "the comma"
     ),
     r"no attribute 'learning_phase'": (
         "Keras 3 has no learning phase; give `call` an argument `training`, which the "
@@ -37,6 +43,8 @@ _HINTS = {
 }
 """What to write, by what an error of Keras 3 says."""
 _RENAMED = {
+    "in_train_phase": "x if training else alternative",
+    "in_test_phase": "alternative if training else x",
     "dot": "keras.ops.matmul",
     "batch_dot": "keras.ops.einsum",
     "bias_add": "x + bias",
@@ -70,7 +78,8 @@ def _hint(text: str) -> str | None:
     for pattern, hint in _HINTS.items():
         if found := re.search(pattern, text):
             name = found.groupdict().get("name") or ""
-            instead = _RENAMED.get(name, f"keras.ops.{name}")
+            own = f"keras.ops.{name}" if hasattr(keras.ops, name) else "keras.ops.…"
+            instead = _RENAMED.get(name, own)
             return hint.format(name=name, instead=f"`{instead}`")
     return None
 

@@ -253,7 +253,8 @@ class RNN(keras.layers.RNN):
         check_sequences(self._who, shapes)
         step = keras.tree.map_shape_structure(lambda s: (s[0], *s[2:]), shapes)
         use_plain_functions(self.cell)
-        build_cell(self.cell, step, as_constants(constants_shape))
+        with hints(self._who):
+            build_cell(self.cell, step, as_constants(constants_shape))
         if needs_step(self.cell):
             make, constants = symbol(self.compute_dtype), as_constants(constants_shape)
             if constants is not None:

@@ -204,3 +204,136 @@ def test_a_tf_function_is_named():
         call = tf.function(LSTMCell.call)
 
     assert "tf.function" in result(Compiled, "one_step").seen
+
+
+class TwoInputs(wrong.Leaky):
+    def build(self, input_shape):
+        super().build(input_shape[0])
+
+    def project(self, inputs):
+        x, elapsed = inputs
+        return elapsed * super().project(x)
+
+
+class BeginsWithOnes(wrong.Leaky):
+    """Has an initializer that is ones by default."""
+
+    def __init__(self, units=4, gamma_initializer="ones", **kwargs):
+        super().__init__(units, **kwargs)
+        self.gamma_initializer = keras.initializers.get(gamma_initializer)
+
+    def get_config(self):
+        gamma = keras.initializers.serialize(self.gamma_initializer)
+        return {**super().get_config(), "gamma_initializer": gamma}
+
+
+class LosesInitializer(BeginsWithOnes):
+    def get_config(self):
+        ones = keras.initializers.serialize(keras.initializers.Ones())
+        return {**super().get_config(), "gamma_initializer": ones}
+
+
+class Sparse(wrong.Leaky):
+    """Has a fixed recurrent kernel that chance may make zero: here, the first two."""
+
+    made = 0
+
+    def build(self, input_shape):
+        super().build(input_shape)
+        type(self).made += 1
+        scale = 0.0 if self.made < 3 else 0.5
+        self.fixed = self.add_weight(
+            shape=(self.units, self.units),
+            initializer=keras.initializers.Constant(scale),
+            trainable=False,
+            name="fixed",
+        )
+
+    def step(self, projected, states):
+        h = ops.tanh(projected + ops.matmul(states[0], self.fixed))
+        return h, [h]
+
+
+class Steep(wrong.Leaky):
+    """Multiplies what rounding does to its inputs."""
+
+    def step(self, projected, states):
+        h = 3.0 * ops.tanh(4.0 * projected) - states[0]
+        return h, [h]
+
+
+class Activated(wrong.Leaky):
+    """Is given a function that Keras knows by name."""
+
+    def __init__(self, units=4, activation=None, **kwargs):
+        super().__init__(units, **kwargs)
+        self.activation = keras.activations.get(activation)
+
+    def get_config(self):
+        name = keras.activations.serialize(self.activation)
+        return {**super().get_config(), "activation": name}
+
+
+def relu(x):
+    return ops.maximum(x, 0)
+
+
+def test_several_inputs_may_be_given_in_a_list():
+    names = ["one_step", "loops", "masks", "dynamic_shapes", "training"]
+    report = check_cell(TwoInputs, features=[3, 1], checks=names, verbose=False)
+    assert "inputs ((3,), (1,))" in report.subject
+
+
+def test_an_initializer_may_be_ones_by_default():
+    assert result(BeginsWithOnes, "config").verdict == "passed"
+    assert "gamma_initializer" in failure(LosesInitializer, "config").expected
+
+
+def test_a_state_may_be_read_with_some_weights_only():
+    assert result(Sparse, "states_used").verdict == "passed"
+
+
+def test_rounding_of_inputs_is_no_fault_of_the_cell():
+    assert result(Steep, "mixed_precision").verdict == "passed"
+
+
+def test_a_function_of_the_same_name_is_no_other():
+    by_name = Activated(activation="relu")
+    by_name.activation = relu
+    assert result(by_name, "config").verdict == "passed"
+
+
+class LearnsItsBeginning(wrong.Leaky):
+    """Has a weight that acts before the first step alone."""
+
+    def build(self, input_shape):
+        super().build(input_shape)
+        self.first = self.add_weight((1, self.units), name="first")
+
+    def get_initial_state(self, batch_size=None):
+        return [ops.repeat(self.first, batch_size, axis=0)]
+
+
+class OfTimeConstant(wrong.Leaky):
+    """Divides by a small positive weight."""
+
+    def build(self, input_shape):
+        super().build(input_shape)
+        constant = keras.initializers.Constant(0.1)
+        self.tau = self.add_weight((self.units,), initializer=constant, name="tau")
+
+    def step(self, projected, states):
+        keep = ops.exp(-0.01 / self.tau)
+        h = keep * states[0] + (1 - keep) * projected
+        return h, [h]
+
+
+def test_a_weight_may_act_on_the_initial_state_alone():
+    assert result(LearnsItsBeginning, "weights_used").seen == "W, first" + (
+        "; no gradient here, but act when changed: first [0, 1, 2, 3]"
+    )
+
+
+def test_a_small_positive_weight_stays_one():
+    for check in ("gradients", "mixed_precision"):
+        assert result(OfTimeConstant, check).verdict == "passed"
