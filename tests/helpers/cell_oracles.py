@@ -112,8 +112,10 @@ def carousel_step(x, states, weights):
     z = x @ W + h @ U + b
     z_i, z_f, z_g, z_o = np.split(z, 4, axis=-1)
     i, f, o = (np.clip(gate / 6 + 0.5, 0, 1) for gate in (z_i, z_f, z_o))
-    c = f * c + i * np.tanh(z_g)
-    return {"input": i, "forget": f, "output": o}, [o * np.tanh(c), c]
+    g = np.tanh(z_g)
+    c = f * c + i * g
+    gates = {"input": i, "forget": f, "candidate": g, "output": o}
+    return gates, [o * np.tanh(c), c]
 
 
 def run(step, x, states, mask=None, backwards=False):
