@@ -101,6 +101,13 @@ DTYPES = list(TOLERANCES)[: 2 if keras.backend.backend() == "tensorflow" else 1]
 every_cell = pytest.mark.parametrize("kind", CELLS)
 
 
+def skip_what_keras_cannot(kind, layer_class, mask):
+    """At masked steps Keras's JAX loop takes the first state for the output before."""
+    narrow = type(make(kind)) is CarouselLSTMCell and layer_class is layers.RNN
+    if keras.backend.backend() == "jax" and narrow and mask != "none":
+        pytest.skip("Keras's loop on JAX wants outputs as wide as the first state")
+
+
 def make(kind, **options):
     return CELLS[kind].make(UNITS, **options)
 
@@ -148,6 +155,7 @@ def test_step_matches_numpy(kind, dtype, rng, set_random_weights):
 def test_every_state_and_gate_of_a_sequence_matches_numpy(
     kind, layer_class, mask, backwards, set_random_weights
 ):
+    skip_what_keras_cannot(kind, layer_class, mask)
     layer = layer_class(make(kind), go_backwards=backwards)
     layer.build(X.shape)
     step = partial(CELLS[kind].step, weights=set_random_weights(layer))
@@ -159,6 +167,7 @@ def test_every_state_and_gate_of_a_sequence_matches_numpy(
 @pytest.mark.parametrize("mask", ["none", "interior"])
 @every_cell
 def test_every_loop_computes_the_same(kind, mask, set_random_weights):
+    skip_what_keras_cannot(kind, layers.RNN, mask)
     mask = MASKS[mask]
     cell = make(kind)
     reference = layers.RNN(cell, return_sequences=True, return_state=True)
