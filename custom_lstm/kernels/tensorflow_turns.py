@@ -172,10 +172,14 @@ class Written:
         self._dtype, self._sizes = dtype, list(sizes)
         shape = [size if isinstance(size, int) else None for size in sizes]
         turns = {steps: time // steps, **({1: time % steps} if steps > 1 else {})}
-        self._arrays = {
-            one: tf.TensorArray(dtype, count, element_shape=[one, *shape])
+        self._turns = {
+            one: count
             for one, count in turns.items()
             if not isinstance(count, int) or count
+        }
+        self._arrays = {
+            one: tf.TensorArray(dtype, count, element_shape=[one, *shape])
+            for one, count in self._turns.items()
         }
 
     def array(self, steps: int) -> Any:
@@ -193,7 +197,8 @@ class Written:
         parts = []
         for one, array in self._arrays.items():
             entries = self._entries(array, [one, *self._sizes])
-            parts.append(tf.reshape(entries, [-1, *self._sizes]))
+            count = self._turns[one] * one  # of no sequences, no size tells it
+            parts.append(tf.reshape(entries, [count, *self._sizes]))
         return parts[0] if len(parts) == 1 else tf.concat(parts, 0)
 
     def _entries(self, array: Any, sizes: list[int | Tensor]) -> Tensor:

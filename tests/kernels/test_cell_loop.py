@@ -491,3 +491,19 @@ def test_a_state_without_rows_is_not_shared_by_cores():
     np.testing.assert_allclose(output, np.tile(expected, 256), rtol=1e-4)
     np.testing.assert_array_equal(h, output)
     assert ticks.numpy() == 6
+
+
+@ON_TENSORFLOW
+@pytest.mark.parametrize("sequences", [0, 2])
+@pytest.mark.parametrize("time", [1, 3, 4, 9, 101])
+@pytest.mark.parametrize("kind", ["LSTM", "GRU"])
+def test_answers_of_unknown_sizes_keep_every_step(kind, time, sequences):
+    """Four steps a turn and what is left over, also where there is none of either."""
+    import tensorflow as tf
+
+    layer = getattr(custom_lstm, kind)(UNITS, return_sequences=True)
+    spec = tf.TensorSpec((None, None, FEATURES))
+    answer = tf.function(lambda x: layer(x), input_signature=[spec])
+    x = np.random.default_rng(0).normal(size=(sequences, time, FEATURES))
+    x = x.astype("float32")
+    np.testing.assert_allclose(answer(x), layer(x), rtol=1e-5, atol=1e-6)
