@@ -71,6 +71,7 @@ def lost_objects(subject: CellUnderTest) -> str:
         f"`{name}` is a {type(value).__name__}, and a dict when it is loaded"
         for name, value in vars(cell).items()
         if type(value).__module__.partition(".")[0] not in ("builtins", "keras")
+        and not isinstance(value, dict)
         and isinstance(vars(loaded).get(name), dict)
     ]
     return f"{_some(names)}: let `from_config` make it of that" if names else ""
@@ -78,7 +79,8 @@ def lost_objects(subject: CellUnderTest) -> str:
 
 def _inner_layers(cell: Any) -> Iterator[tuple[str, Any]]:
     """Yield the layers that are attributes of a cell, or in lists that are."""
-    for name, value in vars(cell).items():
+    of_torch = vars(cell).get("_modules", {})  # where PyTorch keeps layers
+    for name, value in {**vars(cell), **of_torch}.items():
         if isinstance(value, keras.layers.Layer):
             yield f"self.{name}", value
         elif isinstance(value, list | tuple) and name != "_layers":

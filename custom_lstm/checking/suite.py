@@ -244,11 +244,16 @@ class CellCheck:
         self, subject: CellUnderTest, reference: CellUnderTest | None
     ) -> CheckResult:
         """Return what the check finds; whatever the cell raises is a failure."""
+        with seeded(self.seed), dtype_policy("float32"):
+            return self._found(subject, reference)
+
+    def _found(
+        self, subject: CellUnderTest, reference: CellUnderTest | None
+    ) -> CheckResult:
         sources = [subject, reference] if self.name in _OF_REFERENCE else [subject]
         about = self.name, self.clause
         try:
-            with seeded(self.seed), dtype_policy("float32"):
-                seen = _FUNCTIONS[self.name](*sources)
+            seen = _FUNCTIONS[self.name](*sources)
         except ContractViolation as error:
             if self.name in _OF_TWO_RUNS and subject.starts_at_random:
                 error = ContractViolation(error.expected, contract.RANDOM_START)
