@@ -8,14 +8,18 @@
 
 Candidates take turns, round after round. What is printed is the speedup of custom_lstm
 over each, with quartiles: 2.00 says that the other takes twice the time. Needs PyTorch
-besides the package (`pip install torch`). Run nothing else at the same time.
+besides the package (`pip install torch`). Run nothing else at the same time; `--busy`
+runs a process that multiplies matrices on one core meanwhile.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import platform
+import subprocess
 import sys
+from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 
@@ -85,6 +89,24 @@ def run(part: str, short: bool) -> dict:
     return measure[part](short)
 
 
+BUSY = "import numpy as np\nx = np.ones((300, 300))\nwhile True: x @ x"
+
+
+@contextlib.contextmanager
+def company(wanted: bool) -> Iterator[None]:
+    """Compute on one core in another process within the body, if that is wanted."""
+    if not wanted:
+        yield
+        return
+    one = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+    process = subprocess.Popen([sys.executable, "-c", BUSY], env=os.environ | one)
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()
+
+
 def _machine() -> str:
     simd = np.show_config(mode="dicts")["SIMD Extensions"]
     names = ("tensorflow", "keras", "torch")
@@ -102,6 +124,7 @@ def main() -> None:
     )
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
     parser.add_argument("--short", action="store_true")
+    parser.add_argument("--busy", action="store_true")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--picture", type=Path)
     options = parser.parse_args()
@@ -112,7 +135,8 @@ def main() -> None:
     found = {"machine": _machine(), "backend": keras.backend.backend()}
     print(found["machine"], found["backend"], sep="; ")
     for part in options.parts:
-        found[part] = run(part, options.short)
+        with company(options.busy):
+            found[part] = run(part, options.short)
         print(report.text(part, found[part]), flush=True)
         if options.json:
             options.json.write_text(json.dumps(found, indent=1, default=float) + "\n")

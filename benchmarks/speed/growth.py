@@ -158,6 +158,8 @@ MEMORY = {
     "custom_lstm.LSTM": functools.partial(_keras_step, custom_lstm.LSTM),
     "keras.layers.LSTM": functools.partial(_keras_step, keras.layers.LSTM),
     "torch.nn.LSTM": _torch_step,
+    "custom_lstm.GRU": functools.partial(_keras_step, custom_lstm.GRU),
+    "keras.layers.GRU": functools.partial(_keras_step, keras.layers.GRU),
 }
 """What makes a training step of each at (64, length, 64, 128)."""
 

@@ -31,7 +31,7 @@ FEATURES = 3
 RTOL, ATOL = 1e-4, 1e-5
 """How far two ways to the same float32 result may differ."""
 
-_UNCOPYABLE = (AttributeError, KeyError, TypeError, ValueError, NotImplementedError)
+UNCOPYABLE = (AttributeError, KeyError, TypeError, ValueError, NotImplementedError)
 """What a wrong `get_config` leads to; the last is Keras's, where there is none."""
 _KINDS = (
     "a recurrent cell: a keras.layers.Layer with call(inputs, states) and "
@@ -223,7 +223,7 @@ class CellUnderTest:
         try:
             config = {**_with_dtype(cell.get_config()), **changes}
             return type(cell).from_config(config)
-        except _UNCOPYABLE as error:
+        except UNCOPYABLE as error:
             raise ContractViolation(
                 f"{type(cell).__name__}.from_config(get_config()) to make a cell",
                 in_words(error),
