@@ -82,10 +82,13 @@ def _means(rows: dict[str, dict]) -> str:
 
 
 def speedups_by_kind(found: dict) -> dict[str, dict[str, list[float]]]:
-    """Return the speedup over every other at all shapes, for train and infer."""
+    """Return the speedup over every other at all shapes but the longest, by kind."""
     speedups: dict[str, dict[str, list[float]]] = {}
     for name, result in found.items():
-        kind = speedups.setdefault(name.rpartition(", ")[2], {})
+        shape, _, its = name.rpartition(", ")
+        if shape == LONGEST:
+            continue  # one shape would carry the mean
+        kind = speedups.setdefault(its, {})
         for other, row in result["candidates"].items():
             if other != OURS:
                 kind.setdefault(other, []).append(row["speedup"])
