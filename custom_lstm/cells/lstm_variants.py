@@ -29,6 +29,8 @@ from custom_lstm.typing import (
 _register = keras.saving.register_keras_serializable(package="custom_lstm")
 _CONTROL_FORGET_BIAS = -1.0
 """At first, of those units of a `CarouselLSTMCell` that forget: they hold a third."""
+_CONTROL_FEEDBACK = -4.0
+"""At first, from h of such a unit to its own candidate."""
 
 
 def peephole_step(
@@ -475,7 +477,10 @@ class CarouselLSTMCell(LSTMCell):
     z_o = −8 there. σ is flat at both, so that training leaves them so. Their c is a sum
     over all steps, without loss, and no gate sees it: i∘tanh(z_g) is learned at few
     steps and holds at any number. The other units, which forget, learn when and with
-    which sign to add. A linear layer without a bias reads the sums from y.
+    which sign to add. Each begins with −4 from its h to its own candidate, so that it
+    swings: from there, signs that alternate are found with every seed that was tried,
+    and one in eight does not find them else. A linear layer without a bias reads the
+    sums from y.
 
     Args:
         units: width of h and c.
@@ -531,15 +536,19 @@ class CarouselLSTMCell(LSTMCell):
 
     def _initial(self, kind: str) -> InitializerLike:
         make = keras.initializers.get(getattr(self, f"{kind}_initializer"))
-        place = np.arange(4 * self.units).reshape(4, self.units) % self.units
-        shut = (place < self.carousels) & np.array([[0], [1], [0], [1]], bool)
+        units = np.arange(self.units)
+        shut = (units < self.carousels) & np.array([[0], [1], [0], [1]], bool)
         bias = np.array([[0.0], [8.0], [0.0], [-8.0]]) * shut
         bias[1, self.carousels :] = _CONTROL_FORGET_BIAS
+        feedback = np.zeros((self.units, 4, self.units))
+        control = units[self.carousels :]
+        feedback[control, 2, control] = _CONTROL_FEEDBACK
+        own = {"bias": bias.ravel(), "recurrent": feedback.reshape(self.units, -1)}
 
         def initial(shape: Shape, dtype: DType | None = None) -> Tensor:
             made = make(shape, dtype=dtype)
-            made = made * ops.cast(~shut.reshape(-1), made.dtype)
-            return made + ops.cast(bias.reshape(-1), made.dtype) * (kind == "bias")
+            made = made * ops.cast(~shut.ravel(), made.dtype)
+            return made + ops.cast(own.get(kind, 0.0), made.dtype)
 
         return initial
 

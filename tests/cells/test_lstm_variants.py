@@ -193,6 +193,15 @@ def test_training_leaves_the_gates_of_carousels_as_they_were(rng):
         assert (old[..., ~shut] != new[..., ~shut]).any()
 
 
+def test_the_units_that_forget_begin_by_swinging():
+    cell = CarouselLSTMCell(8, carousels=4, recurrent_initializer="zeros")
+    cell.build((None, 1))
+    x = ops.ones((1, 12, 1))
+    h = numpy(custom_lstm.trace(RNN(cell, return_sequences=True), x)["h"])[0, :, 4:]
+    turns = np.diff(h, axis=0)
+    assert (turns[1:] * turns[:-1] < 0).all(), "up after down, at every step"
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

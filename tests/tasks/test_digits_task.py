@@ -20,6 +20,8 @@ from tensorboard.util import tensor_util
 
 from custom_lstm.cli import main
 from custom_lstm.data import load_pools
+from custom_lstm.loading import load_model
+from custom_lstm.tasks.digits import evaluate
 from custom_lstm.tasks.digits.options import Config
 from custom_lstm.tasks.digits.task import Digits
 from custom_lstm.training.run_folder import RunFolder
@@ -189,6 +191,21 @@ def test_a_finished_run_reads_image_files(finished, tmp_path, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert all(re.match(r"[+-] .*\d\.png  total -?\d", line) for line in lines)
     assert [line[0] for line in lines] == ["+", "-", "+"]
+
+
+def test_a_run_of_any_length_goes_on_adding(tmp_path, capsys):
+    """Trained for seconds, it misreads digits: at step 200 no more than at step 4."""
+    larger = "--filters 8 16 32 --features 32 --units 32 --batch-size 16 --epochs 20"
+    folder = _run(tmp_path, "--preset", "any-length", *shlex.split(larger))
+    assert (folder.path / "gates.png").exists()
+    assert main(["--resume", str(folder.path), "--lengths", "200"]) == 0
+    assert "head covers" not in capsys.readouterr().out
+
+    images, totals, _ = evaluate.test_arrays(load_pools("digits"), length=200, start=1)
+    answers = load_model(folder.model).predict(images, verbose=0)[..., 0]
+    right = np.diff(answers, prepend=0) == np.diff(totals, prepend=0)
+    scores = json.loads(folder.scores.read_text())["200"]
+    assert np.mean(right[:, 4:]) > 0.8 * scores["digit_accuracy"] > 0.3
 
 
 def test_ctrl_c_saves_scores_and_can_go_on(tmp_path, finished):

@@ -111,7 +111,9 @@ def draw(
         ),
         folder.picture("predictions"),
     )
-    twin = build(config, any_length=True, recurrent="cell")  # Keras's has no gates
+    kind = config.model.recurrent
+    shown = "cell" if kind == "keras" else kind  # Keras's has no gates
+    twin = build(config, any_length=True, recurrent=shown)
     twin.set_weights(model.get_weights())
     core = trace(twin, images[:1], layer="core")  # of an ensemble, the first network's
     states = {name: np.asarray(values)[0] for name, values in core.items()}

@@ -8,8 +8,10 @@ images (batch, time, 28, 28, 1)
 Several such networks may form an ensemble: each learns from a share of every batch,
 and together they answer by their mean; see `custom_lstm.layers.ensemble`.
 
-The head `value` is one number, trained with squared error and rounded; `totals` is a
-softmax over every total that the training length allows, trained with cross-entropy.
+The head `value` is one number, trained with squared error or a Cauchy likelihood and
+rounded; `totals` is a softmax over every total that the training length allows, trained
+with cross-entropy. A core of carousels adds at any length; what its value head answers
+after training, `WholeSteps` adds up in whole numbers.
 
 This module needs Keras alone: `import custom_lstm` registers its classes.
 """
@@ -23,10 +25,14 @@ from typing import TYPE_CHECKING, Any
 import keras
 from keras import ops
 
+from custom_lstm.cells.base import AbstractRNNCell
 from custom_lstm.cells.lstm import LSTMCell
+from custom_lstm.cells.lstm_variants import CarouselLSTMCell
+from custom_lstm.cells.validation import check_positive
 from custom_lstm.layers.batch_normalization import BatchNormalization
 from custom_lstm.layers.ensemble import EnsembleMean, EnsembleSplit
 from custom_lstm.layers.lstm import LSTM
+from custom_lstm.layers.rnn import RNN
 from custom_lstm.layers.time_distributed import TimeDistributed
 from custom_lstm.layers.view_average import ViewAverage
 from custom_lstm.training.schedules import one_cycle
@@ -34,7 +40,7 @@ from custom_lstm.training.schedules import one_cycle
 if TYPE_CHECKING:
     from custom_lstm.tasks.digits.options import Config
 
-RECURRENT = ("cell", "layer", "keras")
+RECURRENT = ("cell", "layer", "keras", "carousel")
 POOLINGS = ("flatten", "global")
 PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 VIEWS: dict[int, dict[str, float]] = {
@@ -44,6 +50,10 @@ VIEWS: dict[int, dict[str, float]] = {
 }
 """Options of `ViewAverage` by how many views it then has."""
 HEADS = ("totals", "value")
+LOSSES = ("squared", "cauchy")
+"""Losses of the head `value`."""
+_CAROUSELS = 0.75
+"""Share of a core's units that add."""
 _register = keras.saving.register_keras_serializable(package="custom_lstm")
 
 
@@ -138,17 +148,20 @@ def build_core(
     unroll: bool = False,
     name: str = "core",
 ) -> keras.layers.Layer:
-    """Build the recurrent layer; every kind has the same weights and outputs.
+    """Build the recurrent layer; the first three kinds have the same weights.
 
     Args:
         recurrent: `"cell"` for `keras.layers.RNN(LSTMCell(units))`, the course's
-            wrapping; `"layer"` for `custom_lstm.LSTM`; `"keras"` for Keras's.
+            wrapping; `"layer"` for `custom_lstm.LSTM`; `"keras"` for Keras's;
+            `"carousel"` for `RNN(CarouselLSTMCell(units))`, three quarters of whose
+            units add, and are its outputs.
         units: size of each of the two states.
         unroll: write the steps out instead of looping; needs a fixed length.
         name: the layer's.
 
     Returns:
-        A layer `(batch, time, features)` → `(batch, time, units)`.
+        A layer `(batch, time, features)` → `(batch, time, units)`, of carousels
+        `(batch, time, ¾·units)`.
 
     Raises:
         ValueError: `recurrent` is unknown.
@@ -168,6 +181,10 @@ def build_core(
         return LSTM(units, **options)
     if recurrent == "keras":
         return keras.layers.LSTM(units, **options)
+    if recurrent == "carousel":
+        carousels = max(1, int(_CAROUSELS * units))
+        cell = CarouselLSTMCell(units, carousels, name="carousels")
+        return RNN(cell, **options)
     raise ValueError(f"`recurrent` must be one of {RECURRENT}. Received: {recurrent!r}")
 
 
@@ -204,7 +221,8 @@ def build_model(
         `(batch, time, head.units)` float32. Its layers are called "encode", "core"
         and, as the head's kind, "totals" or "value"; those of further networks
         "encode_2", "core_2" and so on; then "share", "share_2", … come before and
-        "vote" at the end.
+        "vote" at the end. A model of carousels for any length ends with "whole",
+        `RNN(WholeSteps())`.
 
     Raises:
         ValueError: an argument is out of range.
@@ -230,9 +248,14 @@ def build_model(
             recurrent, units, unroll=length is not None, name=f"core{nth}"
         )
         features = encode(share(images) if ensemble_size > 1 else images)
-        answers.append(head.layer(name=f"{head.kind}{nth}")(core(features)))
+        adds = recurrent == "carousel"
+        layer = head.layer(name=f"{head.kind}{nth}", use_bias=not adds)
+        answers.append(layer(core(features)))
     vote = EnsembleMean(logits=head.kind == "totals", name="vote")
     together = vote(answers) if ensemble_size > 1 else answers[0]
+    if adds and length is None:
+        whole = RNN(WholeSteps(), return_sequences=True, name="whole")
+        together = whole(together)
     return keras.Model(images, together, name="digit_totals")
 
 
@@ -260,7 +283,7 @@ def head_of(config: Config) -> Head:
     from custom_lstm.data import total_range  # which needs TensorFlow
 
     lowest, highest = total_range(config.data.length, config.data.start)
-    return Head(config.model.head, lowest, highest)
+    return Head(config.model.head, lowest, highest, config.model.loss)
 
 
 def build(
@@ -335,9 +358,10 @@ class Head:
         kind: `"totals"` or `"value"`.
         lowest: the lowest total possible at the training length.
         highest: the highest.
+        value_loss: `"squared"` or `"cauchy"`: what trains the head `value`.
 
     Raises:
-        ValueError: `kind` is unknown or the range is empty.
+        ValueError: `kind` or `value_loss` is unknown or the range is empty.
 
     Example:
         >>> Head("totals", -18, 18).units
@@ -347,11 +371,16 @@ class Head:
     kind: str
     lowest: int
     highest: int
+    value_loss: str = "squared"
 
     def __post_init__(self):
         """Check the fields."""
         if self.kind not in HEADS:
             raise ValueError(f"`kind` must be one of {HEADS}. Received: {self.kind!r}")
+        if self.value_loss not in LOSSES:
+            raise ValueError(
+                f"`value_loss` must be one of {LOSSES}. Received: {self.value_loss!r}"
+            )
         if self.lowest > self.highest:
             raise ValueError(
                 f"`lowest` must not exceed `highest`. Received: lowest={self.lowest}, "
@@ -381,7 +410,8 @@ class Head:
         """Return the loss that trains it."""
         if self.kind == "totals":
             return TotalsCrossentropy(self.lowest)
-        return keras.losses.MeanSquaredError()
+        squared = self.value_loss == "squared"
+        return keras.losses.MeanSquaredError() if squared else Cauchy()
 
     def metrics(self) -> list[keras.metrics.Metric]:
         """Return exact match and absolute error."""
@@ -428,6 +458,72 @@ class TotalsCrossentropy(keras.losses.Loss):
     def get_config(self):
         """Return the arguments that rebuild this loss."""
         return {**super().get_config(), "lowest": self.lowest}
+
+
+@_register
+class Cauchy(keras.losses.Loss):
+    """The negative logarithm of a Cauchy distribution around the number:
+
+        ℓ = log(1 + (error/scale)²)
+
+    Like the squared error where the error is below `scale`, and ever flatter above: a
+    digit that is misread pulls less at all others than it would by its square.
+
+    Args:
+        scale: of the distribution, in the targets' unit; positive.
+        reduction, name, dtype: as in `keras.losses.Loss`.
+
+    Raises:
+        ValueError: `scale` is not a positive number.
+
+    Example:
+        >>> loss = Cauchy(scale=2.0)
+        >>> round(float(loss(ops.zeros((1, 1, 1)), ops.full((1, 1, 1), 2.0))), 4)
+        0.6931
+    """
+
+    def __init__(
+        self, scale=0.5, reduction="sum_over_batch_size", name=None, dtype=None
+    ):
+        super().__init__(name=name, reduction=reduction, dtype=dtype)
+        self.scale = check_positive("Cauchy", "scale", scale)
+
+    def call(self, y_true, y_pred):
+        """Return the loss of each step, `(batch, time)`."""
+        error = (y_pred - y_true) / self.scale
+        return ops.mean(ops.log1p(ops.square(error)), axis=-1)
+
+    def get_config(self):
+        """Return the arguments that rebuild this loss."""
+        return {**super().get_config(), "scale": self.scale}
+
+
+@_register
+class WholeSteps(AbstractRNNCell):
+    """One step of a sum in whole numbers, of running totals y that are nearly whole:
+
+        s' = s + round(y' − y)
+
+    A total differs from the one before by a whole number. Rounded step by step, an
+    error below a half is gone, where it would add up over the steps of a long sequence.
+
+    Args:
+        **kwargs: `name`, `dtype`, `trainable`.
+
+    Example:
+        >>> layer = RNN(WholeSteps(), return_sequences=True)
+        >>> totals = layer(ops.array([[[3.4], [5.8], [8.2]]]))
+        >>> ops.convert_to_numpy(totals)[0, :, 0].tolist()
+        [3.0, 5.0, 7.0]
+    """
+
+    state_size = (1, 1)
+
+    def step(self, projected, states, training=False):
+        """Compute s' and the states `(s', y')`, `(batch, 1)` each."""
+        total, last = states
+        total = total + ops.round(projected - last)
+        return total, (total, projected)
 
 
 class _TotalsMetric(keras.metrics.MeanMetricWrapper):

@@ -21,6 +21,8 @@ from custom_lstm.training.options import CheckpointOptions, Parallel, RunOptions
 
 EPOCHS = {"mnist": 28, "digits": 55}
 """Epochs when none are given, by pool; the help of `--epochs` has them too."""
+CAROUSEL_EPOCHS = {"mnist": 14, "digits": 55}
+"""The same of networks that learn to add by carousels."""
 DIGITS_IN_A_STEP = {"mnist": 256, "digits": 64}
 """Digits in a step when no batch size is given, for each network, by pool: as many
 steps an epoch at every length up to the next number."""
@@ -74,12 +76,17 @@ class Model:
     precision: Literal["float32", "bfloat16"] = "float32"
     """Numbers in the encoder; bfloat16 is faster where the CPU has it, if the
     filters are multiples of 16."""
-    recurrent: Literal["cell", "layer", "keras"] = "cell"
-    """Keras's RNN around custom_lstm.LSTMCell, custom_lstm.LSTM, or Keras's LSTM."""
+    recurrent: Literal["cell", "layer", "keras", "carousel"] = "cell"
+    """Keras's RNN around custom_lstm.LSTMCell, custom_lstm.LSTM, or Keras's LSTM; or an
+    LSTM part of which only adds, CarouselLSTMCell, with --head value: then totals hold
+    at any length."""
     units: Positive = 256
     """Units of the LSTM."""
     head: Literal["totals", "value"] = "totals"
-    """Softmax over all possible totals, or one number with squared error."""
+    """Softmax over all possible totals, or one number."""
+    loss: Literal["squared", "cauchy"] = "squared"
+    """What trains --head value: squared error, or log(1 + (2·error)²), to which digits
+    that are misread matter less."""
     ensemble_size: Annotated[int, Field(ge=1, le=100)] = 1
     """Networks whose answers are averaged; each learns from its share of a batch."""
     views: Literal[1, 5, 9] = 5
@@ -94,8 +101,8 @@ class Optimisation:
     loop: Literal["fit", "custom"] = "fit"
     """Keras's compile/fit, or the custom loop; both reach the same weights."""
     epochs: Positive | None = None
-    """Passes of each network over the training digits; by default 28 for MNIST, 55 for
-    the embedded digits."""
+    """Passes of each network over the training digits; by default 28 for MNIST (14 with
+    --recurrent carousel), 55 for the embedded digits."""
     batch_size: Positive | None = None
     """Sequences in a step; by default, for each network, 64 of MNIST or 16 of the
     embedded digits at length 4, and fewer longer ones."""
@@ -115,9 +122,10 @@ class Optimisation:
 class Run(RunOptions):
     """The run folder and what is done with it."""
 
-    preset: Literal["default", "best"] = "default"
-    """Defaults of all the options here: default, or best: an ensemble of six networks
-    and nine views."""
+    preset: Literal["default", "best", "any-length"] = "default"
+    """Defaults of all the options here: default; best: an ensemble of six networks and
+    nine views; or any-length: a small network that adds up as many digits as it is
+    given."""
     resume: Path | None = None
     """Resume this run; if it is finished, score it or read --images. Its own options
     hold, except --lengths, --images, --data-dir and those of devices."""
@@ -160,6 +168,15 @@ class Config(config.Options):
     presets = {
         "default": {},
         "best": {"preset": "best", "ensemble_size": 6, "views": 9},
+        "any-length": {
+            "preset": "any-length",
+            "recurrent": "carousel",
+            "units": 64,
+            "head": "value",
+            "loss": "cauchy",
+            "learning_rate": 0.01,
+            "weight_decay": 0.0,
+        },
     }
     may_change = (
         "lengths",
@@ -168,13 +185,19 @@ class Config(config.Options):
         *(field.name for field in dataclasses.fields(Parallel)),
     )
     renamed = {"members": "ensemble_size", "settle": "augment_decay"}
-    added = {"augment_decay": 0.0}
+    added = {"augment_decay": 0.0, "loss": "squared"}
     curve = "val_exact"
 
     def __post_init__(self) -> None:
         """Check what groups exclude in each other."""
         if self.run.images and self.run.resume is None:
             raise UsageError("--images needs --resume RUN, a finished run")
+        model = self.model
+        for option, needs in (("recurrent", "carousel"), ("loss", "cauchy")):
+            if getattr(model, option) == needs and model.head != "value":
+                raise UsageError(
+                    f"--{option} {needs} needs --head value, not {model.head}"
+                )
 
     def resolve_defaults(self, data: str) -> Self:
         """Return a copy in which nothing depends any more on the digits used.
@@ -183,11 +206,12 @@ class Config(config.Options):
             data: `"mnist"` or `"digits"`.
         """
         how, networks = self.optimisation, self.model.ensemble_size
+        epochs = CAROUSEL_EPOCHS if self.model.recurrent == "carousel" else EPOCHS
         fewer = min(1, LONGEST_FULL_STEP / self.data.length)
         sequences = max(1, int(fewer * DIGITS_IN_A_STEP[data] / self.data.length))
         return self.replace(
             data=data,
-            epochs=how.epochs or EPOCHS[data],
+            epochs=how.epochs or epochs[data],
             batch_size=how.batch_size or networks * sequences,
         )
 

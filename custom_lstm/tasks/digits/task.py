@@ -160,8 +160,13 @@ class Digits(Task[Config]):
         """Return the command that scores longer sequences, unless that was done."""
         if self.options.run.lengths:
             return super().suggestion(folder)
-        length = self.options.data.length
-        lengths = " ".join(str(times * length) for times in (1, 2, 5))
+        adds = self.options.model.recurrent == "carousel"
+        times = (1, 10, 100) if adds else (1, 2, 5)
+        lengths = " ".join(
+            str(count)
+            for count in (k * self.options.data.length for k in times)
+            if count <= len(self.pools.test)
+        )
         return f"{resume_command(folder)} --lengths {lengths}"
 
     def use(self, folder: RunFolder) -> bool:
@@ -176,7 +181,7 @@ class Digits(Task[Config]):
         signs = np.asarray(datasets.alternating_signs(len(paths), data.start))
         for path, sign, total in zip(paths, signs, answers, strict=True):
             print(f"{'+' if sign > 0 else '-'} {path}  total {total:.4g}")
-        if len(paths) > data.length:
+        if len(paths) > data.length and self.options.model.recurrent != "carousel":
             print(
                 f"More digits than the {data.length} this run was trained on: totals "
                 "after those are unreliable."
