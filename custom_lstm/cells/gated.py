@@ -6,14 +6,21 @@ import keras
 from keras import ops
 
 from custom_lstm.cells.base import AbstractRNNCell, end_outside, ensure_begun_outside
-from custom_lstm.cells.validation import check_tensor, read_argument, write_argument
+from custom_lstm.cells.validation import (
+    check_tensor,
+    own_arguments,
+    read_argument,
+    write_argument,
+)
 from custom_lstm.typing import (
     Activation,
     BatchSize,
     Config,
+    ConstraintLike,
     DType,
     InitializerLike,
     Nest,
+    RegularizerLike,
     Shape,
     Tensor,
 )
@@ -91,7 +98,7 @@ class GatedCell(AbstractRNNCell, _KerasDropoutCell):
 
     def __init__(self, options: Config, **kwargs: Any):
         super().__init__(**kwargs)
-        if options["bias_initializer"] is None:
+        if options.get("bias_initializer", "zeros") is None:
             raise ValueError(
                 f"{type(self).__name__}: `bias_initializer` must be an initializer, or "
                 "its name. Received: bias_initializer=None"
@@ -134,10 +141,23 @@ class GatedCell(AbstractRNNCell, _KerasDropoutCell):
                 f"{type(self).__name__}: inputs must be (batch, features) at each "
                 f"step, with `features` known. Received shape: {tuple(input_shape)}"
             )
-        width = len(self.gates) * self.units
-        self.kernel = self._add("kernel", (features, width))
-        self.recurrent_kernel = self._add("recurrent", (self.recurrent_size, width))
+        self._add_weights(features)
+
+    def _add_weights(self, features: int) -> None:
+        """Add `kernel`, `recurrent_kernel` and `bias`."""
+        self.kernel = self._add("kernel", (features, self.gate_width))
+        self._add_recurrent()
         self.bias = self._add("bias", self.bias_shape) if self.use_bias else None
+
+    def _add_recurrent(self) -> None:
+        """Add `recurrent_kernel`."""
+        shape = self.recurrent_size, self.gate_width
+        self.recurrent_kernel = self._add("recurrent", shape)
+
+    @property
+    def gate_width(self) -> int:
+        """Width of all gates together: that of `x·W`."""
+        return len(self.gates) * self.units
 
     @property
     def recurrent_size(self) -> int:
@@ -147,11 +167,12 @@ class GatedCell(AbstractRNNCell, _KerasDropoutCell):
     @property
     def bias_shape(self) -> tuple[int, ...]:
         """Shape of `bias`."""
-        return (len(self.gates) * self.units,)
+        return (self.gate_width,)
 
-    def _add(self, kind: str, shape: tuple[int, ...]) -> Tensor:
+    def _add(self, kind: str, shape: tuple[int, ...], trainable: bool = True) -> Tensor:
         """Add a weight with the initializer, regularizer and constraint of `kind`."""
         return self.add_weight(
+            trainable=trainable,
             shape=shape,
             name="recurrent_kernel" if kind == "recurrent" else kind,
             initializer=self._initial(kind),
@@ -296,3 +317,45 @@ class GatedCell(AbstractRNNCell, _KerasDropoutCell):
                 f"{self._axes_of_inputs}). Received shape: {tuple(inputs.shape)}"
             )
         return super().__call__(inputs, states, *args, **kwargs)
+
+
+class InputGatedCell(GatedCell):
+    """Base of gated cells without `h·U`: what the gates see is the inputs alone.
+
+    Args:
+        units: width of the output.
+        use_bias: whether there is a bias.
+        kernel_initializer: of `kernel (features, gates·units)`.
+        bias_initializer: of `bias (gates·units,)`.
+        kernel_regularizer: penalty on `kernel`.
+        bias_regularizer: penalty on `bias`.
+        kernel_constraint: projection of `kernel` after each update.
+        bias_constraint: projection of `bias`.
+        dropout: fraction of the inputs to drop, in [0, 1).
+        seed: of the dropout masks.
+        **kwargs: `name`, `dtype`, `trainable`.
+    """
+
+    recurrent_dropout = 0.0
+
+    def __init__(
+        self,
+        units: int,
+        use_bias: bool = True,
+        kernel_initializer: InitializerLike = "glorot_uniform",
+        bias_initializer: InitializerLike = "zeros",
+        kernel_regularizer: RegularizerLike = None,
+        bias_regularizer: RegularizerLike = None,
+        kernel_constraint: ConstraintLike = None,
+        bias_constraint: ConstraintLike = None,
+        dropout: float = 0.0,
+        seed: int | None = None,
+        **kwargs: Any,
+    ):
+        super().__init__({"seed": seed, **own_arguments(locals())}, **kwargs)
+
+    def _add_recurrent(self) -> None:
+        """Add none: there is no `recurrent_kernel`."""
+
+    def _dropout_rates(self) -> dict[str, float]:
+        return {"inputs": self.dropout}

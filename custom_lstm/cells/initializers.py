@@ -168,3 +168,30 @@ class ForgetBias(keras.initializers.Initializer):
     def get_config(self) -> Config:
         """Return every constructor argument."""
         return {"value": self.value}
+
+
+@_register
+class Signs(keras.initializers.Initializer):
+    """Weights of −1 and 1, each as likely as the other.
+
+    Args:
+        seed: an integer, or None for a random one.
+
+    Example:
+        >>> ops.convert_to_numpy(ops.abs(Signs(seed=1)((3,))))
+        array([1., 1., 1.], dtype=float32)
+    """
+
+    def __init__(self, seed: int | None = None):
+        self.seed = check_seed("Signs", seed)
+
+    def __call__(self, shape: tuple[int, ...], dtype: DType | None = None) -> Tensor:
+        """Return weights of this shape."""
+        drawn = keras.random.uniform(shape, seed=self.seed)
+        return ops.cast(
+            ops.where(drawn < 0.5, -1.0, 1.0), dtype or keras.config.floatx()
+        )
+
+    def get_config(self) -> Config:
+        """Return every constructor argument."""
+        return {"seed": self.seed}
