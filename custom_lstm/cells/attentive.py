@@ -79,7 +79,7 @@ class AttentiveLSTMCell(LSTMCell):
         shapes: dict[str, tuple[Any, ...]] = {}
         shapes |= {"query_kernel": (n, m if self.score == "general" else a)}
         if self.score == "additive":
-            shapes |= {"memory_kernel": (m, a), "score_kernel": (a, 1)}
+            shapes |= {"memory_kernel": (m, a), "score_kernel": (1, 1, a)}
         shapes["context_kernel"] = (m, 4 * n)
         for name, shape in shapes.items():
             weight = self.add_weight(shape, self.kernel_initializer, name=name)
@@ -91,8 +91,8 @@ class AttentiveLSTMCell(LSTMCell):
         if self.score == "general":
             scores = ops.sum(query * memory, axis=-1)
         else:
-            keys = ops.matmul(memory, self.memory_kernel)
-            scores = ops.matmul(ops.tanh(query + keys), self.score_kernel)[..., 0]
+            keys = ops.einsum("blm,ma->bla", memory, self.memory_kernel)
+            scores = ops.sum(ops.tanh(query + keys) * self.score_kernel, axis=-1)
         weights = ops.softmax(scores, axis=-1)
         return ops.einsum("bl,blm->bm", weights, memory), weights
 
@@ -263,8 +263,9 @@ class NTMCell(SimpleRNNCell):
         cosines = ops.einsum("bm,bnm->bn", key, M) / sizes
         found = ops.softmax(strength * cosines)
         w = gate * found + (1 - gate) * w
-        turns = (ops.roll(w, shift, axis=1) for shift in (-1, 0, 1))
-        w = sum(shifts[:, k : k + 1] * turn for k, turn in enumerate(turns))
+        back = ops.concatenate([w[:, 1:], w[:, :1]], axis=1)
+        forth = ops.concatenate([w[:, -1:], w[:, :-1]], axis=1)
+        w = shifts[:, :1] * back + shifts[:, 1:2] * w + shifts[:, 2:] * forth
         w = ops.exp(power * ops.log(ops.maximum(w, _LEAST)))
         return w / ops.sum(w, axis=-1, keepdims=True)
 

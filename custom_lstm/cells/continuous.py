@@ -7,7 +7,6 @@ arguments, and add their own by `set_options`.
 from typing import Any
 
 import keras
-import numpy as np
 from keras import ops
 
 from custom_lstm.cells.simple_rnn import SimpleRNNCell
@@ -374,6 +373,26 @@ class LEMCell(SimpleRNNCell):
         return h, [h, z]
 
 
+def spectral_radius(matrix: Tensor) -> Tensor:
+    """Return the modulus of the largest eigenvalue: ‖A^k‖^(1/k), where k is 2³².
+
+    Args:
+        matrix: A, `(n, n)`, not nilpotent.
+
+    Example:
+        >>> turn = ops.convert_to_tensor([[0.0, -2.0], [2.0, 0.0]])
+        >>> round(float(ops.convert_to_numpy(spectral_radius(turn))), 4)
+        2.0
+    """
+    logarithm, share = 0.0, 1.0
+    for _ in range(33):
+        size = ops.sqrt(ops.sum(ops.square(matrix)))
+        logarithm = logarithm + share * ops.log(size)
+        matrix, share = matrix / size, share / 2
+        matrix = ops.matmul(matrix, matrix)
+    return ops.exp(logarithm)
+
+
 @_register
 class EchoStateCell(SimpleRNNCell):
     """One time step of an echo state network, with state `[h]`:
@@ -403,6 +422,7 @@ class EchoStateCell(SimpleRNNCell):
         >>> cell = EchoStateCell(8, spectral_radius=0.9)
         >>> output, (h,) = cell(ops.ones((2, 3)), cell.get_initial_state(2))
         >>> U = ops.convert_to_numpy(cell.recurrent_kernel)
+        >>> import numpy as np
         >>> round(float(abs(np.linalg.eigvals(U)).max()), 3)
         0.9
         >>> len(cell.trainable_weights)
@@ -446,13 +466,13 @@ class EchoStateCell(SimpleRNNCell):
 
     def _reservoir(self, shape: tuple[int, ...], dtype: DType | None = None) -> Tensor:
         """Return U: thinned out, of the spectral radius."""
-        drawn = ops.convert_to_numpy(self.recurrent_initializer(shape, dtype="float32"))
+        drawn = self.recurrent_initializer(shape, dtype="float32")
         order = keras.random.uniform(shape, seed=self.seed_generator)
         kept = max(1, round(self.connectivity * self.units))
-        ranks = np.argsort(np.argsort(ops.convert_to_numpy(order), axis=0), axis=0)
-        U = np.where(ranks < kept, drawn, 0.0)
-        radius = np.abs(np.linalg.eigvals(U)).max()
-        return ops.convert_to_tensor(U * (self.spectral_radius / (radius or 1)), dtype)
+        ranks = ops.argsort(ops.argsort(order, axis=0), axis=0)
+        U = ops.where(ranks < kept, drawn, ops.zeros_like(drawn))
+        U = U * (self.spectral_radius / spectral_radius(U))
+        return ops.cast(U, dtype or self.variable_dtype)
 
     def step(
         self, projected: Tensor, states: States, training: bool | None = False

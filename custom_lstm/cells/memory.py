@@ -199,13 +199,24 @@ class LMUCell(SimpleRNNCell):
         z, u = z[:, : self.units], z[:, self.units :]
         if before:
             u = u + ops.matmul(m, self.memory_recurrent_kernel)
-        A, B = (ops.convert_to_tensor(x, m.dtype) for x in self._system)
-        windows = ops.reshape(m, (-1, self.memories, self.order))
-        windows = ops.matmul(windows, ops.transpose(A)) + ops.expand_dims(u, -1) * B
-        m = ops.reshape(windows, (-1, self.memories * self.order))
+        m = self.window(m, u)
         h = self.activation(z + ops.matmul(m, self.memory_kernel))
         self.observe(signal=u)
         return h, [h, m] if before else [m]
+
+    def window(self, m: Tensor, u: Tensor) -> Tensor:
+        """Return A·m + B·u of every memory.
+
+        Args:
+            m: `(batch, memories·order)`.
+            u: `(batch, memories)`.
+        """
+        A, B = (ops.convert_to_tensor(x.T, m.dtype) for x in self._system)
+        signals = ops.split(u, self.memories, axis=-1)
+        windows = ops.split(m, self.memories, axis=-1)
+        pairs = zip(windows, signals, strict=True)
+        turned = [ops.matmul(window, A) + signal * B for window, signal in pairs]
+        return ops.concatenate(turned, axis=-1)
 
     def scan(
         self, projected: Tensor, states: States, mask: Tensor | None = None
