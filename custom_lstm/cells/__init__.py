@@ -17,8 +17,26 @@ from custom_lstm.cells.continuous import (
 )
 from custom_lstm.cells.convolutional import ConvGRUCell, ConvLSTMCell, ConvolutionalCell
 from custom_lstm.cells.gru import GRUCell
+from custom_lstm.cells.gru_kin import (
+    JANETCell,
+    LiGRUCell,
+    MGUCell,
+    MUT1Cell,
+    MUT2Cell,
+    MUT3Cell,
+    STARCell,
+    UGRNNCell,
+)
 from custom_lstm.cells.initializers import Chrono, ForgetBias, GatewiseOrthogonal
+from custom_lstm.cells.layer_norm import LayerNormGRUCell, LayerNormSimpleRNNCell
 from custom_lstm.cells.lstm import LSTMCell
+from custom_lstm.cells.lstm_kin import (
+    MultiplicativeLSTMCell,
+    NASCell,
+    OriginalLSTMCell,
+    RANCell,
+    RHNCell,
+)
 from custom_lstm.cells.lstm_variants import (
     CarouselLSTMCell,
     CoupledLSTMCell,
@@ -34,6 +52,15 @@ from custom_lstm.cells.memory import (
     NAURegularizer,
     WMCLSTMCell,
 )
+from custom_lstm.cells.minimal import (
+    ATRCell,
+    CFNCell,
+    FastGRNNCell,
+    FastRNNCell,
+    IndRNNCell,
+    IRNNCell,
+    SCRNCell,
+)
 from custom_lstm.cells.parallel import MinGRUCell, MinLSTMCell, SRUCell
 from custom_lstm.cells.simple_rnn import SimpleRNNCell
 from custom_lstm.cells.timed import CfCCell, LTCCell, PhasedLSTMCell
@@ -41,9 +68,11 @@ from custom_lstm.cells.validation import StateShape
 from custom_lstm.cells.xlstm import MLSTMCell, SLSTMCell
 
 __all__ = [
+    "ATRCell",
     "AbstractRNNCell",
     "AntisymmetricRNNCell",
     "AttentiveLSTMCell",
+    "CFNCell",
     "CarouselLSTMCell",
     "CfCCell",
     "Chrono",
@@ -52,29 +81,49 @@ __all__ = [
     "ConvLSTMCell",
     "CoupledLSTMCell",
     "EchoStateCell",
+    "FastGRNNCell",
+    "FastRNNCell",
     "ForgetBias",
     "GRUCell",
     "GatedAntisymmetricRNNCell",
     "GatewiseOrthogonal",
+    "IRNNCell",
+    "IndRNNCell",
+    "JANETCell",
     "LEMCell",
     "LMUCell",
     "LSTMCell",
     "LTCCell",
+    "LayerNormGRUCell",
     "LayerNormLSTMCell",
+    "LayerNormSimpleRNNCell",
+    "LiGRUCell",
     "MCLSTMCell",
+    "MGUCell",
     "MLSTMCell",
+    "MUT1Cell",
+    "MUT2Cell",
+    "MUT3Cell",
     "MinGRUCell",
     "MinLSTMCell",
+    "MultiplicativeLSTMCell",
+    "NASCell",
     "NAUCell",
     "NAURegularizer",
     "NTMCell",
+    "OriginalLSTMCell",
     "PeepholeLSTMCell",
     "PhasedLSTMCell",
     "ProjectedLSTMCell",
+    "RANCell",
+    "RHNCell",
+    "SCRNCell",
     "SLSTMCell",
     "SRUCell",
+    "STARCell",
     "SimpleRNNCell",
     "StateShape",
+    "UGRNNCell",
     "UnICORNNCell",
     "WMCLSTMCell",
     "ZoneoutLSTMCell",
@@ -89,7 +138,7 @@ def names() -> tuple[str, ...]:
     "LSTM" and "RNN" if other words remain.
 
     Example:
-        >>> {"lstm", "layer_norm", "min_lstm"} <= set(names())
+        >>> {"lstm", "peephole", "ind", "layer_norm_gru", "min_lstm"} <= set(names())
         True
     """
     return tuple(

@@ -81,9 +81,10 @@ class AntisymmetricRNNCell(SimpleRNNCell):
         self.set_options(own_arguments(locals()))
         check_number(type(self).__name__, "gamma", gamma, 0)
 
-    def _add_recurrent(self) -> None:
-        shape = self.units, self.units
-        self.recurrent_kernel = self._add("recurrent", shape)
+    @property
+    def recurrent_shape(self) -> tuple[int, ...]:
+        """Shape of U: one for all gates."""
+        return self.units, self.units
 
     def antisymmetric_product(self, h: Tensor, training: bool | None) -> Tensor:
         """Compute `h·A`."""
@@ -287,8 +288,10 @@ class UnICORNNCell(SimpleRNNCell):
         control = self.control_initializer
         self.control = self.add_weight((self.units,), control, name="control")
 
-    def _add_recurrent(self) -> None:
-        self.recurrent_kernel = self._add("recurrent", (self.units,))
+    @property
+    def recurrent_shape(self) -> tuple[int, ...]:
+        """`(units,)`: each unit sees itself alone."""
+        return (self.units,)
 
     def step(
         self, projected: Tensor, states: States, training: bool | None = False

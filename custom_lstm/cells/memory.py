@@ -163,9 +163,10 @@ class LMUCell(SimpleRNNCell):
                 name="memory_recurrent_kernel",
             )
 
-    def _add_recurrent(self) -> None:
-        if self.recurrent:
-            super()._add_recurrent()
+    @property
+    def recurrent_shape(self) -> tuple[int, ...]:
+        """`(units, units + memories)`, or `()` if it is not `recurrent`."""
+        return (self.units, self.gate_width) if self.recurrent else ()
 
     def _dropout_rates(self) -> dict[str, float]:
         rates = super()._dropout_rates()

@@ -148,6 +148,16 @@ class CfCCell(TimedCell, SimpleRNNCell):
         """Width of y."""
         return self.backbone_units
 
+    @property
+    def recurrent_shape(self) -> tuple[int, ...]:
+        """`(units, backbone_units)`."""
+        return self.units, self.backbone_units
+
+    @property
+    def bias_shape(self) -> tuple[int, ...]:
+        """`(backbone_units,)`."""
+        return (self.backbone_units,)
+
     def build(self, input_shape: Shape) -> None:
         """Build `kernel`, `recurrent_kernel`, `bias`, and the heads."""
         super().build(input_shape)

@@ -101,9 +101,10 @@ class SLSTMCell(LSTMCell):
         self.head_units = check_heads(type(self).__name__, self.units, heads)
         self.state_size = [self.units] * 4
 
-    def _add_recurrent(self) -> None:
-        d = self.head_units
-        self.recurrent_kernel = self._add("recurrent", (self.heads, d, 4 * d))
+    @property
+    def recurrent_shape(self) -> tuple[int, ...]:
+        """`(heads, units/heads, 4·units/heads)`."""
+        return self.heads, self.head_units, 4 * self.head_units
 
     def recurrent_product(
         self, h: Tensor, kernel: Tensor, masks: Masks | None

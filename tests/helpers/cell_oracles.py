@@ -118,9 +118,9 @@ def carousel_step(x, states, weights):
     return gates, [o * np.tanh(c), c]
 
 
-def run(step, x, states, mask=None, backwards=False):
+def run(step, x, states, mask=None, backwards=False, names=("h", "c")):
     """`step` over all steps: traces `(batch, time, units)` by name, in input order."""
-    names = ["h", "c"][: len(states)]
+    names = names[: len(states)]
     times = range(x.shape[1])
     steps = [None] * x.shape[1]
     for t in reversed(times) if backwards else times:
