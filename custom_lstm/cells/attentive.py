@@ -275,4 +275,4 @@ _LEAST = 1e-12
 
 
 def _size(vectors: Tensor) -> Tensor:
-    return ops.sqrt(ops.sum(ops.square(vectors), axis=-1) + _LEAST)
+    return ops.sqrt(ops.maximum(ops.sum(ops.square(vectors), axis=-1), _LEAST))

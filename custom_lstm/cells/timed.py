@@ -169,7 +169,8 @@ class CfCCell(TimedCell, SimpleRNNCell):
         )
         self.head_bias = self.add_weight((heads * n,), "zeros", name="head_bias")
         if self.mode == "pure":
-            self.decay = self.add_weight((n,), "zeros", name="decay")
+            decay = keras.initializers.Constant(0.1)  # at 0, |w| has no slope
+            self.decay = self.add_weight((n,), decay, name="decay")
             self.limit = self.add_weight((n,), "ones", name="limit")
 
     def step(

@@ -177,6 +177,7 @@ class MLSTMCell(InputGatedCell):
         ((1, 4), (1, 2, 2, 2), (1, 2, 2), (1, 2))
     """
 
+    gates = ("query", "key", "value", "output", "input", "forget")
     state_names = ("C", "n", "m")
     heads: int
     exponential_forget: bool

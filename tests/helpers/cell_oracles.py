@@ -1,5 +1,7 @@
 """One time step of each cell in NumPy, float64, written from the papers' equations."""
 
+from functools import partial
+
 import numpy as np
 
 
@@ -124,14 +126,18 @@ def run(step, x, states, mask=None, backwards=False, names=("h", "c")):
     times = range(x.shape[1])
     steps = [None] * x.shape[1]
     for t in reversed(times) if backwards else times:
-        gates, new = step(x[:, t], states)
+        gates, new, *_ = step(x[:, t], states)
         if mask is not None:
-            act = mask[:, t, None]
-            new = [np.where(act, n, s) for n, s in zip(new, states, strict=True)]
-            gates = {name: np.where(act, gate, np.nan) for name, gate in gates.items()}
+            acts = partial(_acts, mask[:, t])
+            new = [np.where(acts(n), n, s) for n, s in zip(new, states, strict=True)]
+            gates = {name: np.where(acts(g), g, np.nan) for name, g in gates.items()}
         states = new
         steps[t] = {**gates, **dict(zip(names, states, strict=True))}
     return {name: np.stack([s[name] for s in steps], axis=1) for name in steps[0]}
+
+
+def _acts(mask, array):
+    return mask.reshape(-1, *[1] * (array.ndim - 1))
 
 
 def convolve(x, kernel):
