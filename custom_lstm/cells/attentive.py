@@ -11,8 +11,9 @@ from custom_lstm.cells.validation import (
     StateShape,
     check_choice,
     check_positive,
-    check_states,
+    fits,
     own_arguments,
+    shapes_text,
 )
 from custom_lstm.typing import BatchSize, DType, Nest, States, Tensor
 
@@ -124,16 +125,14 @@ class AttentiveLSTMCell(LSTMCell):
 
     def _memory(self, constants: Nest) -> Tensor:
         """Return M, or raise a ValueError if it is none."""
-        tensors = keras.tree.flatten(constants)
-        if constants is None or len(tensors) != 1:
-            count = 0 if constants is None else len(tensors)
+        tensors = [] if constants is None else keras.tree.flatten(constants)
+        expected = (None, None, self.memory_features)
+        if len(tensors) != 1 or not fits(tensors[0].shape, expected):
             raise ValueError(
                 f"{type(self).__name__} attends to one memory, (batch, length, "
                 f"{self.memory_features}): call the layer with `constants=memory`. "
-                f"Received {count} constants"
+                f"Received {len(tensors)} constants: {shapes_text(tensors)}"
             )
-        shape = StateShape([None, self.memory_features])
-        check_states(type(self).__name__, "the memory", tensors, shape, None)
         return ops.cast(tensors[0], self.compute_dtype)
 
 
