@@ -23,6 +23,9 @@ from custom_lstm.typing import (
 
 _register = keras.saving.register_keras_serializable(package="custom_lstm")
 
+_LEAST = 1e-30
+"""What is not distinguished from 0 where it divides."""
+
 
 class LinearCell(InputGatedCell):
     """Base of cells with one state, linear in itself:
@@ -94,7 +97,7 @@ def positive(x: Tensor) -> Tensor:
         >>> ops.convert_to_numpy(positive(ops.convert_to_tensor([-90.0, 0.0, 2.0])))
         array([0. , 0.5, 2.5], dtype=float32)
     """
-    return ops.where(x >= 0, x + 0.5, ops.sigmoid(ops.minimum(x, 0)))
+    return ops.relu(x) + ops.sigmoid(ops.minimum(x, 0))
 
 
 @_register
@@ -153,8 +156,7 @@ class MinLSTMCell(LinearCell):
         h' = f/(f + i)∘h + i/(f + i)∘g
 
     L. Feng et al., "Were RNNs all we needed?", 2024, https://arxiv.org/abs/2410.01201,
-    section 3.2, with γ of appendix B; see `MinGRUCell`. The quotients are computed as
-    σ(log f − log i), which does not divide 0 by 0.
+    section 3.2, with γ of appendix B; see `MinGRUCell`.
 
     Args:
         units: width of h.
@@ -187,7 +189,8 @@ class MinLSTMCell(LinearCell):
     def linear(self, projected: Tensor) -> tuple[Tensor, Tensor]:
         """Return f/(f + i) and i/(f + i)∘g."""
         x_f, x_i, x_g = ops.split(projected, 3, axis=-1)
-        f = ops.sigmoid(ops.log_sigmoid(x_f) - ops.log_sigmoid(x_i))
+        f, i = ops.sigmoid(x_f), ops.sigmoid(x_i)
+        f = f / ops.maximum(f + i, _LEAST)
         i, g = 1 - f, self.activation(x_g)
         self.observe(forget=f, input=i, candidate=g)
         return f, i * g

@@ -16,6 +16,7 @@ import pytest
 from helpers import cell_oracles as oracle
 from helpers import continuous_oracles as continuous
 from helpers import gated_oracles as gated
+from helpers import layer_gradients
 from helpers import memory_oracles as memory
 from keras import layers, ops
 
@@ -399,6 +400,33 @@ def test_every_loop_computes_the_same(kind, mask, set_random_weights):
     both.forward_layer.set_weights(weights)
     last = expected[0][:, -1]
     assert_close(numpy(both(X, mask=mask))[:, : cell.output_size], last)
+
+
+@every_cell
+def test_gradients_of_a_sequence_match_numpy(kind, set_random_weights):
+    """Along a random direction, against central differences in float64."""
+    case = CELLS[kind]
+    layer = custom_lstm.RNN(make(kind), return_sequences=True, return_state=True)
+    layer.build(X.shape)
+    weights = case.draw(layer, set_random_weights)
+    trainable = [weight.trainable for weight in layer.weights]
+    _, gradients = layer_gradients.run(layer, X)
+    rng = np.random.default_rng(6)
+    points = [np.float64(X), *weights]
+    moves = [rng.normal(size=point.shape) for point in points]
+    moves[1:] = [d * free for d, free in zip(moves[1:], trainable, strict=True)]
+    first = [np.float64(numpy(s)) for s in layer.cell.get_initial_state(3)]
+
+    def form(step):
+        x, *weights = (p + step * d for p, d in zip(points, moves, strict=True))
+        made = oracle.outputs(partial(case.step, weights=weights), x, first, case)
+        return sum((y * layer_gradients.cotangent(y.shape)).sum() for y in made)
+
+    free = [d for d, is_free in zip(moves, [True, *trainable], strict=True) if is_free]
+    found = sum((g * d).sum() for g, d in zip(gradients, free, strict=True))
+    expected = (form(1e-5) - form(-1e-5)) / 2e-5
+    size = sum(abs(g * d).sum() for g, d in zip(gradients, free, strict=True))
+    assert abs(found - expected) <= 1e-5 * size
 
 
 @every_cell

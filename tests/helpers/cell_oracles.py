@@ -136,6 +136,15 @@ def run(step, x, states, mask=None, backwards=False, names=("h", "c")):
     return {name: np.stack([s[name] for s in steps], axis=1) for name in steps[0]}
 
 
+def outputs(step, x, states, case):
+    """`step` over all steps: outputs `(batch, time, units)`, and the last states."""
+    made = []
+    for t in range(x.shape[1]):
+        _, states, *given = step(x[:, t], states)
+        made.append(given[0] if given else case.output(states))
+    return [np.stack(made, axis=1), *states]
+
+
 def _acts(mask, array):
     return mask.reshape(-1, *[1] * (array.ndim - 1))
 
