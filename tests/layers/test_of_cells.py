@@ -6,6 +6,7 @@ import pickle
 import keras
 import numpy as np
 import pytest
+from helpers import every_cell
 from keras import ops
 
 import custom_lstm
@@ -14,9 +15,11 @@ from custom_lstm.layers import catalogue
 from custom_lstm.layers.of_cells import layer_class_of
 
 X = np.random.default_rng(1).normal(size=(2, 5, 4)).astype("float32")
-REQUIRED = {"ProjectedLSTM": {"projection_units": 3}}
-NAMES = sorted(cells.get(name).__name__.removesuffix("Cell") for name in cells.names())
-MADE = [name for name in NAMES if name not in ("GRU", "LSTM", "SimpleRNN")]
+NEEDED = {
+    cells.get(name).__name__.removesuffix("Cell"): every_cell.NEEDED.get(name, {})
+    for name in cells.names()
+}
+MADE = sorted(set(NEEDED) - {"GRU", "LSTM", "SimpleRNN"})
 every_layer = pytest.mark.parametrize("name", MADE)
 
 
@@ -25,11 +28,11 @@ def numpy(tensors):
 
 
 def make(kind, *args, **options):
-    return getattr(layers, kind)(*args, **REQUIRED.get(kind, {}), **options)
+    return getattr(layers, kind)(*args, **NEEDED[kind], **options)
 
 
 def test_every_vector_cell_has_a_layer_which_type_checkers_know():
-    assert set(NAMES) <= set(layers.__all__)
+    assert set(NEEDED) <= set(layers.__all__)
     lacking = [f"{n}: type[_Layer]" for n in MADE if n not in catalogue.__annotations__]
     assert not lacking, f"add to layers/catalogue.py: {lacking}"
     assert set(catalogue.__annotations__) == set(MADE)
@@ -38,7 +41,7 @@ def test_every_vector_cell_has_a_layer_which_type_checkers_know():
 @every_layer
 def test_it_computes_what_rnn_around_the_cell_does(name):
     layer = make(name, 5, return_sequences=True, return_state=True)
-    cell = layer.cell_class(5, **REQUIRED.get(name, {}))
+    cell = layer.cell_class(5, **NEEDED[name])
     reference = custom_lstm.RNN(cell, return_sequences=True, return_state=True)
     found = layer(X)
     reference.build(X.shape)
