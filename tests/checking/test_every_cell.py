@@ -17,10 +17,14 @@ ELSEWHERE = {"saving", "training"}
 CHECKS = [check.name for check in cell_checks() if check.name not in ELSEWHERE]
 
 
+SEEDS = {"irnn": 2}
+"""Where no central difference in float32, as on PyTorch, has a kink of relu in it."""
+
+
 @pytest.mark.parametrize("name", cells.names())
 def test_every_clause_is_kept(name):
-    cell = functools.partial(every_cell.make, name, 4)
-    report = check_cell(cell, checks=CHECKS, verbose=False)
+    cell, seed = functools.partial(every_cell.make, name, 4), SEEDS.get(name, 0)
+    report = check_cell(cell, checks=CHECKS, seed=seed, verbose=False)
     assert [result.verdict for result in report.results] == ["passed"] * len(CHECKS)
 
 
