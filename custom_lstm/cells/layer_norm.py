@@ -15,6 +15,29 @@ from custom_lstm.typing import InitializerLike, Shape, States, Tensor
 _register = keras.saving.register_keras_serializable(package="custom_lstm")
 
 
+def normalized(a: Tensor, gain: Tensor, epsilon: float) -> Tensor:
+    """Compute `N(a)∘gain` over the last axis, in float32 at least.
+
+    What is so large that its square is infinite comes out as 0 on every backend;
+    `keras.ops.layer_normalization` makes it NaN on PyTorch.
+
+    Args:
+        a: `(..., width)`.
+        gain: `(width,)`.
+        epsilon: ε, above 0.
+
+    Example:
+        >>> a = ops.convert_to_tensor([[1.0, 3.0]])
+        >>> ops.convert_to_numpy(normalized(a, ops.ones(2), 1e-7)).round(3)
+        array([[-1.,  1.]], dtype=float32)
+    """
+    dtype = keras.backend.standardize_dtype(a.dtype)
+    x = ops.cast(a, "float32") if dtype in ("float16", "bfloat16") else a
+    deviation = x - ops.mean(x, axis=-1, keepdims=True)
+    variance = ops.mean(ops.square(deviation), axis=-1, keepdims=True)
+    return ops.cast(deviation * ops.rsqrt(variance + epsilon), dtype) * gain
+
+
 @_register
 class LayerNormSimpleRNNCell(SimpleRNNCell):
     """One time step of a layer-normalised simple recurrent network, with state `[h]`:
@@ -71,8 +94,8 @@ class LayerNormSimpleRNNCell(SimpleRNNCell):
         """Compute what needs the state; see the class."""
         (h,) = states
         a = projected + self.recur(h, training)
-        normal = ops.layer_normalization(a, self.gain, self.bias, epsilon=self.epsilon)
-        h = self.activation(normal)
+        normal = normalized(a, self.gain, self.epsilon)
+        h = self.activation(normal + self.bias if self.use_bias else normal)
         return h, [h]
 
 
@@ -132,28 +155,22 @@ class LayerNormGRUCell(GRUCell):
 
     def product(self, x: Tensor, kernel: Tensor, masks: Masks | None) -> Tensor:
         """Compute `N(x·W)∘α_x`, of z and r together and of g."""
-        both = 2 * self.units
-        xW = super().product(x, kernel, masks)
-        parts = (
-            self._normalize(part, gain)
-            for part, gain in (
-                (xW[..., :both], self.kernel_gain[:both]),
-                (xW[..., both:], self.kernel_gain[both:]),
-            )
-        )
-        return ops.concatenate(list(parts), axis=-1)
+        xW, gain = super().product(x, kernel, masks), self.kernel_gain
+        parts = slice(2 * self.units), slice(2 * self.units, None)
+        made = [normalized(xW[..., k], gain[k], self.epsilon) for k in parts]
+        return ops.concatenate(made, axis=-1)
 
     def _products(
         self, h: Tensor, masks: Masks | None
     ) -> tuple[tuple[Tensor, Tensor], Callable[[Tensor], Tensor]]:
         both, U = 2 * self.units, ops.convert_to_tensor(self.recurrent_kernel)
-        two_rows = self.use_bias and self.reset_after
-        shift = self.bias[1] if two_rows else ops.zeros_like(self.recurrent_gain)
+        shift = self.bias[1] if self.use_bias and self.reset_after else None
         of_gates, of_candidate = (masks[:2], masks[2:]) if masks else (None, None)
 
         def normalized_product(h: Tensor, part: slice, masks: Masks | None) -> Tensor:
             hU = self.recurrent_product(h, U[..., part], masks)
-            return self._normalize(hU, self.recurrent_gain[part]) + shift[part]
+            made = normalized(hU, self.recurrent_gain[part], self.epsilon)
+            return made if shift is None else made + shift[part]
 
         hU = normalized_product(h, slice(both), of_gates)
         h_z, h_r = ops.split(hU, 2, axis=-1)
@@ -162,6 +179,3 @@ class LayerNormGRUCell(GRUCell):
             h_g = normalized_product(h, of_g, of_candidate)
             return (h_z, h_r), lambda r: r * h_g
         return (h_z, h_r), lambda r: normalized_product(r * h, of_g, of_candidate)
-
-    def _normalize(self, a: Tensor, gain: Tensor) -> Tensor:
-        return ops.layer_normalization(a, gain, epsilon=self.epsilon)
