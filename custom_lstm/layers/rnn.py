@@ -225,7 +225,7 @@ class RNN(keras.layers.RNN):
             "time_major": self.time_major,
             "return_all_states": self.return_all_states,
             "activity_regularizer": activity,
-            **({} if self.kernel == "auto" else {"kernel": self.kernel}),
+            "kernel": self.kernel,
         }
 
     @classmethod

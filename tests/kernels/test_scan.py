@@ -204,4 +204,4 @@ def test_an_unknown_kernel_is_refused():
 def test_the_kernel_is_kept_in_the_config():
     layer = RNN(cells.MinGRUCell(3), kernel="loop")
     assert RNN.from_config(layer.get_config()).kernel == "loop"
-    assert "kernel" not in RNN(cells.MinGRUCell(3)).get_config()
+    assert RNN(cells.MinGRUCell(3)).get_config()["kernel"] == "auto"
