@@ -31,6 +31,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 PARTS = (
     "layer",
     "cells",
+    "scans",
     "job",
     "determinism",
     "pipeline",
@@ -66,6 +67,18 @@ def run(part: str, short: bool) -> dict:
             )
             for name in names
             for shape in shapes
+            for train in (True, False)
+        }
+    if part == "scans":
+        import scans
+
+        shapes = dict(list(scans.SHAPES.items())[1:2]) if short else scans.SHAPES
+        return {
+            f"{name}; {words}, {'train' if train else 'infer'}": scans.measure(
+                name, shape, train, 5 if short else 30
+            )
+            for name in list(scans.CELLS)[: 1 if short else None]
+            for words, shape in shapes.items()
             for train in (True, False)
         }
     import growth

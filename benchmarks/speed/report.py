@@ -15,6 +15,7 @@ def text(part: str, found: dict) -> str:
     writer = {
         "layer": _layer,
         "cells": _cells,
+        "scans": _scans,
         "job": _job,
         "determinism": partial(_job, what="20 steps, their data included"),
         "time-distributed": _time_distributed,
@@ -44,6 +45,15 @@ def _layer(found: dict) -> list[str]:
                 f" {kind}: speedup over {other} {geometric_mean(values):.2f} × "
                 f"(geometric mean of {len(values)} shapes; least {min(values):.2f})"
             )
+    return lines
+
+
+def _scans(found: dict) -> list[str]:
+    lines: list[str] = []
+    for name, result in found.items():
+        lines.append(f" {name} {tuple(result['shape'])}, {result['kernel']}")
+        rows = result["candidates"].items()
+        lines += [_candidate(other, row) for other, row in rows]
     return lines
 
 

@@ -5,11 +5,38 @@ import re
 
 import keras
 
-from custom_lstm.cells.base import AbstractRNNCell
+from custom_lstm.cells.attentive import AttentiveLSTMCell, NTMCell
+from custom_lstm.cells.base import AbstractRNNCell, takes_constants
+from custom_lstm.cells.continuous import (
+    AntisymmetricRNNCell,
+    CoRNNCell,
+    EchoStateCell,
+    GatedAntisymmetricRNNCell,
+    LEMCell,
+    UnICORNNCell,
+)
 from custom_lstm.cells.convolutional import ConvGRUCell, ConvLSTMCell, ConvolutionalCell
 from custom_lstm.cells.gru import GRUCell
+from custom_lstm.cells.gru_kin import (
+    JANETCell,
+    LiGRUCell,
+    MGUCell,
+    MUT1Cell,
+    MUT2Cell,
+    MUT3Cell,
+    STARCell,
+    UGRNNCell,
+)
 from custom_lstm.cells.initializers import Chrono, ForgetBias, GatewiseOrthogonal
+from custom_lstm.cells.layer_norm import LayerNormGRUCell, LayerNormSimpleRNNCell
 from custom_lstm.cells.lstm import LSTMCell
+from custom_lstm.cells.lstm_kin import (
+    MultiplicativeLSTMCell,
+    NASCell,
+    OriginalLSTMCell,
+    RANCell,
+    RHNCell,
+)
 from custom_lstm.cells.lstm_variants import (
     CarouselLSTMCell,
     CoupledLSTMCell,
@@ -18,25 +45,87 @@ from custom_lstm.cells.lstm_variants import (
     ProjectedLSTMCell,
     ZoneoutLSTMCell,
 )
+from custom_lstm.cells.memory import (
+    LMUCell,
+    MCLSTMCell,
+    NAUCell,
+    NAURegularizer,
+    WMCLSTMCell,
+)
+from custom_lstm.cells.minimal import (
+    ATRCell,
+    CFNCell,
+    FastGRNNCell,
+    FastRNNCell,
+    IndRNNCell,
+    IRNNCell,
+    SCRNCell,
+)
+from custom_lstm.cells.parallel import MinGRUCell, MinLSTMCell, SRUCell
 from custom_lstm.cells.simple_rnn import SimpleRNNCell
+from custom_lstm.cells.timed import CfCCell, LTCCell, PhasedLSTMCell
 from custom_lstm.cells.validation import StateShape
+from custom_lstm.cells.xlstm import MLSTMCell, SLSTMCell
 
 __all__ = [
+    "ATRCell",
     "AbstractRNNCell",
+    "AntisymmetricRNNCell",
+    "AttentiveLSTMCell",
+    "CFNCell",
     "CarouselLSTMCell",
+    "CfCCell",
     "Chrono",
+    "CoRNNCell",
     "ConvGRUCell",
     "ConvLSTMCell",
     "CoupledLSTMCell",
+    "EchoStateCell",
+    "FastGRNNCell",
+    "FastRNNCell",
     "ForgetBias",
     "GRUCell",
+    "GatedAntisymmetricRNNCell",
     "GatewiseOrthogonal",
+    "IRNNCell",
+    "IndRNNCell",
+    "JANETCell",
+    "LEMCell",
+    "LMUCell",
     "LSTMCell",
+    "LTCCell",
+    "LayerNormGRUCell",
     "LayerNormLSTMCell",
+    "LayerNormSimpleRNNCell",
+    "LiGRUCell",
+    "MCLSTMCell",
+    "MGUCell",
+    "MLSTMCell",
+    "MUT1Cell",
+    "MUT2Cell",
+    "MUT3Cell",
+    "MinGRUCell",
+    "MinLSTMCell",
+    "MultiplicativeLSTMCell",
+    "NASCell",
+    "NAUCell",
+    "NAURegularizer",
+    "NTMCell",
+    "OriginalLSTMCell",
     "PeepholeLSTMCell",
+    "PhasedLSTMCell",
     "ProjectedLSTMCell",
+    "RANCell",
+    "RHNCell",
+    "SCRNCell",
+    "SLSTMCell",
+    "SRUCell",
+    "STARCell",
     "SimpleRNNCell",
     "StateShape",
+    "UGRNNCell",
+    "UnICORNNCell",
+    "WMCLSTMCell",
     "ZoneoutLSTMCell",
 ]
 
@@ -44,18 +133,18 @@ __all__ = [
 def names() -> tuple[str, ...]:
     """Return the short name of every cell that steps vectors, for options and tables.
 
-    It is made of the words of the class's name, in lower case, without "Cell", and
-    without "LSTM" and "RNN" if other words remain.
+    Those that attend to `constants` are left out. The name is the class's `short_name`,
+    or made of the words of the class's name, in lower case, without "Cell", and without
+    "LSTM" and "RNN" if other words remain.
 
     Example:
-        >>> names()
-        ('carousel', 'coupled', 'gru', 'lstm', 'layer_norm', 'peephole', 'projected',
-         'simple', 'zoneout')
+        >>> {"lstm", "peephole", "ind", "layer_norm_gru", "min_lstm"} <= set(names())
+        True
     """
     return tuple(
         name
         for name, cell in _cells_by_name().items()
-        if not issubclass(cell, ConvolutionalCell)
+        if not issubclass(cell, ConvolutionalCell) and not takes_constants(cell)
     )
 
 
@@ -92,10 +181,13 @@ def get(name: str) -> type[AbstractRNNCell]:
 def _cells_by_name() -> dict[str, type[AbstractRNNCell]]:
     exported = [globals()[name] for name in __all__ if name != "AbstractRNNCell"]
     cells = [item for item in exported if issubclass(item, AbstractRNNCell)]
-    return {_short_name(cell.__name__): cell for cell in cells}
+    return {_short_name(cell): cell for cell in cells}
 
 
-def _short_name(class_name: str) -> str:
+def _short_name(cell: type[AbstractRNNCell]) -> str:
+    if "short_name" in vars(cell):
+        return str(vars(cell)["short_name"])
+    class_name = cell.__name__
     word = r"[A-Z]+\d*[A-Z]*(?![a-z])|[A-Z][a-z]*"  # "LSTM", "LSTM2D", "Layer"
     words = re.findall(word, class_name.removesuffix("Cell"))
     telling = [word for word in words if word not in ("LSTM", "RNN")]

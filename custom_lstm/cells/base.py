@@ -91,6 +91,11 @@ class AbstractRNNCell(keras.layers.Layer):
     - optionally an argument `constants` of `project`, `step` or `call`: the list of
       what the layer is called with as `constants`, the same at every step. `project`
       sees them with an axis of length 1 where the inputs of all steps have `time`.
+    - optionally `scan(projected, states, mask)`, if all steps can be computed at once:
+      from what `project` returned for all steps, the states before the first, and the
+      mask `(batch, time)` or None, the outputs and the states of every step,
+      `(batch, time, ...)`. `custom_lstm.RNN` calls it in place of its loop where
+      `why_not_scanned` returns None.
     - optionally `state_names`, and `observe` in the step, for `custom_lstm.trace`;
       `begin_sequence`, which returns what is drawn once per sequence; the steps find
       it in `drawn`.
@@ -136,6 +141,8 @@ class AbstractRNNCell(keras.layers.Layer):
     """What `custom_lstm.trace` calls the states. By default "h" if there is one."""
 
     step: Callable[..., Any]
+    scan: Callable[..., Any] | None = None
+    """All steps at once, in cells that can: see the class."""
 
     def __init__(
         self,
@@ -323,6 +330,16 @@ class AbstractRNNCell(keras.layers.Layer):
         with in_sequence(self, None):
             return listed(self.get_initial_state(batch_size=1))
 
+    def why_not_scanned(self, masked: bool, training: bool | None) -> str | None:
+        """Return why `scan` cannot take the place of the steps, or None if it can.
+
+        Args:
+            masked: whether there is a mask.
+            training: whether dropout and its like are on.
+        """
+        name = type(self).__name__
+        return f"{name} has no `scan`" if self.scan is None else None
+
     def begin_sequence(
         self, batch_size: BatchSize, training: bool | None = True
     ) -> Nest:
@@ -384,7 +401,7 @@ def takes_constants(cell: Any) -> bool:
     """Return whether a cell, or one of those stacked or split, takes `constants`.
 
     Args:
-        cell: any recurrent cell.
+        cell: any recurrent cell, or its class.
 
     Example:
         >>> from custom_lstm import LSTMCell
@@ -393,8 +410,8 @@ def takes_constants(cell: Any) -> bool:
     """
     if is_stack(cell):
         return any(map(takes_constants, cell.cells))
-    cls = type(cell)
-    halves = isinstance(cell, AbstractRNNCell) and cls.call is AbstractRNNCell.call
+    cls: Any = cell if isinstance(cell, type) else type(cell)
+    halves = issubclass(cls, AbstractRNNCell) and cls.call is AbstractRNNCell.call
     methods = (cls.project, cls.step) if halves else (cls.call,)
     return any("constants" in parameters_of(method) for method in methods)
 

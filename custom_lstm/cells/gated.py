@@ -6,14 +6,22 @@ import keras
 from keras import ops
 
 from custom_lstm.cells.base import AbstractRNNCell, end_outside, ensure_begun_outside
-from custom_lstm.cells.validation import check_tensor, read_argument, write_argument
+from custom_lstm.cells.validation import (
+    check_tensor,
+    own_arguments,
+    read_argument,
+    write_argument,
+)
 from custom_lstm.typing import (
     Activation,
+    ActivationLike,
     BatchSize,
     Config,
+    ConstraintLike,
     DType,
     InitializerLike,
     Nest,
+    RegularizerLike,
     Shape,
     Tensor,
 )
@@ -69,7 +77,8 @@ class GatedCell(AbstractRNNCell, _KerasDropoutCell):
     `implementation=1`, every gate has masks of its own, as in Keras.
 
     A subclass names its `gates`, hands its constructor's arguments on as `options`
-    and writes `step`.
+    and writes `step`. Where not every gate sees the inputs, or h, it names those that
+    do, in the order of the kernel, as `input_gates` and `recurrent_gates`.
 
     Args:
         options: the arguments of the subclass's constructor, by name: see
@@ -91,7 +100,7 @@ class GatedCell(AbstractRNNCell, _KerasDropoutCell):
 
     def __init__(self, options: Config, **kwargs: Any):
         super().__init__(**kwargs)
-        if options["bias_initializer"] is None:
+        if options.get("bias_initializer", "zeros") is None:
             raise ValueError(
                 f"{type(self).__name__}: `bias_initializer` must be an initializer, or "
                 "its name. Received: bias_initializer=None"
@@ -134,10 +143,29 @@ class GatedCell(AbstractRNNCell, _KerasDropoutCell):
                 f"{type(self).__name__}: inputs must be (batch, features) at each "
                 f"step, with `features` known. Received shape: {tuple(input_shape)}"
             )
-        width = len(self.gates) * self.units
-        self.kernel = self._add("kernel", (features, width))
-        self.recurrent_kernel = self._add("recurrent", (self.recurrent_size, width))
+        self._add_weights(features)
+
+    def _add_weights(self, features: int) -> None:
+        """Add `kernel`, `recurrent_kernel` and `bias`."""
+        self.kernel = self._add("kernel", (features, self.gate_width))
+        if self.recurrent_shape:
+            self.recurrent_kernel = self._add("recurrent", self.recurrent_shape)
         self.bias = self._add("bias", self.bias_shape) if self.use_bias else None
+
+    @property
+    def gate_width(self) -> int:
+        """Width of what the gates see of the inputs: that of `x·W`."""
+        return len(self.input_gates) * self.units
+
+    @property
+    def input_gates(self) -> tuple[str, ...]:
+        """Names of the gates that `kernel` holds."""
+        return self.gates
+
+    @property
+    def recurrent_gates(self) -> tuple[str, ...]:
+        """Names of the gates that `recurrent_kernel` holds."""
+        return self.gates
 
     @property
     def recurrent_size(self) -> int:
@@ -145,13 +173,19 @@ class GatedCell(AbstractRNNCell, _KerasDropoutCell):
         return self.output_size
 
     @property
+    def recurrent_shape(self) -> tuple[int, ...]:
+        """Shape of `recurrent_kernel`; `()` if there is none."""
+        return self.recurrent_size, len(self.recurrent_gates) * self.units
+
+    @property
     def bias_shape(self) -> tuple[int, ...]:
         """Shape of `bias`."""
         return (len(self.gates) * self.units,)
 
-    def _add(self, kind: str, shape: tuple[int, ...]) -> Tensor:
+    def _add(self, kind: str, shape: tuple[int, ...], trainable: bool = True) -> Tensor:
         """Add a weight with the initializer, regularizer and constraint of `kind`."""
         return self.add_weight(
+            trainable=trainable,
             shape=shape,
             name="recurrent_kernel" if kind == "recurrent" else kind,
             initializer=self._initial(kind),
@@ -186,18 +220,27 @@ class GatedCell(AbstractRNNCell, _KerasDropoutCell):
         bias = self.input_bias()
         return xW if bias is None else xW + bias
 
-    def recur(self, h: Tensor, training: bool | None) -> Tensor:
+    def recur(
+        self, h: Tensor, training: bool | None, gates: tuple[str, ...] | None = None
+    ) -> Tensor:
         """Compute `h·U`, with recurrent dropout if it is on.
 
         Args:
             h: hidden state, `(batch, width of h)`.
             training: whether recurrent dropout is on.
+            gates: names of those, side by side in `recurrent_gates`, whose part of U
+                is meant; by default all.
 
         Returns:
             `(batch, gates·units)`.
         """
-        masks = self.recurrent_masks(h, training)
-        return self.recurrent_product(h, self.recurrent_kernel, masks)
+        masks, U = self.recurrent_masks(h, training), self.recurrent_kernel
+        if gates is not None:
+            begin = self.recurrent_gates.index(gates[0])
+            end = begin + len(gates)
+            U = ops.convert_to_tensor(U)[..., begin * self.units : end * self.units]
+            masks = masks[begin:end] if masks else None
+        return self.recurrent_product(h, U, masks)
 
     def product(self, x: Tensor, kernel: Tensor, masks: Masks | None) -> Tensor:
         """Compute `x·W` for inputs x; see `gatewise_matmul`."""
@@ -253,9 +296,10 @@ class GatedCell(AbstractRNNCell, _KerasDropoutCell):
         own_masks = self.implementation == 1 or self.recurrent_dropout
         shape = (batch_size, *self._dropped_shape(name))
         ones = ops.ones(shape, dtype=self.compute_dtype)
+        gates = self.input_gates if name == "inputs" else self.recurrent_gates
         return tuple(
             keras.random.dropout(ones, rate, seed=self.seed_generator)
-            for _ in range(len(self.gates) if own_masks else 1)
+            for _ in range(len(gates) if own_masks else 1)
         )
 
     def _dropped_shape(self, name: str) -> tuple[int, ...]:
@@ -296,3 +340,103 @@ class GatedCell(AbstractRNNCell, _KerasDropoutCell):
                 f"{self._axes_of_inputs}). Received shape: {tuple(inputs.shape)}"
             )
         return super().__call__(inputs, states, *args, **kwargs)
+
+
+class GatedUnitCell(GatedCell):
+    """Base of gated cells whose constructor takes what most take, and has little more.
+
+    Args:
+        units: width of h.
+        activation: tanh of the candidate; None is linear.
+        recurrent_activation: σ of the gates; None is linear.
+        use_bias: whether there is a bias.
+        kernel_initializer: of `kernel`.
+        recurrent_initializer: of `recurrent_kernel`.
+        bias_initializer: of `bias`.
+        kernel_regularizer: penalty on `kernel`.
+        recurrent_regularizer: penalty on `recurrent_kernel`.
+        bias_regularizer: penalty on `bias`.
+        kernel_constraint: projection of `kernel` after each update.
+        recurrent_constraint: projection of `recurrent_kernel`.
+        bias_constraint: projection of `bias`.
+        dropout: fraction of the inputs to drop, in [0, 1).
+        recurrent_dropout: fraction of h to drop, in [0, 1).
+        seed: of the dropout masks.
+        **kwargs: `name`, `dtype`, `trainable`.
+
+    Raises:
+        ValueError: if an argument is out of range.
+    """
+
+    recurrent_activation: Activation
+
+    def __init__(
+        self,
+        units: int,
+        activation: ActivationLike = "tanh",
+        recurrent_activation: ActivationLike = "sigmoid",
+        use_bias: bool = True,
+        kernel_initializer: InitializerLike = "glorot_uniform",
+        recurrent_initializer: InitializerLike = "orthogonal",
+        bias_initializer: InitializerLike = "zeros",
+        kernel_regularizer: RegularizerLike = None,
+        recurrent_regularizer: RegularizerLike = None,
+        bias_regularizer: RegularizerLike = None,
+        kernel_constraint: ConstraintLike = None,
+        recurrent_constraint: ConstraintLike = None,
+        bias_constraint: ConstraintLike = None,
+        dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        seed: int | None = None,
+        **kwargs: Any,
+    ):
+        super().__init__(own_arguments(locals()), **kwargs)
+
+
+class InputGatedCell(GatedCell):
+    """Base of gated cells without `h·U`: what the gates see is the inputs alone.
+
+    Args:
+        units: width of the output.
+        use_bias: whether there is a bias.
+        kernel_initializer: of `kernel (features, gates·units)`.
+        bias_initializer: of `bias (gates·units,)`.
+        kernel_regularizer: penalty on `kernel`.
+        bias_regularizer: penalty on `bias`.
+        kernel_constraint: projection of `kernel` after each update.
+        bias_constraint: projection of `bias`.
+        dropout: fraction of the inputs to drop, in [0, 1).
+        seed: of the dropout masks.
+        **kwargs: `name`, `dtype`, `trainable`.
+    """
+
+    recurrent_dropout = 0.0
+
+    def __init__(
+        self,
+        units: int,
+        use_bias: bool = True,
+        kernel_initializer: InitializerLike = "glorot_uniform",
+        bias_initializer: InitializerLike = "zeros",
+        kernel_regularizer: RegularizerLike = None,
+        bias_regularizer: RegularizerLike = None,
+        kernel_constraint: ConstraintLike = None,
+        bias_constraint: ConstraintLike = None,
+        dropout: float = 0.0,
+        seed: int | None = None,
+        **kwargs: Any,
+    ):
+        super().__init__({"seed": seed, **own_arguments(locals())}, **kwargs)
+
+    @property
+    def recurrent_shape(self) -> tuple[int, ...]:
+        """`()`: there is no `recurrent_kernel`."""
+        return ()
+
+    @property
+    def bias_shape(self) -> tuple[int, ...]:
+        """As wide as `kernel`."""
+        return (self.gate_width,)
+
+    def _dropout_rates(self) -> dict[str, float]:
+        return {"inputs": self.dropout}

@@ -72,8 +72,8 @@ class Chrono(keras.initializers.Initializer):
         b_f = log u,   u uniform on [1, max_steps − 1],   b_i = −b_f,   b_g = b_o = 0
 
     A forget gate of bias b_f forgets at a rate of 1/(1 + exp b_f) per step. For a GRU
-    b_z takes the place of b_f (Tallec and Ollivier 2018,
-    https://arxiv.org/abs/1804.11188).
+    b_z takes the place of b_f, and in a JANET b_f is alone with b_g (Tallec and
+    Ollivier 2018, https://arxiv.org/abs/1804.11188).
 
     As `bias_initializer` of an `LSTM` it makes the whole bias, so that
     `unit_forget_bias` has no effect.
@@ -81,7 +81,7 @@ class Chrono(keras.initializers.Initializer):
     Args:
         max_steps: the longest dependency expected, in steps; at least 3.
         seed: an integer, or None for a random one.
-        cell: "lstm" or "gru".
+        cell: "lstm", "gru" or "janet".
 
     Raises:
         ValueError: if an argument is out of range; when called with a shape that is
@@ -95,7 +95,11 @@ class Chrono(keras.initializers.Initializer):
     """
 
     makes_whole_bias = True
-    _SIGNS = {"lstm": (-1.0, 1.0, 0.0, 0.0), "gru": (1.0, 0.0, 0.0)}
+    _SIGNS = {
+        "lstm": (-1.0, 1.0, 0.0, 0.0),
+        "gru": (1.0, 0.0, 0.0),
+        "janet": (1.0, 0.0),
+    }
 
     def __init__(self, max_steps: int, seed: int | None = None, cell: str = "lstm"):
         self.max_steps = check_number("Chrono", "max_steps", max_steps, 3)
@@ -168,3 +172,30 @@ class ForgetBias(keras.initializers.Initializer):
     def get_config(self) -> Config:
         """Return every constructor argument."""
         return {"value": self.value}
+
+
+@_register
+class Signs(keras.initializers.Initializer):
+    """Weights of −1 and 1, each as likely as the other.
+
+    Args:
+        seed: an integer, or None for a random one.
+
+    Example:
+        >>> ops.convert_to_numpy(ops.abs(Signs(seed=1)((3,))))
+        array([1., 1., 1.], dtype=float32)
+    """
+
+    def __init__(self, seed: int | None = None):
+        self.seed = check_seed("Signs", seed)
+
+    def __call__(self, shape: tuple[int, ...], dtype: DType | None = None) -> Tensor:
+        """Return weights of this shape."""
+        drawn = keras.random.uniform(shape, seed=self.seed)
+        return ops.cast(
+            ops.where(drawn < 0.5, -1.0, 1.0), dtype or keras.config.floatx()
+        )
+
+    def get_config(self) -> Config:
+        """Return every constructor argument."""
+        return {"seed": self.seed}

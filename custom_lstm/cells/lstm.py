@@ -176,7 +176,7 @@ class LSTMCell(GatedCell):
     """
 
     gates: tuple[str, ...] = LSTMGates._fields
-    state_names = ("h", "c")
+    state_names: tuple[str, ...] | None = ("h", "c")
     recurrent_activation: Activation
     output_activation: Activation | None
     unit_forget_bias: bool

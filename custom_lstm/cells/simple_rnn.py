@@ -78,7 +78,7 @@ class SimpleRNNCell(GatedCell):
         (2, 4)
     """
 
-    gates = ("hidden",)
+    gates: tuple[str, ...] = ("hidden",)
 
     def __init__(
         self,

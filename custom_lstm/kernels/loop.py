@@ -74,7 +74,7 @@ class Result:
         shown: nest of `(batch, time, ...)`. At masked steps those that are states
             are what the states were, and all else is 0.
         loss: the sum of the losses that the steps added, or None.
-        loop: name of the loop that ran: "plain" or "partitioned".
+        loop: name of the loop that ran: "plain" or "partitioned"; or "scan".
         reason: why it is the plain one, or None.
     """
 
@@ -113,6 +113,21 @@ def run(steps: Steps) -> Result:
     carried = flat.arguments(with_effects=True)
     outputs, states = backend.plain(flat.effectful, *carried, unroll=steps.unroll)
     return flat.result(outputs, states, "plain", reason)
+
+
+def scanned(steps: Steps, outputs: Nest, states: Nest, shown: Nest) -> Result:
+    """Return what a cell has computed at once as the result of a loop.
+
+    Args:
+        steps: what a loop would run.
+        outputs, states, shown: of every step, `(batch, time, ...)`.
+    """
+    flat = _Flat(dataclasses.replace(steps, only_last=False))
+    result = flat.gathered(outputs, states, shown)
+    if not steps.only_last:
+        return result
+    last = keras.tree.map_structure(lambda output: output[:, None], result.last)
+    return dataclasses.replace(result, outputs=last)
 
 
 def step_scope() -> contextlib.AbstractContextManager[Any]:
@@ -239,6 +254,16 @@ class _Flat:
             loop=loop,
             reason=reason,
         )
+
+    def gathered(self, outputs, states, shown) -> Result:
+        """Return what all steps made at once, in its structure."""
+        self._outputs, self._shown = outputs, shown
+        every, before = keras.tree.flatten(states), self.arguments()[1]
+        flat = keras.tree.flatten([outputs, shown])
+        self._places = [_index(output, every) for output in flat]
+        pairs = zip(every, before, strict=True)
+        last = [ops.cast(after[:, -1], old.dtype) for after, old in pairs]
+        return self.result(flat, last, "scan", None)
 
     def _pack_outputs(self, outputs):
         return keras.tree.pack_sequence_as(self._outputs, outputs)

@@ -9,9 +9,11 @@ import importlib
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 
+from custom_lstm.cells.base import AbstractRNNCell
 from custom_lstm.kernels import cudnn
 from custom_lstm.typing import Activation, DType, Tensor
 
@@ -193,6 +195,32 @@ def why_stepped(request: Request) -> str | None:
     backend = keras.backend.backend()
     written = [k for k in KERNELS if k.backends and backend in k.backends]
     return written[-1].supports(request)
+
+
+def why_not_scanned(
+    cell: Any, hoisted: bool, masked: bool, training: bool | None, unroll: bool
+) -> str | None:
+    """Return why the steps of a cell are not computed at once, or None if they are.
+
+    Args:
+        cell: any recurrent cell.
+        hoisted: whether its inputs are projected before.
+        masked: whether there is a mask.
+        training: whether dropout and its like are on.
+        unroll: whether the layer was told to unroll its loop.
+
+    Example:
+        >>> from custom_lstm import LSTMCell
+        >>> why_not_scanned(LSTMCell(2), True, False, False, False)
+        'LSTMCell has no `scan`'
+    """
+    if not isinstance(cell, AbstractRNNCell):
+        return f"{type(cell).__name__} has no `scan`"
+    if reason := cell.why_not_scanned(masked, training):
+        return reason
+    if unroll:
+        return "`unroll` is True"
+    return None if hoisted else "the inputs are not projected before the loop"
 
 
 def compiled_by_xla() -> bool:

@@ -1,8 +1,10 @@
 """Layers over whole sequences."""
 
+from custom_lstm.layers import catalogue as _catalogue
 from custom_lstm.layers.batch_normalization import BatchNormalization
 from custom_lstm.layers.bidirectional import Bidirectional
 from custom_lstm.layers.carried import get_states, reset_states, set_states
+from custom_lstm.layers.catalogue import *  # noqa: F403  a layer for each cell
 from custom_lstm.layers.ensemble import EnsembleMean, EnsembleSplit
 from custom_lstm.layers.gru import GRU
 from custom_lstm.layers.lstm import LSTM
@@ -31,3 +33,4 @@ __all__ = [
     "reset_states",
     "set_states",
 ]
+__all__ += [name for name in vars(_catalogue) if not name.startswith("_")]

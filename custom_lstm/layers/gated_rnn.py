@@ -1,10 +1,11 @@
-"""Layers that make a gated cell of their own."""
+"""Layers that make a cell of their own."""
 
 import inspect
 from typing import Any, Self
 
 import keras
 
+from custom_lstm.cells.base import AbstractRNNCell
 from custom_lstm.cells.gated import GatedCell
 from custom_lstm.cells.validation import check_choice
 from custom_lstm.layers.rnn import RNN
@@ -16,7 +17,7 @@ class GatedRNN(RNN):
 
     A subclass names its `cell_class`, and its `cell_name`, which is Keras's and part of
     the paths of the weights, and hands its constructor's arguments on as `options`.
-    Those of the cell are found in its signature. They can be read as attributes of the
+    Those of the cell are found by `arguments_of`. They can be read as attributes of the
     layer, and its config holds them in place of the cell.
 
     Args:
@@ -24,15 +25,16 @@ class GatedRNN(RNN):
         **kwargs: the other arguments of `RNN`.
     """
 
-    cell_class: type[GatedCell]
+    cell_class: type[AbstractRNNCell]
     cell_name: str
     _of_cell: tuple[str, ...]
 
     def __init_subclass__(cls, **kwargs: Any):
         """Make every argument of the cell readable as an attribute of the layer."""
         super().__init_subclass__(**kwargs)
-        parameters = inspect.signature(cls.cell_class.__init__).parameters
-        cls._of_cell = tuple(n for n in parameters if n not in ("self", "kwargs"))
+        if not hasattr(cls, "cell_class"):
+            return
+        cls._of_cell = tuple(arguments_of(cls.cell_class))
         for name in cls._of_cell:
             setattr(cls, name, _read_from_cell(name))
 
@@ -41,7 +43,7 @@ class GatedRNN(RNN):
         use_cudnn = options.pop("use_cudnn", False)
         check_choice(type(self).__name__, "use_cudnn", use_cudnn, ("auto", True, False))
         cell = self.cell_class(
-            **{name: options.pop(name) for name in self._of_cell},
+            **{name: options.pop(name) for name in self._of_cell if name in options},
             name=self.cell_name,
             dtype=kwargs.get("dtype"),
             trainable=kwargs.get("trainable", True),
@@ -63,7 +65,7 @@ class GatedRNN(RNN):
                 f"{self._who}: {why}, so that `use_cudnn` must be 'auto' or False when "
                 "it is built. Received: use_cudnn=True"
             )
-        super().build(sequences_shape, initial_state_shape)
+        super().build(sequences_shape, initial_state_shape, constants_shape)
 
     def _why_no_cudnn(self) -> str | None:
         """Return why cuDNN can never run the layer, or None."""
@@ -85,6 +87,39 @@ class GatedRNN(RNN):
     ) -> Self:
         """Return the layer whose `get_config` this is."""
         return cls(**config)
+
+
+def arguments_of(cell_class: type[AbstractRNNCell]) -> dict[str, inspect.Parameter]:
+    """Return the arguments of a cell's constructor, by name.
+
+    Where it hands `**kwargs` on to its base class, those of that follow, by keyword.
+    Those that every layer has are left out: `name`, `dtype`, `trainable`.
+
+    Args:
+        cell_class: a class of cells.
+
+    Example:
+        >>> from custom_lstm.cells import PeepholeLSTMCell
+        >>> list(arguments_of(PeepholeLSTMCell))[:3]
+        ['units', 'peephole_initializer', 'peephole_regularizer']
+    """
+    found: dict[str, inspect.Parameter] = {}
+    for cls in cell_class.__mro__:
+        if cls in (GatedCell, AbstractRNNCell):
+            break
+        if (own := vars(cls).get("__init__")) is None:
+            continue
+        _, *parameters = inspect.signature(own).parameters.values()
+        inherited, hands_on = bool(found), False
+        for one in parameters:
+            if one.kind in (one.VAR_POSITIONAL, one.VAR_KEYWORD):
+                hands_on |= one.kind is one.VAR_KEYWORD
+            elif one.name not in ("name", "dtype", "trainable", "dynamic"):
+                by_name = one.replace(kind=one.KEYWORD_ONLY)
+                found.setdefault(one.name, by_name if inherited else one)
+        if not hands_on:
+            break
+    return found
 
 
 def _read_from_cell(name: str) -> property:

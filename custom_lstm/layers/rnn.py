@@ -10,6 +10,7 @@ from custom_lstm.cells.base import takes_constants
 from custom_lstm.cells.old_arguments import begin, renew_arguments
 from custom_lstm.cells.validation import (
     Sizes,
+    check_choice,
     check_flag,
     check_sequences,
     check_states,
@@ -63,6 +64,8 @@ from custom_lstm.layers.steps import (
 )
 from custom_lstm.typing import BatchSize, Config, Nest, Tensor
 
+_KERNELS = ("auto", "loop", "scan")
+
 
 @keras.saving.register_keras_serializable(package="custom_lstm")
 class RNN(keras.layers.RNN):
@@ -103,6 +106,9 @@ class RNN(keras.layers.RNN):
         return_all_states: whether to return a dict of the states and gates of every
             step as well, in the order of the outputs. At masked steps the states are
             those before, and the gates 0.
+        kernel: "loop", step by step; "scan", all steps at once, for cells that can
+            (those whose new states are linear in the old, such as `MinGRUCell`); or
+            "auto", the latter where it can run.
         **kwargs: `activity_regularizer`, `name`, `dtype`, `trainable`; and what
             TensorFlow 2.10 had besides, such as `batch_input_shape`.
 
@@ -127,11 +133,13 @@ class RNN(keras.layers.RNN):
     Attributes:
         loop_used: which loop the last call chose: "partitioned", which runs all that
             does not depend on the states for all steps at once, and the gradients of
-            all weights after the loop; or "plain", differentiated by the backend.
+            all weights after the loop; "plain", differentiated by the backend; or
+            "scan": none, as the cell computed all steps at once.
         loop_reason: why it was the plain one, or None.
 
     Raises:
-        ValueError: if arguments, inputs, states, mask or constants do not fit.
+        ValueError: if arguments, inputs, states, mask or constants do not fit, or
+            (in a call) the cell cannot be scanned with `kernel="scan"`.
 
     Example:
         >>> from custom_lstm import LSTMCell
@@ -154,11 +162,13 @@ class RNN(keras.layers.RNN):
         learn_initial_state: bool = False,
         time_major: bool = False,
         return_all_states: bool = False,
+        kernel: str = "auto",
         **kwargs: Any,
     ):
         flags = own_arguments(locals())
         owner = type(self).__name__
         cell = check_cell(flags.pop("cell"))
+        del flags["kernel"]
         flags = {name: check_flag(owner, name, flag) for name, flag in flags.items()}
         if stateful and learn_initial_state:
             raise ValueError(
@@ -172,6 +182,7 @@ class RNN(keras.layers.RNN):
         kwargs, batch_size = renew_arguments(kwargs)
         super(keras.layers.RNN, self).__init__(**kwargs)  # the rest of it is here
         self.cell = cell
+        self.kernel = check_choice(owner, "kernel", kernel, _KERNELS)
         for name, flag in flags.items():
             setattr(self, name, flag)
         self.learned_state: list[keras.Variable] = []
@@ -214,6 +225,7 @@ class RNN(keras.layers.RNN):
             "time_major": self.time_major,
             "return_all_states": self.return_all_states,
             "activity_regularizer": activity,
+            "kernel": self.kernel,
         }
 
     @classmethod
@@ -490,6 +502,7 @@ class RNN(keras.layers.RNN):
             zero_output_for_mask=self.zero_output_for_mask,
             only_last=not self.return_sequences,
             show=self.return_all_states,
+            kernel=self.kernel,
         )
         self.loop_used, self.loop_reason = result.loop, result.reason
         if result.loss is not None:

@@ -21,7 +21,7 @@ from custom_lstm.cells.base import (
     splits,
 )
 from custom_lstm.cells.validation import names_of_states, size_of_output, state_shape
-from custom_lstm.kernels import loop
+from custom_lstm.kernels import loop, registry
 from custom_lstm.layers.nests import masks_in
 from custom_lstm.typing import BatchSize, DType, Nest, States, Tensor
 
@@ -42,6 +42,7 @@ def run_steps(
     zero_output_for_mask: bool = False,
     only_last: bool = False,
     show: bool = False,
+    kernel: str = "auto",
 ) -> loop.Result:
     """Run a cell over all steps, its inputs projected before if they can be.
 
@@ -57,9 +58,13 @@ def run_steps(
         only_last: whether the outputs of the last step alone are asked for.
         show: whether the result is to hold the states, and what cells `observe`, of
             every step in `shown`, by name.
+        kernel: "auto", "loop" or "scan": see `custom_lstm.RNN`.
 
     Returns:
         What the steps made.
+
+    Raises:
+        ValueError: if the cell cannot be scanned, and is to be.
     """
     mask, every = boolean_mask(mask), keras.tree.map_structure
     if mask is not None:
@@ -75,20 +80,35 @@ def run_steps(
         nonzero = nonzero if unroll else mask  # unrolled, Keras's are not turned round
     options = {"training": training, "projected": hoisted, "show": show}
     step, fixed = _step_of(cell, constants, options)
-    return loop.run(
-        loop.Steps(
-            step,
-            sequences,
-            states,
-            fixed,
-            getattr(cell, "variables", ()),
-            mask=mask,
-            nonzero=nonzero if zero_output_for_mask else None,
-            unroll=unroll,
-            training=bool(training),
-            only_last=only_last and not show,
-        )
+    steps = loop.Steps(
+        step,
+        sequences,
+        states,
+        fixed,
+        getattr(cell, "variables", ()),
+        mask=mask,
+        nonzero=nonzero if zero_output_for_mask else None,
+        unroll=unroll,
+        training=bool(training),
+        only_last=only_last and not show,
     )
+    given = hoisted, mask is not None, training, unroll
+    reason = "" if kernel == "loop" else registry.why_not_scanned(cell, *given)
+    if reason is None:
+        return _scanned(cell, steps, show)
+    if kernel == "scan":
+        raise ValueError(f"RNN kernel 'scan' cannot run here: {reason}.")
+    return loop.run(steps)
+
+
+def _scanned(cell: AbstractRNNCell, steps: loop.Steps, show: bool) -> loop.Result:
+    """Let a cell compute all steps at once, and see what it shows."""
+    seen: dict[str, Tensor] = {}
+    looking = _observing(cell, seen) if show else contextlib.nullcontext()
+    with looking:
+        outputs, states = cell.scan(steps.inputs, steps.states, steps.mask)  # type: ignore[misc]
+    shown = {**seen, **_named(cell, states)} if show else {}
+    return loop.scanned(steps, outputs, states, shown)
 
 
 def _step_of(cell: Any, constants: Nest, options: dict[str, Any]) -> tuple[Any, Nest]:

@@ -1,5 +1,7 @@
 """One time step of each cell in NumPy, float64, written from the papers' equations."""
 
+from functools import partial
+
 import numpy as np
 
 
@@ -118,20 +120,33 @@ def carousel_step(x, states, weights):
     return gates, [o * np.tanh(c), c]
 
 
-def run(step, x, states, mask=None, backwards=False):
+def run(step, x, states, mask=None, backwards=False, names=("h", "c")):
     """`step` over all steps: traces `(batch, time, units)` by name, in input order."""
-    names = ["h", "c"][: len(states)]
+    names = names[: len(states)]
     times = range(x.shape[1])
     steps = [None] * x.shape[1]
     for t in reversed(times) if backwards else times:
-        gates, new = step(x[:, t], states)
+        gates, new, *_ = step(x[:, t], states)
         if mask is not None:
-            act = mask[:, t, None]
-            new = [np.where(act, n, s) for n, s in zip(new, states, strict=True)]
-            gates = {name: np.where(act, gate, np.nan) for name, gate in gates.items()}
+            acts = partial(_acts, mask[:, t])
+            new = [np.where(acts(n), n, s) for n, s in zip(new, states, strict=True)]
+            gates = {name: np.where(acts(g), g, np.nan) for name, g in gates.items()}
         states = new
         steps[t] = {**gates, **dict(zip(names, states, strict=True))}
     return {name: np.stack([s[name] for s in steps], axis=1) for name in steps[0]}
+
+
+def outputs(step, x, states, case):
+    """`step` over all steps: outputs `(batch, time, units)`, and the last states."""
+    made = []
+    for t in range(x.shape[1]):
+        _, states, *given = step(x[:, t], states)
+        made.append(given[0] if given else case.output(states))
+    return [np.stack(made, axis=1), *states]
+
+
+def _acts(mask, array):
+    return mask.reshape(-1, *[1] * (array.ndim - 1))
 
 
 def convolve(x, kernel):

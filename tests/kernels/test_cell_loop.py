@@ -1,11 +1,12 @@
 """The loops run any cell as it stepped by hand would be, with what it changes."""
 
 import threading
+from functools import partial
 
 import keras
 import numpy as np
 import pytest
-from helpers import layer_gradients
+from helpers import every_cell, layer_gradients
 from keras import layers, ops
 
 import custom_lstm
@@ -24,12 +25,6 @@ BATCH, FEATURES, UNITS = 4, 3, 5
 
 def numpy(tensor):
     return ops.convert_to_numpy(tensor)
-
-
-def make(name):
-    cell = cells.get(name)
-    narrower = {"projection_units": 4} if name == "projected" else {}
-    return cell(UNITS, **narrower)
 
 
 class MinimalGated(AbstractRNNCell):
@@ -74,8 +69,10 @@ class Whole(AbstractRNNCell):
         return 2 * h - ops.mean(c, axis=-1, keepdims=True), [h, c]
 
 
+PECULIAR = "gru lstm simple peephole layer_norm projected zoneout carousel nas scrn ind"
+"""Those whose steps differ in kind; what all loops do with all others: check_cell."""
 CELLS = {
-    **{name: lambda name=name: make(name) for name in cells.names()},
+    **{name: partial(every_cell.make, name, UNITS) for name in PECULIAR.split()},
     "minimal gated": MinimalGated,
     "call alone": Whole,
     "stacked": lambda: [custom_lstm.GRUCell(4), custom_lstm.LSTMCell(UNITS)],
