@@ -171,6 +171,7 @@ class Config(config.Options):
         "any-length": {
             "preset": "any-length",
             "recurrent": "carousel",
+            "features": 64,
             "units": 64,
             "head": "value",
             "loss": "cauchy",
