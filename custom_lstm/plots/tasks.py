@@ -29,6 +29,8 @@ _NOT_NEGATIVE: Rule = (lambda v: v >= 0, "not be negative or NaN")
 _SKILL: Rule = (lambda v: ~((v < 0) | (v > 1)), "lie between 0 and 1, or be NaN")
 _DARK = 0.55
 """The skill from which on a cell of a table is too dark for dark letters."""
+_LIGHT = 0.2
+"""The skill up to which it is light enough for coloured letters."""
 _IN_TABLE = 10.0
 _ERRORS = ("lowest_error", "mean_error", "highest_error")
 
@@ -437,7 +439,7 @@ def score_table(
                 size=_IN_TABLE,
                 ha="center",
                 va="center",
-                color=theme.wrong if CROSS in text and shade <= _DARK else colour,
+                color=theme.wrong if CROSS in text and not shade > _LIGHT else colour,
             )
         hide_frame(axes)
         axes.tick_params(length=0)

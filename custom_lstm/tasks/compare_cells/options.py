@@ -53,9 +53,9 @@ class Data:
 class Optimisation:
     """How the weights are found: the same for every cell and problem."""
 
-    steps: Positive = 300
+    steps: Positive = 400
     """Steps of a training."""
-    batch_size: Positive = 64
+    batch_size: Positive = 32
     """Sequences in a step."""
     learning_rate: LearningRate = 0.01
     """Peak of Adam's one-cycle learning rate."""

@@ -48,13 +48,17 @@ class Measure:
 
         Example:
             >>> copy = Measure("copy", 20.0)
-            >>> copy.skill(60.0), copy.skill(22.0), Measure("MSE", 0.5, False).skill(0.7)
-            (0.5, 0.0, 0.0)
+            >>> copy.skill(60.0), copy.skill(22.0)
+            (0.5, 0.0)
         """
         if self.percent and value <= self.blind + self.chance:
             return 0.0
         best = 100.0 if self.percent else 0.0
         return float(np.clip((value - self.blind) / (best - self.blind), 0, 1))
+
+    def text(self, value: float) -> str:
+        """Return a value, with the unit."""
+        return f"{value:.1f} %" if self.percent else f"{value:.4f}"
 
     @property
     def chance(self) -> float:
@@ -298,7 +302,7 @@ PROBLEMS: dict[str, type[Problem]] = {
 
 
 def blind_sum(length: int) -> float:
-    """Return in how many percent of cases digits with alternating signs add up to 0.
+    """Return the share of the most frequent alternating sum of digits, in percent.
 
     Example:
         >>> blind_sum(1), round(blind_sum(2), 6)
@@ -307,7 +311,7 @@ def blind_sum(length: int) -> float:
     shares = np.ones(1)
     for _ in range(length):
         shares = np.convolve(shares, np.full(10, 0.1))
-    return float(100 * shares[9 * (length // 2)])  # 9 − digit is as likely as digit
+    return float(100 * shares.max())  # −digit is as likely as digit − 9
 
 
 def _cross_entropy(targets: Tensor, outputs: Tensor) -> Tensor:

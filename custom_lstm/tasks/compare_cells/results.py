@@ -32,7 +32,7 @@ class Result:
         seed: of the training.
         units: of the cell, if it came so far.
         parameters: weights of the network, if it came so far.
-        seconds: that it took, if it did not fail.
+        seconds: that it took, compiling aside, if it did not fail.
         loss: of the last step, if it did not fail.
         scores: by the names of the problem's measures, if it did not fail.
         failure: what went wrong, in a line; None if nothing did.
@@ -153,7 +153,7 @@ class Summary:
     """All results of a comparison, cells by measures; the best cell first.
 
     Cells are ranked in each column in percent, by the mean of their seeds; those that
-    are no better than a blind answer share a rank. Their order is that of the mean of
+    cannot be told from a blind answer share a rank. Their order is that of the mean of
     these ranks. A cell of which a training is missing comes last, without a rank.
 
     Args:
@@ -214,7 +214,7 @@ class Summary:
     def text(self) -> str:
         """Return the table, and below it what failed."""
         heads = ["cell", "rank", *(measure.name for measure in self.measures)]
-        blind = ["blind answer", "", *(_plain(m.blind, m) for m in self.measures)]
+        blind = ["blind answer", "", *(m.text(m.blind) for m in self.measures)]
         rows = [
             [cell, NONE if np.isnan(rank) else f"{rank:.1f}", *map(str, row), seconds]
             for cell, rank, row, seconds in zip(
@@ -263,7 +263,3 @@ def _reached(measure: Measure, results: Sequence[Result | None]) -> Reached:
         failed=len(there) - len(scores),
         missing=len(results) - len(there),
     )
-
-
-def _plain(value: float, measure: Measure) -> str:
-    return f"{value:.{1 if measure.percent else 4}f}"

@@ -4,18 +4,20 @@ import contextlib
 import functools
 import gc
 import itertools
+import re
 import signal
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
 import numpy as np
+from matplotlib.figure import Figure
 from tqdm import tqdm
 
 from custom_lstm import config, plots
 from custom_lstm.cells import names
 from custom_lstm.data import load_pools
-from custom_lstm.errors import UsageError
+from custom_lstm.errors import UsageError, UserError
 from custom_lstm.files import atomic_write, writing
 from custom_lstm.plots.style import CROSS
 from custom_lstm.tasks.cell_names import cell_class
@@ -33,9 +35,10 @@ from custom_lstm.tasks.compare_cells.training import (
 from custom_lstm.training.run_folder import RunFolder, resume_command, write_json
 from custom_lstm.training.signals import Stopped, Stopping, Terminated
 
-COMPILING, TIME_STEP = 2.0, 0.2e-3
-"""Seconds of a typical cell on two quiet cores: to compile a network, and for each time
-step of a batch. Of 300 trainings it is the mean that counts."""
+COMPILING, TIME_STEP = 2.0, 0.3e-3
+"""Seconds on two quiet cores, means of all cells, from `ltc`, which takes 50 times as
+long as the median, to `echo_state`: to compile a network, and for each time step of a
+batch, its share of the scoring included."""
 
 
 def main(
@@ -52,9 +55,15 @@ def main(
 
     Raises:
         Terminated: SIGTERM ended it; what was finished is kept.
-        UserError: a folder or file cannot be read or written, or there are no data.
+        UserError: a folder or file cannot be read or written, there are no data, or
+            the backend is another than TensorFlow.
         UsageError: a cell is unknown, or does not fit the budget.
     """
+    if (backend := keras.backend.backend()) != "tensorflow":
+        raise UserError(
+            f"{asked.task} needs the TensorFlow backend, not {backend}: set "
+            "KERAS_BACKEND=tensorflow"
+        )
     if asked.resume is None:
         comparison = Comparison(asked)
         run = comparison.options.run
@@ -146,8 +155,8 @@ class Comparison:
             lines.append(f"{count - left:,} of them are done.")
         if left:
             lines.append(
-                f"On two quiet cores about {max(1, round(seconds / 60))} minutes; "
-                "slow cells make it a guess."
+                f"Estimate: {max(1, round(seconds / 60))} min on two quiet cores, if "
+                "these are cells of average cost; the bar learns better."
             )
         return "\n".join(filter(None, [self.notice, *lines]))
 
@@ -205,7 +214,7 @@ class Comparison:
         write_json(folder.scores, summary.to_json())
         with writing(table), atomic_write(table) as part:
             part.write_text(text + "\n", encoding="utf-8")
-        plots.save(summary_figure(summary), folder.picture("cells"))
+        plots.save(summary_figure(summary, self.options), folder.picture("cells"))
         print(f"\n{text}\n\nThe table and a picture, cells.png, are in {folder.path}.")
 
 
@@ -233,22 +242,24 @@ def trained(
     except Diverged as error:
         return Result(**about, failure=str(error))
     except Exception as error:  # noqa: BLE001 - whatever a cell raises is its result
-        first = (str(error).strip().splitlines() or [""])[0]
-        return Result(**about, failure=f"{type(error).__name__}: {first:.200}")
+        said = " ".join(re.sub(r"\x1b\[[0-9;]*m", "", str(error)).split())
+        return Result(**about, failure=f"{type(error).__name__}: {said:.400}")
 
 
-def summary_figure(summary: Summary) -> Any:
+def summary_figure(summary: Summary, options: Options) -> Figure:
     """Return the picture of a comparison."""
+    compared, how = options.compared, options.optimisation
+    measures = summary.measures
     return plots.score_table(
         [[reached.skill for reached in row] for row in summary.reached],
         [[str(reached) for reached in row] for row in summary.reached],
-        rows=summary.cells,
-        columns=[
-            f"{m.name}\nblind {m.blind:.{1 if m.percent else 3}f}"
-            + (" %" if m.percent else "")
-            for m in summary.measures
+        rows=[
+            cell if np.isnan(rank) else f"{cell}  {rank:.1f}"
+            for cell, rank in zip(summary.cells, summary.ranks, strict=True)
         ],
-        title="What cells of equal size learn soon, best mean rank first",
+        columns=[f"{m.name}\nblind {m.text(m.blind)}" for m in measures],
+        title=f"{how.steps:,} steps, up to {compared.parameters:,} weights, "
+        f"{len(compared.seeds)} seeds; best mean rank first",
     )
 
 

@@ -149,7 +149,11 @@ class Trainer:
             one_cycle(how.learning_rate, how.steps, WARMUP), global_clipnorm=CLIP_NORM
         )
         self._optimizer.build(self._model.trainable_variables)
-        self._step = tf.function(self._train_step)
+        sequences, targets = problem.draw(np.random.default_rng(0), how.batch_size)
+        self._step = tf.function(self._train_step).get_concrete_function(
+            tf.TensorSpec(sequences.shape, sequences.dtype),
+            tf.TensorSpec(targets.shape, targets.dtype),
+        )
 
     def train(
         self, seed: int, after_step: Callable[[], object] = lambda: None
@@ -162,7 +166,7 @@ class Trainer:
 
         Returns:
             `scores` by the names of the problem's measures, the `loss` of the last
-            step, and the `seconds` that it took.
+            step, and the `seconds` that it took, without compiling.
 
         Raises:
             Diverged: the loss of a step, or an answer, is not a finite number.
