@@ -19,6 +19,7 @@ tell apart, and no picture tells things apart by colour alone.
     saliency        what a network looks at in them, slice by slice
     counts          how well ones were counted, for each number of them
     followed        sequences of numbers, true and predicted step by step
+    score_table     what each cell reached on each problem, in numbers and shades
     save            writes a figure as PNG, complete or not at all
 
 Each takes `style="light"` or `style="dark"`, after the background that it is shown on.
@@ -28,7 +29,13 @@ None needs a display, and none leaves a figure open.
 from custom_lstm.plots.digits import confusion, positions, predictions
 from custom_lstm.plots.states import gates, linear_probe, readout, shapes
 from custom_lstm.plots.style import save
-from custom_lstm.plots.tasks import counts, followed, saliency, showers
+from custom_lstm.plots.tasks import (
+    counts,
+    followed,
+    saliency,
+    score_table,
+    showers,
+)
 from custom_lstm.plots.training import bars, curves, gradient_norms, learning_curves
 
 __all__ = [
@@ -46,6 +53,7 @@ __all__ = [
     "readout",
     "saliency",
     "save",
+    "score_table",
     "shapes",
     "showers",
 ]

@@ -1,4 +1,4 @@
-"""The other tasks: showers and what is looked at in them, ones counted, sequences."""
+"""The other tasks: showers, ones counted, sequences, a table of cells' scores."""
 
 from collections.abc import Mapping, Sequence
 
@@ -17,6 +17,7 @@ from custom_lstm.plots.axes import (
     check_array,
     draw_against_truth,
     draw_series,
+    hide_frame,
     number_steps,
     percent_tick,
 )
@@ -25,6 +26,12 @@ from custom_lstm.plots.style import CROSS, SMALL, WIDTH, Theme, new_figure
 _LABELS = {"energy": "energy", "x": "$x$", "y": "$y$", "z": "$z$", "kind": "kind"}
 """What a network predicts of a shower, and how a heading writes it."""
 _NOT_NEGATIVE: Rule = (lambda v: v >= 0, "not be negative or NaN")
+_SKILL: Rule = (lambda v: ~((v < 0) | (v > 1)), "lie between 0 and 1, or be NaN")
+_DARK = 0.55
+"""The skill from which on a cell of a table is too dark for dark letters."""
+_LIGHT = 0.2
+"""The skill up to which it is light enough for coloured letters."""
+_IN_TABLE = 10.0
 _ERRORS = ("lowest_error", "mean_error", "highest_error")
 
 
@@ -375,4 +382,68 @@ def followed(
             axes.set_xlabel("step")
             axes.set_title(f"largest error {np.abs(answer - target).max():.3f}")
         figure.axes[0].legend(loc="best")
+    return figure
+
+
+def score_table(
+    skills: ArrayLike,
+    texts: Sequence[Sequence[str]],
+    *,
+    rows: Sequence[str],
+    columns: Sequence[str],
+    title: str | None = None,
+    style: str = "light",
+) -> Figure:
+    """Draw a table of scores whose cells are the darker, the better they are.
+
+    Args:
+        skills: from 0, as good as a blind answer, to 1, the best possible,
+            `(rows, columns)`; NaN where nothing is known.
+        texts: what each cell of the table says, of the same shape.
+        rows: names of the rows.
+        columns: headings of the columns.
+        title: a heading over the whole picture.
+        style: "light" or "dark".
+
+    Returns:
+        A figure.
+
+    Raises:
+        ValueError: if a skill is not from 0 to 1, or shapes do not match.
+
+    Example:
+        >>> figure = score_table([[0.9]], [["93.0"]], rows=["gru"], columns=["copy"])
+        >>> [text.get_text() for text in figure.axes[0].texts]
+        ['93.0']
+    """
+    shape = (len(rows), len(columns))
+    shades = check_array("skills", skills, shape, _SKILL)
+    lengths = [len(row) for row in texts]
+    if lengths != [len(columns)] * len(rows):
+        raise ValueError(
+            f"texts must have {shape[0]} rows of {shape[1]}, got {lengths}"
+        )
+    size = (WIDTH, 1.7 + 0.27 * len(rows))
+    with new_figure(style, size, title) as (figure, theme):
+        axes = figure.subplots()
+        axes.imshow(
+            shades, cmap=theme.gate, vmin=0, vmax=1, aspect="auto", interpolation="none"
+        )
+        for (row, column), shade in np.ndenumerate(shades):
+            text = texts[row][column]
+            colour = theme.background if shade > _DARK else theme.ink
+            axes.text(
+                column,
+                row,
+                text,
+                size=_IN_TABLE,
+                ha="center",
+                va="center",
+                color=theme.wrong if CROSS in text and not shade > _LIGHT else colour,
+            )
+        hide_frame(axes)
+        axes.tick_params(length=0)
+        axes.xaxis.tick_top()
+        axes.set_xticks(range(len(columns)), columns, size=_IN_TABLE)
+        axes.set_yticks(range(len(rows)), rows, size=_IN_TABLE)
     return figure

@@ -1,5 +1,6 @@
-"""Showers and saliency, counted ones, and sequences with their predictions."""
+"""Showers, saliency, counted ones, sequences with predictions, tables of scores."""
 
+import matplotlib
 import numpy as np
 import pytest
 
@@ -244,3 +245,41 @@ def test_followed_lines_are_targets_and_answers():
 def test_sequences_that_do_not_fit_are_refused(targets, answers, message):
     with pytest.raises(ValueError, match=message):
         plots.followed(targets, answers)
+
+
+def scored(rows=3, columns=2, **options):
+    skills = np.linspace(0, 1, rows * columns).reshape(rows, columns)
+    return plots.score_table(
+        np.where(skills == 0, np.nan, skills),
+        [[f"{skill:.2f} ± 0.01 (1 ✗)" for skill in row] for row in skills],
+        rows=[f"cell {k}" for k in range(rows)],
+        columns=[f"problem {k}\nblind 5.0 %" for k in range(columns)],
+        title="Scores",
+        **options,
+    )
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(1, 2), (3, 2), (50, 8)])
+def test_tables_of_scores_are_complete(complete, style, rows, columns):
+    figure = scored(rows, columns, style=style)
+    complete(figure)
+    assert len(figure.axes[0].texts) == rows * columns
+
+
+def test_letters_of_a_table_differ_from_what_is_behind_them():
+    figure = scored(11, 1)
+    (image,) = figure.axes[0].images
+    for text, shade in zip(figure.axes[0].texts, image.get_array()[:, 0], strict=True):
+        if np.isfinite(shade):
+            behind = np.array(image.cmap(shade)[:3])
+            letters = np.array(matplotlib.colors.to_rgb(text.get_color()))
+            assert np.abs(behind - letters).max() > 0.4
+
+
+def test_tables_of_scores_check_their_shapes():
+    with pytest.raises(ValueError, match="skills must have shape"):
+        plots.score_table([[0.5]], [["a"]], rows=["a"], columns=["b", "c"])
+    with pytest.raises(ValueError, match="skills must lie between 0 and 1"):
+        plots.score_table([[1.5]], [["a"]], rows=["a"], columns=["b"])
+    with pytest.raises(ValueError, match="texts must have 1 rows of 1, got"):
+        plots.score_table([[0.5]], [["a", "b"]], rows=["a"], columns=["b"])

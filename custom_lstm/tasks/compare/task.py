@@ -195,6 +195,8 @@ def _read(folder: RunFolder, tasks: Tasks) -> list[Entry]:
         raise UserError(
             f"{folder.scores} does not hold scores of {task}: {error!r}"
         ) from error
+    if not rows:
+        raise UserError(f"{folder.path} is a comparison in itself: read its table.txt")
     if not any(folder.part(model).history.is_file() for model in rows):
         raise UserError(
             f"{folder.path} was stopped in its first epoch; resume it with "
