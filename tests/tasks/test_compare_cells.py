@@ -1,5 +1,6 @@
 """Comparing cells: problems against their definitions, sizes, whole small runs."""
 
+import io
 import itertools
 import json
 import shlex
@@ -297,6 +298,30 @@ def test_a_finished_run_is_shown_again_and_not_trained(finished, capsys, monkeyp
     assert "blind answer" in capsys.readouterr().out
     assert main(["compare", str(finished)]) == 1
     assert "table.txt" in capsys.readouterr().out
+
+
+class _Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_a_terminal_gets_one_bar_for_the_whole(finished, monkeypatch, capsys):
+    terminal = _Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    monkeypatch.setenv("COLUMNS", "60")
+    (finished / "results.json").rename(finished / "kept.json")
+    try:
+        listed = json.loads((finished / "kept.json").read_text("utf-8"))["results"]
+        content = json.dumps({"results": listed[:-1]})
+        (finished / "results.json").write_text(content, "utf-8")
+        assert main(["compare-cells", "--resume", str(finished)]) == 0
+    finally:
+        (finished / "kept.json").replace(finished / "results.json")
+    shown = terminal.getvalue().split("\r")
+    assert any("21/24" in line for line in shown)
+    assert "24/24" in shown[-1]
+    assert max(map(len, shown)) <= 60
+    assert "simple on sums" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("number", "code"), [("SIGINT", 130), ("SIGTERM", 143)])

@@ -5,6 +5,7 @@ import functools
 import gc
 import itertools
 import re
+import shutil
 import signal
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -156,7 +157,7 @@ class Comparison:
         if left:
             lines.append(
                 f"Estimate: {max(1, round(seconds / 60))} min on two quiet cores, if "
-                "these are cells of average cost; the bar learns better."
+                "these are cells of average cost."
             )
         return "\n".join(filter(None, [self.notice, *lines]))
 
@@ -177,7 +178,8 @@ class Comparison:
             initial=begun,
             unit="step",
             disable=None,
-            dynamic_ncols=True,
+            ncols=shutil.get_terminal_size().columns - 1,
+            nrows=2,  # a terminal that does not tell its size has none
             smoothing=0,
         ) as bar:
 
