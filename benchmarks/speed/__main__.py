@@ -3,12 +3,14 @@
     python benchmarks/speed                       TensorFlow: all parts, two hours
     python benchmarks/speed --short               each part once, small: about 2 min
     python benchmarks/speed --parts layer job     some parts
+    python benchmarks/speed --parts cells --cells mgu star        or: --cells all
     KERAS_BACKEND=torch python benchmarks/speed --parts layer
     python benchmarks/speed --json F --picture F.png
 
 Candidates take turns, round after round. What is printed is the speedup of custom_lstm
 over each, with quartiles: 2.00 says that the other takes twice the time. Needs PyTorch
-besides the package (`pip install torch`). Run nothing else at the same time; `--busy`
+besides the package (`pip install torch`); cells are measured beside torchrecurrent's if
+it is installed. Run nothing else at the same time; `--busy`
 runs a process that multiplies matrices on one core meanwhile.
 """
 
@@ -43,8 +45,8 @@ PARTS = (
 )
 
 
-def run(part: str, short: bool) -> dict:
-    """Measure one part."""
+def run(part: str, short: bool, names: list[str]) -> dict:
+    """Measure one part; of the cells those of these names, or all, or the usual."""
     if part == "layer":
         import layer
 
@@ -59,7 +61,8 @@ def run(part: str, short: bool) -> dict:
     if part == "cells":
         import cells
 
-        names = cells.NAMES[:1] if short else cells.NAMES
+        names = names or [*cells.FAMILY, *cells.USERS][: 1 if short else None]
+        names = list(cells.EVERY) if names == ["all"] else names
         shapes = list(cells.SHAPES)[:1] if short else cells.SHAPES
         return {
             f"{name}; {shape}, {'train' if train else 'infer'}": cells.measure(
@@ -136,6 +139,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
+    parser.add_argument("--cells", nargs="+", default=[])
     parser.add_argument("--short", action="store_true")
     parser.add_argument("--busy", action="store_true")
     parser.add_argument("--json", type=Path)
@@ -149,7 +153,7 @@ def main() -> None:
     print(found["machine"], found["backend"], sep="; ")
     for part in options.parts:
         with company(options.busy):
-            found[part] = run(part, options.short)
+            found[part] = run(part, options.short, options.cells)
         print(report.text(part, found[part]), flush=True)
         if options.json:
             options.json.write_text(json.dumps(found, indent=1, default=float) + "\n")

@@ -6,6 +6,7 @@ too, and on TensorFlow everything beside the matrix products alone.
 """
 
 from collections.abc import Callable
+from importlib.util import find_spec
 
 import keras
 import numpy as np
@@ -85,8 +86,47 @@ USERS = {
     "a user's LSTM, call alone": WholeLSTM,
     "a user's minimal gated unit": UserMGU,
 }
-NAMES = (*cells.names(), *USERS)
+FAMILY = (
+    "lstm",
+    "gru",
+    "simple",
+    "peephole",
+    "layer_norm",
+    "projected",
+    "coupled",
+    "zoneout",
+    "carousel",
+)
+"""Cells that are measured where none are named, beside a user's."""
+EVERY = (*cells.names(), *USERS)
 GATES = {"gru": 3, "simple": 1, "coupled": 3, "a user's minimal gated unit": 2}
+TORCHRECURRENT = {
+    "antisymmetric": "AntisymmetricRNN",
+    "atr": "ATR",
+    "cfn": "CFN",
+    "cornn": "coRNN",
+    "fast": "FastRNN",
+    "fast_grnn": "FastGRNN",
+    "gated_antisymmetric": "GatedAntisymmetricRNN",
+    "ind": "IndRNN",
+    "janet": "JANET",
+    "lem": "LEM",
+    "li_gru": "LiGRU",
+    "mgu": "MGU",
+    "multiplicative": "MultiplicativeLSTM",
+    "mut1": "MUT1",
+    "mut2": "MUT2",
+    "mut3": "MUT3",
+    "nas": "NAS",
+    "original": "OriginalLSTM",
+    "peephole": "PeepholeLSTM",
+    "ran": "RAN",
+    "star": "STAR",
+    "ugrnn": "UGRNN",
+    "unicornn": "UnICORNN",
+    "wmc_lstm": "WMCLSTM",
+}
+"""What torchrecurrent calls the layers of cells that both have."""
 
 
 def make(name: str, units: int) -> keras.layers.Layer:
@@ -121,6 +161,10 @@ def measure(name: str, shape: str, train: bool, runs: int) -> dict:
             candidates[f"torch.nn.{its.__name__}"] = torch_layer(
                 its, x, above, units, train
             )
+        if name in TORCHRECURRENT and find_spec("torchrecurrent"):
+            candidates["torchrecurrent"] = torch_layer(
+                _of_torchrecurrent(name), x, above, units, train
+            )
         gates = GATES.get(name, 4)
         candidates[PRODUCTS] = products(SHAPES[shape], train, gates)
     found = summary(interleaved(candidates, runs))
@@ -129,6 +173,17 @@ def measure(name: str, shape: str, train: bool, runs: int) -> dict:
         "kernel": layers[OURS].loop_used,
         "candidates": found,
     }
+
+
+def _of_torchrecurrent(name: str) -> Callable:
+    """Return what makes torchrecurrent's layer of a cell."""
+    import torchrecurrent
+
+    def make(features: int, units: int, batch_first: bool) -> torch.nn.Module:
+        made = getattr(torchrecurrent, TORCHRECURRENT[name])
+        return made(features, units, batch_first=batch_first)
+
+    return make
 
 
 def custom_data(shape: tuple[int, int, int, int], layer: keras.layers.Layer):

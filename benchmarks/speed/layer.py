@@ -118,7 +118,8 @@ def torch_layer(make, x, above, units, train) -> Callable[[], object]:
 
     def step():
         form = (layer(x)[0] * above).sum()
-        return torch.autograd.grad(form, [x, *layer.parameters()])
+        weights = [weight for weight in layer.parameters() if weight.requires_grad]
+        return torch.autograd.grad(form, [x, *weights], allow_unused=True)
 
     def infer():
         with torch.no_grad():
