@@ -51,7 +51,8 @@ class LayerNormSimpleRNNCell(SimpleRNNCell):
     Args:
         units: width of h.
         gain_initializer: of `gain (units,)`, α.
-        epsilon: ε, above 0.
+        epsilon: ε, above 0. N is 1/√ε steep at 0, where all begins: the smaller ε, the
+            fewer steps without input until gradients overflow.
         **kwargs: the other arguments of `SimpleRNNCell`.
 
     Raises:
@@ -71,7 +72,7 @@ class LayerNormSimpleRNNCell(SimpleRNNCell):
         self,
         units: int,
         gain_initializer: InitializerLike = "ones",
-        epsilon: float = 1e-5,
+        epsilon: float = 1e-3,
         **kwargs: Any,
     ):
         super().__init__(units, **kwargs)
@@ -117,7 +118,8 @@ class LayerNormGRUCell(GRUCell):
         units: width of h.
         gain_initializer: of `kernel_gain (3·units,)` and `recurrent_gain (3·units,)`:
             α_x, α_gx and α_h, α_gh.
-        epsilon: ε, above 0.
+        epsilon: ε, above 0. N is 1/√ε steep at 0, where all begins: the smaller ε, the
+            fewer steps without input until gradients overflow.
         **kwargs: the other arguments of `GRUCell`.
 
     Raises:
@@ -137,7 +139,7 @@ class LayerNormGRUCell(GRUCell):
         self,
         units: int,
         gain_initializer: InitializerLike = "ones",
-        epsilon: float = 1e-5,
+        epsilon: float = 1e-3,
         **kwargs: Any,
     ):
         super().__init__(units, **kwargs)

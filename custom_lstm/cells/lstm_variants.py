@@ -140,7 +140,8 @@ class LayerNormLSTMCell(LSTMCell):
         units: width of h and c.
         gain_initializer: of `kernel_gain (4·units,)`, `recurrent_gain (4·units,)` and
             `cell_gain (units,)`: α_x, α_h, α_c.
-        epsilon: ε, above 0.
+        epsilon: ε, above 0. N is 1/√ε steep at 0, where all begins: the smaller ε, the
+            fewer steps without input until gradients overflow.
         **kwargs: the other arguments of `LSTMCell`. Without `use_bias` there is
             neither b nor β_c.
 
@@ -161,7 +162,7 @@ class LayerNormLSTMCell(LSTMCell):
         self,
         units: int,
         gain_initializer: InitializerLike = "ones",
-        epsilon: float = 1e-5,
+        epsilon: float = 1e-3,
         **kwargs: Any,
     ):
         super().__init__(units, **kwargs)

@@ -6,9 +6,10 @@ import keras
 import numpy as np
 import pytest
 from helpers import gated_oracles as gated
+from helpers.layer_gradients import run
 from keras import ops
 
-from custom_lstm import GRUCell, SimpleRNNCell, cells
+from custom_lstm import RNN, GRUCell, SimpleRNNCell, cells
 from custom_lstm.cells import Chrono
 
 UNITS = 4
@@ -120,6 +121,23 @@ def test_arguments_out_of_range_are_named(make, message):
     owner = make.func.__name__
     with pytest.raises(ValueError, match=f"{owner}: .*{message[:40]}"):
         make(UNITS)
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [cells.LayerNormLSTMCell, cells.LayerNormGRUCell, cells.LayerNormSimpleRNNCell],
+)
+def test_layer_norm_of_a_string_that_begins_with_nothing_can_be_learned(cell):
+    """At 0 it is 1/√ε steep, once or twice a step: finite squares over six steps."""
+    keras.utils.set_random_seed(0)
+    layer = RNN(cell(24), return_sequences=True)
+    x = np.zeros((4, 14, 1), "float32")
+    x[:, 6:] = 1
+    layer.build(x.shape)
+    _, gradients = run(layer, x)
+    with np.errstate(over="raise"):
+        squares = [np.sum(np.square(np.float32(each))) for each in gradients]
+    assert np.isfinite(squares).all()
 
 
 def test_a_direct_input_must_be_as_wide_as_h():

@@ -57,7 +57,7 @@ def normalized(a, epsilon):
     return deviation / np.sqrt((deviation**2).mean(axis=-1, keepdims=True) + epsilon)
 
 
-def layer_norm_step(x, states, weights, epsilon=1e-5):
+def layer_norm_step(x, states, weights, epsilon=1e-3):
     """Ba et al. 2016, equations 20 to 22."""
     h, c = states
     if len(weights) == 7:

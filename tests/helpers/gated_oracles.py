@@ -211,13 +211,13 @@ def scrn_step(x, states, weights, alpha=0.95):
     return {}, [sigmoid(s @ U[n:] + x @ A + h @ U[:n] + b), s]
 
 
-def layer_norm_simple_step(x, states, weights, epsilon=1e-5):
+def layer_norm_simple_step(x, states, weights, epsilon=1e-3):
     """Ba et al. 2016, equation 4."""
     W, U, b, gain = weights
     return {}, [np.tanh(normalized(x @ W + states[0] @ U, epsilon) * gain + b)]
 
 
-def layer_norm_gru_step(x, states, weights, reset_after=True, epsilon=1e-5):
+def layer_norm_gru_step(x, states, weights, reset_after=True, epsilon=1e-3):
     """Ba et al. 2016, appendix, z and 1 - z exchanged, as in Keras's GRU."""
     (h,) = states
     W, U, b, α_x, α_h = weights
