@@ -317,6 +317,13 @@ def test_the_head_reads_the_memory(cell):
     assert output.get_layer("value").kernel.shape == (narrow, 1)
 
 
+@pytest.mark.parametrize("read", ["memory", "output"])
+def test_the_head_reads_the_carousels_alone(read):
+    words = ["--cell", "carousel", "--units", "6", "--read", read]
+    made = build(Options.parse(words).resolve_defaults("carousel"))
+    assert made.get_layer("value").kernel.shape == (3, 1)
+
+
 def test_the_guides_weights_are_drawn_as_it_says():
     options = Options.parse(["--preset", "original"]).resolve_defaults("lstm")
     keras.utils.set_random_seed(0)
@@ -360,7 +367,8 @@ def test_a_run_leaves_every_file(finished):
     }
     config = json.loads(finished.config.read_text())
     assert config["task"] == "count-ones"
-    assert config["options"]["forget_bias"] == 10
+    assert config["options"]["cell"] == "carousel"
+    assert config["options"]["forget_bias"] == 1
     assert len(finished.history.read_text().splitlines()) == 5
     scores = json.loads(finished.scores.read_text())
     assert scores["test"]["strings"] == 2**8 - 60

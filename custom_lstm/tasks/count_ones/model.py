@@ -51,7 +51,8 @@ def build(options: Options, *, any_length: bool = False) -> keras.Model:
     layer = recurrent_layer(options.model, unroll=not any_length)
     seen, *states = layer(bits)
     names = names_of_states(layer.cell)
-    if options.model.read == "memory" and "c" in names:
+    adds = isinstance(layer.cell, cells.CarouselLSTMCell)  # whose output is its c
+    if options.model.read == "memory" and "c" in names and not adds:
         seen = states[names.index("c")]
     guided, initial = options.model.initial == "guide", keras.initializers
     dense = head_of(options).layer(

@@ -30,16 +30,16 @@ class Data:
 class Model:
     """Recurrent layer and head."""
 
-    cell: CellName = "lstm"
-    """Cell that reads the bits: lstm, gru, simple, peephole, layer_norm, projected,
-    coupled, zoneout, or any other name that custom_lstm.cells.get knows."""
+    cell: CellName = "carousel"
+    """Cell that reads the bits: carousel, an LSTM part of which only adds; lstm, gru,
+    simple, peephole, or any other name that custom_lstm.cells.get knows."""
     units: Positive = 24
     """Units of the cell."""
     head: Literal["value", "totals"] = "value"
     """One number with squared error, so that near counts are near; or the guide's
     softmax over all counts."""
     read: Literal["memory", "output"] = "memory"
-    """What the head sees after the last bit: c if the cell has one, or h."""
+    """What the head sees after the last bit: c if the cell has one, or its output."""
     forget_bias: Annotated[float, Field(ge=-100, le=100)] | None = None
     """Bias of the forget gate at first; by default 10 where the memory adds up (it
     hardly forgets), and Keras's 1 elsewhere."""
@@ -112,6 +112,7 @@ class Options(config.Options):
         "default": {},
         "original": {
             "preset": "original",
+            "cell": "lstm",
             "head": "totals",
             "read": "output",
             "forget_bias": 1.0,
