@@ -358,9 +358,8 @@ def test_step_matches_numpy(kind, dtype, rng, set_random_weights):
         np.testing.assert_allclose(ours, theirs, **TOLERANCES[dtype])
 
 
-@pytest.mark.parametrize(
-    ("mask", "backwards"), [("none", False), ("right", False), ("interior", True)]
-)
+@pytest.mark.parametrize("backwards", [False, True])
+@pytest.mark.parametrize("mask", MASKS)
 @pytest.mark.parametrize("layer_class", [custom_lstm.RNN, layers.RNN])
 @every_cell
 def test_every_state_and_gate_of_a_sequence_matches_numpy(

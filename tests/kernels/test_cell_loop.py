@@ -69,10 +69,23 @@ class Whole(AbstractRNNCell):
         return 2 * h - ops.mean(c, axis=-1, keepdims=True), [h, c]
 
 
-PECULIAR = "gru lstm simple peephole layer_norm projected zoneout carousel nas scrn ind"
+PECULIAR = (
+    "gru",
+    "lstm",
+    "simple",
+    "peephole",
+    "layer_norm",
+    "projected",
+    "coupled",
+    "zoneout",
+    "carousel",
+    "nas",
+    "scrn",
+    "ind",
+)
 """Those whose steps differ in kind; what all loops do with all others: check_cell."""
 CELLS = {
-    **{name: partial(every_cell.make, name, UNITS) for name in PECULIAR.split()},
+    **{name: partial(every_cell.make, name, UNITS) for name in PECULIAR},
     "minimal gated": MinimalGated,
     "call alone": Whole,
     "stacked": lambda: [custom_lstm.GRUCell(4), custom_lstm.LSTMCell(UNITS)],

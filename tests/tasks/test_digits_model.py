@@ -104,6 +104,11 @@ def test_a_head_on_carousels_has_no_bias_that_every_sum_would_begin_with():
     assert model.get_layer("core").cell.carousels == 4
 
 
+def test_carousels_have_no_softmax_over_totals():
+    with pytest.raises(ValueError, match="'carousel'.*kind 'value'.*'totals'"):
+        build_model(Head("totals", -9, 18), recurrent="carousel", **SMALL)
+
+
 def test_small_errors_of_every_step_add_up_in_totals_and_not_in_whole_steps():
     steps = np.random.default_rng(0).integers(-9, 10, (2, 1000))
     totals = np.cumsum(steps + 0.3, axis=1)[..., None].astype("float32")

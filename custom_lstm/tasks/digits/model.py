@@ -236,6 +236,12 @@ def build_model(
         raise ValueError(f"`views` must be one of {tuple(VIEWS)}. Received: {views!r}")
     if ensemble_size < 1:
         raise ValueError(f"`ensemble_size` must be positive. Received: {ensemble_size}")
+    adds = recurrent == "carousel"
+    if adds and head.kind != "value":
+        raise ValueError(
+            "`recurrent='carousel'` needs a head of kind 'value', which reads sums. "
+            f"Received: {head.kind!r}"
+        )
     images = keras.Input((length, *image_shape), dtype="uint8", name="images")
     answers = []
     for member in range(ensemble_size):
@@ -248,7 +254,6 @@ def build_model(
             recurrent, units, unroll=length is not None, name=f"core{nth}"
         )
         features = encode(share(images) if ensemble_size > 1 else images)
-        adds = recurrent == "carousel"
         layer = head.layer(name=f"{head.kind}{nth}", use_bias=not adds)
         answers.append(layer(core(features)))
     vote = EnsembleMean(logits=head.kind == "totals", name="vote")
