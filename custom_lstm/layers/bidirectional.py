@@ -10,7 +10,11 @@ from custom_lstm.cells.base import takes_constants
 from custom_lstm.cells.validation import listed, shapes_text, size_of_output
 from custom_lstm.layers.nests import in_turn
 from custom_lstm.layers.old_forms import called_in_any_form
-from custom_lstm.layers.saved_cells import remember_classes, remembered_classes
+from custom_lstm.layers.saved_cells import (
+    keep_while_loading,
+    remember_classes,
+    remembered_classes,
+)
 from custom_lstm.typing import Config, Nest, Tensor
 
 
@@ -69,6 +73,7 @@ class Bidirectional(keras.layers.Bidirectional):
                 remember_classes(one.cell)
         with keras.saving.custom_object_scope(remembered_classes()):
             super().__init__(layer, merge_mode, weights, backward_layer, **kwargs)
+        keep_while_loading(layer, self)
 
     @classmethod
     def from_config(

@@ -97,6 +97,21 @@ def mark_shared(cell: Any, config: Config) -> None:
         mark_shared(inner, entry)
 
 
+def keep_while_loading(layer: Any, owner: Any) -> None:
+    """Keep a layer that is copied while a model is loaded, as long as its owner lives.
+
+    Keras tells a model's objects apart by their `id`, and copies such a layer by its
+    config. Were it freed, the next one with its `id` would be loaded as its copy.
+
+    Args:
+        layer: the layer that is copied.
+        owner: the layer that holds the copy.
+    """
+    if _whole_model():
+        _KEPT[owner] = layer
+
+
+_KEPT: weakref.WeakKeyDictionary[Any, Any] = weakref.WeakKeyDictionary()
 _PROBE = keras.initializers.Zeros()
 
 

@@ -69,7 +69,7 @@ def test_its_config_is_flat_and_makes_it_again(name):
 def test_a_model_of_all_both_ways_is_saved_loaded_and_pickled(tmp_path):
     """One model of all: to save and trace one of each would take a minute."""
     x = keras.Input((5, 4))
-    made = [keras.layers.Bidirectional(make(name, 3)) for name in MADE]
+    made = [custom_lstm.Bidirectional(make(name, 3)) for name in MADE]
     model = keras.Model(x, [layer(x) for layer in made])
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")

@@ -1,7 +1,9 @@
 """A saved or exported model comes back, in another process too."""
 
+import gc
 import subprocess
 import sys
+import weakref
 
 import keras
 import numpy as np
@@ -103,6 +105,28 @@ def test_layers_that_share_a_cell_share_it_when_they_are_loaded(
         assert second.cell.cells[1] is first.cell.cells[0]
     else:
         assert second.cell is first.cell
+
+
+@keras.saving.register_keras_serializable(package="tests")
+class Noted(custom_lstm.LSTM):
+    """Notes each layer that is made, without keeping it."""
+
+    made = []
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.made.append(weakref.ref(self))
+
+
+def test_no_layer_is_freed_while_its_model_is_loaded(tmp_path):
+    """Keras would take the next layer at the same address for the one freed."""
+    model = keras.Sequential([keras.Input((3, 2)), custom_lstm.Bidirectional(Noted(2))])
+    model.save(tmp_path / "model.keras")
+    Noted.made.clear()
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    gc.collect()
+    assert len(Noted.made) == 3 and all(made() for made in Noted.made)
+    assert isinstance(loaded.layers[0].forward_layer, Noted)
 
 
 def test_a_cell_of_one_layer_has_no_mark_in_its_config():
