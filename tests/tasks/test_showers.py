@@ -373,6 +373,7 @@ def test_damaged_checkpoints_are_refused(tmp_path, finished, capsys):
     _one_line(capsys, "checkpoints are damaged")
 
 
+@pytest.mark.usefixtures("finished")  # which fills the data folder
 def test_damaged_showers_are_refused_before_a_run_is_made(tmp_path, data, capsys):
     shutil.copytree(data, tmp_path / "data")
     path = records.shards_of("train", 128, 0, tmp_path / "data")[0].path
