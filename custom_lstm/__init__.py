@@ -6,7 +6,7 @@ from types import ModuleType
 from custom_lstm.extras import backend
 
 with backend():
-    import keras as keras
+    importlib.import_module("keras")
 
 from custom_lstm import cells as cells
 from custom_lstm import heads as heads  # registers the classes of the heads
