@@ -9,12 +9,15 @@ python train.py --resume runs/RUN --images a.png b.png
 python train.py --help                           every option
 
 python train.py compare                          table and curves of all runs
+python train.py doctor                           versions and devices, for bug reports
 
 Other tasks, each with its own --help:
 
 python train.py count-ones                       count the ones in strings of bits
 python train.py showers                          read showers in a calorimeter
 python train.py walk-through                     add each number to the one before
+
+Where the package is installed, `custom-lstm` is the same command anywhere.
 """
 
 import contextlib
@@ -41,7 +44,12 @@ def _without_keras() -> Iterator[None]:
     del sys.modules["custom_lstm"]
 
 
-if __name__ == "__main__":
+def main() -> int:
+    """Run the command; an installed `custom-lstm` is this function."""
     with _without_keras():
-        from custom_lstm.cli import main
-    sys.exit(main(without_keras=_without_keras))
+        from custom_lstm.__main__ import main as run
+    return run(without_keras=_without_keras)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -3,6 +3,11 @@
 import importlib
 from types import ModuleType
 
+from custom_lstm.extras import backend
+
+with backend():
+    importlib.import_module("keras")
+
 from custom_lstm import cells as cells
 from custom_lstm import heads as heads  # registers the classes of the heads
 from custom_lstm.cells import *  # noqa: F403  every cell is exported here too

@@ -7,14 +7,13 @@ import os
 import pkgutil
 import platform
 import sys
-import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 
+from custom_lstm import program
 from custom_lstm.config import COMPLETION, Options, nearest, print_completion
 from custom_lstm.errors import UsageError, UserError
 from custom_lstm.training.run_folder import RunFolder
-from custom_lstm.version import __version__
 
 TASKS: dict[str, type[Options]] = {
     options.task: options
@@ -31,6 +30,8 @@ TASKS: dict[str, type[Options]] = {
     )
 }
 """The options of every subcommand by its name; the first one needs none."""
+_OTHERS = {"doctor": "show versions, devices, data and kernels, for bug reports"}
+"""Words that are no tasks, which `__main__` knows."""
 
 
 def main(
@@ -60,26 +61,22 @@ def main(
     try:
         return _run(words, without_keras, tasks)
     except UserError as error:
-        print(f"train.py: {error}", file=sys.stderr)
+        print(f"{program.name()}: {error}", file=sys.stderr)
         return error.exit_code
     except BrokenPipeError:  # the reader, such as `head`, has closed its end
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:
-        print("train.py: interrupted", file=sys.stderr)
+        print(f"{program.name()}: interrupted", file=sys.stderr)
         return 130
 
 
 def _run(words, without_keras, tasks) -> int:
     default, *others = tasks.values()
     match words:
-        case ["--version", *_]:
-            print(f"custom_lstm {__version__}")
-            return 0
         case ["help", *_]:
-            print(
-                f"train.py TASK --help shows the options of a task:\n{listing(tasks)}"
-            )
+            print(f"{program.name()} TASK --help shows the options of a task:")
+            print(listing(tasks))
             return 0
         case [first, *_] if first == COMPLETION:
             print_completion(words, default, others)
@@ -87,7 +84,7 @@ def _run(words, without_keras, tasks) -> int:
         case [name, *rest] if not name.startswith("-"):
             if name not in tasks:
                 known = ", ".join(tasks)
-                near = nearest(name, [*tasks, "help", "--version"])
+                near = nearest(name, [*tasks, *_OTHERS, "help", "--version"])
                 raise UsageError(f"unknown task {name}{near} (tasks are {known})")
             cls, words = tasks[name], rest
         case _:
@@ -97,51 +94,26 @@ def _run(words, without_keras, tasks) -> int:
         RunFolder.open(options.resume)
     _choose_onednn()
     module, name = cls.entry.split(":")
-    with _quiet() if cls.keras else without_keras():
+    with program.quiet() if cls.keras else without_keras():
         run = operator.attrgetter(name)(importlib.import_module(module))
     return run(options, tasks)
 
 
 def listing(tasks: Mapping[str, type[Options]]) -> str:
     """Return the tasks and what they do, a line each."""
-    width = max(map(len, tasks))
-    lines = (f"   train.py {name:<{width}}  {tasks[name].summary}" for name in tasks)
-    return "\n".join(lines)
+    called, width = program.name(), max(map(len, tasks))
+    about = {name: task.summary for name, task in tasks.items()} | _OTHERS
+    return "\n".join(f"   {called} {word:<{width}}  {about[word]}" for word in about)
 
 
 def _more(tasks: Mapping[str, type[Options]]) -> str:
     return f""" All tasks, each with its own --help:
 {listing(tasks)}
- Tab completion, in bash and for ./train.py:
-   source <(python train.py {COMPLETION} bash)"""
+ Tab completion of {program.script()} as a command, in bash:
+   source <({program.command()} {COMPLETION} bash)"""
 
 
 def _choose_onednn() -> None:
     """Turn oneDNN on, unless the environment decides; `benchmarks/LOG.md` tells why."""
     if platform.machine().lower() in ("x86_64", "amd64"):
         os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Hide TensorFlow's messages during its import, also those of C++, unless it fails.
-
-    TF_CPP_MIN_LOG_LEVEL in the environment shows them.
-    """
-    if "TF_CPP_MIN_LOG_LEVEL" in os.environ:
-        yield
-        return
-    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-    sys.stderr.flush()
-    shown = os.dup(2)
-    with tempfile.TemporaryFile() as hidden:
-        os.dup2(hidden.fileno(), 2)
-        try:
-            yield
-        except BaseException:
-            hidden.seek(0)
-            os.write(shown, hidden.read())
-            raise
-        finally:
-            os.dup2(shown, 2)
-            os.close(shown)

@@ -26,10 +26,13 @@ from pathlib import Path
 from types import NoneType
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, TypeVar
 
-import pydantic
-import tyro
-
+from custom_lstm import program
 from custom_lstm.errors import UsageError
+from custom_lstm.extras import extra
+
+with extra("train"):
+    import pydantic
+    import tyro
 
 MANY = 10**9
 """The upper end of a range that has none of its own."""
@@ -351,7 +354,7 @@ def print_completion(
         tyro.cli(
             every,
             args=list(words),
-            prog="train.py",
+            prog=program.script(),
             description="",
             config=(tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes),
         )
@@ -361,15 +364,15 @@ def _read(words: Sequence[str], default: Options, more: str) -> Any:
     """Let tyro read the words; raise its complaint as one line."""
     cls, names = type(default), flat(default)
     if words and words[0].startswith("--tyro-"):
-        raise UsageError(f"{words[0]} must be the first word after train.py")
-    complaint = io.StringIO()
+        raise UsageError(f"{words[0]} must be the first word after {program.name()}")
+    complaint, called = io.StringIO(), program.name()
     try:
         with contextlib.redirect_stderr(complaint), _colours_as_asked():
             parsed, unknown = tyro.cli(
                 cls,
                 args=list(words),
                 default=default,
-                prog="train.py" if cls.task == "digits" else f"train.py {cls.task}",
+                prog=called if cls.task == "digits" else f"{called} {cls.task}",
                 description=f"{_filled(cls.description)}\n\n{more}".rstrip(),
                 return_unknown_args=True,
                 config=(tyro.conf.OmitArgPrefixes,),

@@ -4,7 +4,7 @@
 class UserError(Exception):
     """A mistake or lack outside the code, said in a line that tells what to do.
 
-    `train.py` prints its text without a traceback and exits with `exit_code`.
+    The command prints its text without a traceback and exits with `exit_code`.
     """
 
     exit_code = 1

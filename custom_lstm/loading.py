@@ -34,11 +34,14 @@ from typing import Any
 
 import h5py
 import keras
-import tensorflow as tf
 
 from custom_lstm.errors import UserError
+from custom_lstm.extras import extra
 from custom_lstm.files import verify_checksum
 from custom_lstm.typing import Config
+
+with extra("train"):
+    import tensorflow as tf
 
 __all__ = ["load_model"]
 

@@ -1,3 +1,3 @@
-"""The version, which `train.py --version` prints without importing Keras."""
+"""The version, which `custom-lstm --version` prints without importing Keras."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-import custom_lstm
+import custom_lstm.__main__
 from custom_lstm.cli import TASKS, main
 
 TRAIN = Path(__file__).parents[1] / "train.py"
@@ -42,7 +42,7 @@ def test_convolutions_run_on_onednn_unless_the_user_decided(tmp_path, given, use
 
 
 def test_the_version_is_that_of_the_package(capsys):
-    assert main(["--version"]) == 0
+    assert custom_lstm.__main__.main(["--version"]) == 0
     assert capsys.readouterr().out == f"custom_lstm {custom_lstm.__version__}\n"
 
 

@@ -86,6 +86,8 @@ def test_commands_are_those_of_an_installed_checkout():
         "python train.py",
         "KERAS_BACKEND=jax python train.py",
         "source <(python train.py ",
+        "custom-lstm ",
+        "python -m custom_lstm ",
     )
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
     extras = extras["project"]["optional-dependencies"]
@@ -142,4 +144,7 @@ def test_one_version_everywhere():
     citation = (ROOT / "CITATION.cff").read_text("utf-8")
     assert f"\nversion: {version}\n" in citation
     changes = (ROOT / "CHANGELOG.md").read_text("utf-8")
-    assert re.search(r"^## (\d.*)$", changes, re.MULTILINE)[1] == version
+    (latest, date), *others = re.findall(r"^## (\S+)(.*)$", changes, re.MULTILINE)
+    assert latest == version
+    assert f"\ndate-released: {date.strip(' ()')}\n" in citation
+    assert all(re.fullmatch(r" \(\d{4}-\d\d-\d\d\)", date) for _, date in others)

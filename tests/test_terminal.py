@@ -35,7 +35,9 @@ def test_help_fits_the_terminal(capsys, monkeypatch, task, columns):
     monkeypatch.setenv("NO_COLOR", "1")
     text = _printed(capsys, *task, "--help")
     _, *lines = text.splitlines()  # tyro breaks no usage line
-    listed = [line for line in lines if line.startswith(("   train.py", "   source"))]
+    listed = [
+        line for line in lines if line.startswith(("   custom-lstm", "   source"))
+    ]
     assert max(map(len, [line for line in lines if line not in listed])) <= columns
     assert "\x1b" not in text
     assert "default: None" not in text
@@ -104,8 +106,8 @@ def test_a_run_on_80_columns_has_a_bar_and_an_estimate(tmp_path):
 def test_help_names_every_task_and_the_completion(capsys):
     text = _printed(capsys, "--help")
     for name in TASKS:
-        assert re.search(f"train.py {name} +[a-z]", text)
-    assert f"source <(python train.py {COMPLETION} bash)" in text
+        assert re.search(f"custom-lstm {name} +[a-z]", text)
+    assert f"source <(custom-lstm {COMPLETION} bash)" in text
 
 
 @pytest.mark.parametrize("words", [[], ["sh"], ["bash", "-v"]])
@@ -122,7 +124,7 @@ def test_completion_of_one_task_is_refused(capsys):
 @pytest.mark.parametrize("shell", ["zsh", "fish"])
 def test_prints_a_completion_script(capsys, shell):
     script = _printed(capsys, COMPLETION, shell)
-    assert "train.py" in script
+    assert "custom-lstm" in script
     assert "learning-rate" in script
     assert "count-ones" in script
 
@@ -131,13 +133,13 @@ def test_prints_a_completion_script(capsys, shell):
 def test_bash_completes_tasks_options_and_choices(capsys, tmp_path):
     (tmp_path / "script").write_text(_printed(capsys, COMPLETION, "bash"))
     press_tab = (
-        'source "$0"; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _tyro_train_py; '
+        'source "$0"; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _tyro_custom_lstm; '
         'printf "%s\\n" "${COMPREPLY[@]}"'
     )
 
     def offered(*words):
         done = subprocess.run(
-            ["bash", "-c", press_tab, tmp_path / "script", "train.py", *words],
+            ["bash", "-c", press_tab, tmp_path / "script", "custom-lstm", *words],
             capture_output=True,
             text=True,
             check=True,
@@ -176,5 +178,5 @@ def test_a_log_file_holds_lines_and_no_control_characters(tmp_path):
     (run,) = (tmp_path / "runs").iterdir()
     assert f"is in {run}. Try next:" in done.stdout
     *_, last = done.stdout.splitlines()
-    assert last.startswith(f"  python train.py count-ones --resume {run} ")
+    assert last.startswith(f"  python {TRAIN} count-ones --resume {run} ")
     assert done.stderr == ""

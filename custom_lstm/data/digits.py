@@ -17,6 +17,7 @@ from custom_lstm.data.mnist import (
     prepared_folder,
 )
 from custom_lstm.errors import DataError
+from custom_lstm.extras import extra
 
 NAMES = ("auto", "mnist", "digits")
 MNIST_VALIDATION = 5_000
@@ -162,8 +163,9 @@ def _mnist(arrays: list[np.ndarray], source: str) -> Pools:
 
 
 def _embedded(hint: str) -> Pools:
-    from sklearn.datasets import load_digits
-    from sklearn.model_selection import train_test_split
+    with extra("train"):
+        from sklearn.datasets import load_digits
+        from sklearn.model_selection import train_test_split
 
     bunch = load_digits()
     images, labels = _enlarge(bunch.images / 16), bunch.target.astype(np.uint8)

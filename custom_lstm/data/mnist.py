@@ -29,6 +29,7 @@ import numpy as np
 import platformdirs
 
 from custom_lstm.errors import DataError
+from custom_lstm.extras import extra
 from custom_lstm.files import PARTIAL, atomic_write
 
 log = logging.getLogger(__name__)
@@ -270,8 +271,9 @@ def write_cache(
 
 def _decode(root: Path) -> list[np.ndarray]:
     """Have TensorFlow Datasets read all digits, and prepare them first if need be."""
-    import tensorflow as tf
-    import tensorflow_datasets as tfds
+    with extra("train"):
+        import tensorflow as tf
+        import tensorflow_datasets as tfds
 
     failures: tuple[type[Exception], ...] = (OSError, ValueError, AssertionError)
     failures += (tf.errors.OpError, tfds.download.DownloadError)

@@ -26,17 +26,20 @@ Each takes `style="light"` or `style="dark"`, after the background that it is sh
 None needs a display, and none leaves a figure open.
 """
 
-from custom_lstm.plots.digits import confusion, positions, predictions
-from custom_lstm.plots.states import gates, linear_probe, readout, shapes
-from custom_lstm.plots.style import save
-from custom_lstm.plots.tasks import (
-    counts,
-    followed,
-    saliency,
-    score_table,
-    showers,
-)
-from custom_lstm.plots.training import bars, curves, gradient_norms, learning_curves
+from custom_lstm.extras import extra
+
+with extra("plots"):
+    from custom_lstm.plots.digits import confusion, positions, predictions
+    from custom_lstm.plots.states import gates, linear_probe, readout, shapes
+    from custom_lstm.plots.style import save
+    from custom_lstm.plots.tasks import (
+        counts,
+        followed,
+        saliency,
+        score_table,
+        showers,
+    )
+    from custom_lstm.plots.training import bars, curves, gradient_norms, learning_curves
 
 __all__ = [
     "bars",

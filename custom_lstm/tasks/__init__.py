@@ -1,1 +1,1 @@
-"""What `train.py` trains: digits, and the other tasks; and the comparison of runs."""
+"""What the command trains: digits, and the other tasks; and the comparison of runs."""

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 import keras
 
-from custom_lstm import plots
+from custom_lstm import plots, program
 from custom_lstm.config import Options
 from custom_lstm.training.callbacks import TensorBoard
 from custom_lstm.training.checkpoints import (
@@ -129,7 +129,7 @@ class Task(abc.ABC, Generic[O]):
     def suggestion(self, folder: RunFolder) -> str:
         """Return the command that a user may try next."""
         runs = shlex.quote(str(folder.path.parent))
-        return f"python train.py compare --runs {runs}"
+        return f"{program.command()} compare --runs {runs}"
 
     def reading(self) -> AbstractContextManager:
         """Return a context in which data are read, to turn their errors into others."""

@@ -21,11 +21,14 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from custom_lstm.errors import UsageError, UserError
+from custom_lstm.extras import extra
 from custom_lstm.training.options import Parallel
 from custom_lstm.training.run_folder import RunFolder
+
+with extra("train"):
+    import tensorflow as tf
 
 _OWN = {"process_id", "coordinator", "runs", "name", "resume", "data_dir", "lengths"}
 """Options in which the processes of a run may differ."""

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import keras
-import tensorflow as tf
 
 from custom_lstm.errors import NotFinite
+from custom_lstm.extras import extra
 from custom_lstm.training.callbacks import (
     FiniteCheck,
     Progress,
@@ -19,6 +19,9 @@ from custom_lstm.training.checkpoints import TrainingState, digest, steps_done
 from custom_lstm.training.options import CheckpointOptions
 from custom_lstm.training.run_folder import RunFolder, resume_command
 from custom_lstm.training.signals import Stopped, Stopping, Terminated
+
+with extra("train"):
+    import tensorflow as tf
 
 _MANY_EPOCHS = 100
 """Epochs from which on each gets a line instead of a bar."""

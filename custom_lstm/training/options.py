@@ -4,11 +4,13 @@ import re
 from pathlib import Path
 from typing import Annotated
 
-import pydantic
-import tyro
-
 from custom_lstm.config import MANY, Count, Positive, Seed, nearest, options
 from custom_lstm.errors import UsageError
+from custom_lstm.extras import extra
+
+with extra("train"):
+    import pydantic
+    import tyro
 
 STRATEGIES = ("one", "mirrored", "data-parallel")
 _NO_MULTI_WORKER = (

@@ -20,11 +20,14 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, TypeVar
 
-import filelock
-
+from custom_lstm import program
 from custom_lstm.config import Options
 from custom_lstm.errors import UsageError, UserError
+from custom_lstm.extras import extra
 from custom_lstm.files import PARTIAL, atomic_write, writing
+
+with extra("train"):
+    import filelock
 
 LARGEST_JSON = 2**26
 """Bytes of JSON that are read at most: 64 MiB."""
@@ -345,11 +348,11 @@ def resume_command(folder: RunFolder) -> str:
 
     Example:
         >>> resume_command(RunFolder(Path("runs/x")))
-        'python train.py --resume runs/x'
+        'custom-lstm --resume runs/x'
         >>> resume_command(RunFolder(Path("my runs/x")))
-        "python train.py --resume 'my runs/x'"
+        "custom-lstm --resume 'my runs/x'"
     """
-    path, words = folder.path, "python train.py"
+    path, words = folder.path, program.command()
     if not folder.config.is_file() and (path.parent / "config.json").is_file():
         return resume_command(RunFolder(path.parent))
     task = read_json(folder.config).get("task") if folder.config.is_file() else None

@@ -144,7 +144,7 @@ def test_folders_that_are_no_finished_runs_are_listed(tmp_path, compare):
     assert "digits, one run" in text
     assert f"1  {good}\n" in text
     refused = text.split("Not compared:\n")[1].splitlines()
-    resume = "python train.py --resume"
+    resume = "custom-lstm --resume"
     said = {
         "notes": "no config.json",
         "unfinished": f"resume it with `{resume} {tmp_path}/unfinished`",
@@ -228,7 +228,7 @@ def test_a_real_run_is_compared(tmp_path, compare, capsys):
         words = ["walk-through", "--steps", "4", "--units", "2", "--seed", seed]
         assert main([*words, "--runs", str(tmp_path)]) == 0
     said = capsys.readouterr().out
-    assert said.endswith(f"Try next:\n  python train.py compare --runs {tmp_path}\n")
+    assert said.endswith(f"Try next:\n  custom-lstm compare --runs {tmp_path}\n")
     rows = _table(compare("--runs", tmp_path))
     assert [row["seed"] for row in rows] == ["0", "1"]
     runs = sorted(path for path in tmp_path.iterdir() if path.is_dir())

@@ -412,7 +412,7 @@ def test_an_unfinished_run_counts_nothing(tmp_path, finished, capsys):
     (path / "model.keras").unlink()
     assert main(["count-ones", "--resume", str(path), "--predict", "1"]) == 1
     error = capsys.readouterr().err
-    assert "has no model yet; train it with `python train.py count-ones" in error
+    assert "has no model yet; train it with `custom-lstm count-ones" in error
     assert error.count("\n") == 1
 
 

@@ -348,7 +348,7 @@ def test_ctrl_c_saves_scores_and_can_go_on(
     with monkeypatch.context() as patch:
         patch.setattr(RunCallback, "on_train_batch_end", pressed)
         cut = _run(tmp_path, data, "--models", "simple", code=130)
-    assert f"train.py showers --resume {cut.path}" in capsys.readouterr().out
+    assert f"custom-lstm showers --resume {cut.path}" in capsys.readouterr().out
     assert "simple" in json.loads(cut.scores.read_text())
     assert len(_rows(cut.part("simple"))) == 1
     assert main(["showers", "--resume", str(cut.path)]) == 0

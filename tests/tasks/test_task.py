@@ -139,7 +139,7 @@ def test_a_run_leaves_every_file_and_says_where(toy, tmp_path, capsys):
     assert json.loads(folder.config.read_text())["task"] == "toy"
     said = capsys.readouterr().out
     assert "scores of 1" in said
-    assert f"is in {folder.path}. Try next:\n  python train.py compare" in said
+    assert f"is in {folder.path}. Try next:\n  custom-lstm compare" in said
 
 
 def test_several_models_have_folders_of_their_own(toy, tmp_path, capsys):
@@ -198,7 +198,7 @@ def test_ctrl_c_saves_scores_and_says_so_before_it_scores(
         signal.signal(signal.SIGINT, former)
     said = capsys.readouterr().out
     assert said.index("Stopped after step 1, which is saved") < said.index("evaluating")
-    assert f"resume with\n  python train.py toy --resume {_only(tmp_path).path}" in said
+    assert f"resume with\n  custom-lstm toy --resume {_only(tmp_path).path}" in said
     assert _only(tmp_path).scores.is_file()
 
 
@@ -216,6 +216,6 @@ def test_the_learning_rate_reaches_the_optimizer(tmp_path):
 
 def test_the_toy_is_listed_with_the_others(toy, capsys):
     assert toy("help", task="") == 0
-    assert "train.py toy " in capsys.readouterr().out
+    assert "custom-lstm toy " in capsys.readouterr().out
     assert toy("tov", task="") == 2
     assert "did you mean toy? (tasks are digits," in capsys.readouterr().err
