@@ -102,6 +102,7 @@ from custom_lstm.convert.tmva import (
     to_tmva,
 )
 from custom_lstm.convert.tmva_layer import TMVALayer
+from custom_lstm.convert.torchrecurrent import from_torchrecurrent, to_torchrecurrent
 
 __all__ = [
     "TMVAFormatError",
@@ -113,6 +114,7 @@ __all__ = [
     "from_tf1",
     "from_tmva",
     "from_torch",
+    "from_torchrecurrent",
     "save_tmva",
     "to_cudnn",
     "to_flax",
@@ -121,4 +123,5 @@ __all__ = [
     "to_tf1",
     "to_tmva",
     "to_torch",
+    "to_torchrecurrent",
 ]

@@ -117,7 +117,7 @@ def from_flax(params: Mapping[str, Any], prefix: str = "") -> Weights:
             "nnx.to_pure_dict(nnx.state(cell, nnx.Param)) in nnx. "
             f"Received: {type(params).__name__}"
         )
-    what, arrays, note = under_prefix("`params`", flattened(params), prefix, _NAMES)
+    what, arrays, note, _ = under_prefix("`params`", flattened(params), prefix, _NAMES)
     return decode(what, choose(_ALL, arrays), arrays, note).as_list()
 
 

@@ -1,16 +1,25 @@
 """Weights of torch.nn.LSTM, GRU and RNN, and of LSTMCell, GRUCell and RNNCell."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from custom_lstm.convert.arrays import CellWeights, Weights, as_array, check_names
-from custom_lstm.convert.forms import FIXED, Form, Part, decode, encode, under_prefix
+from custom_lstm.convert.forms import (
+    FIXED,
+    Form,
+    Part,
+    decode,
+    encode,
+    flattened,
+    under_prefix,
+)
 from custom_lstm.convert.sources import read_stack
 
 _KINDS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr")
+_IN_PLACE = re.compile(r"(?:weight|bias)_[ih][hr](?:_l\d+(?:_reverse)?)?$")
 _NAME = re.compile(rf"({'|'.join(_KINDS)})(?:_l(\d+)(_reverse)?)?")
 
 
@@ -46,12 +55,15 @@ def from_torch(
     `activation="relu"`.
 
     Args:
-        state_dict: the module, or its `state_dict()`: tensors or arrays by name; or
-            the list that a module keeps as `_flat_weights`. Of bfloat16 and other
-            types that NumPy lacks, the results are float32.
-        prefix: begin of the names, if the module is part of another: "encoder.lstm.";
-            other names are left aside then. A prefix that all names have need not be
-            said.
+        state_dict: the module, or its `state_dict()`: tensors or arrays by name; a
+            checkpoint with that in it; a list of them, one above the other; or the
+            list that a module keeps as `_flat_weights`. Of bfloat16 and other types
+            that NumPy lacks, the results are float32. Weight normalisation and
+            pruning are part of the weights then.
+        prefix: begin of the names, if the module is one of several in a model:
+            "encoder.lstm."; "module." of DataParallel, "_orig_mod." of
+            `torch.compile` and the like may be left away. If there is one module, it
+            need not be said.
         bidirectional: of a list without names, where its shapes do not tell.
 
     Returns:
@@ -68,11 +80,19 @@ def from_torch(
         >>> [[array.shape for array in weights] for weights in from_torch(state_dict)]
         [[(3, 8), (2, 8)]]
     """
-    if hasattr(state_dict, "state_dict"):
-        state_dict = state_dict.state_dict()
     if isinstance(state_dict, list | tuple):
+        holds_names = [
+            hasattr(one, "state_dict") or isinstance(one, Mapping) for one in state_dict
+        ]
+        if holds_names and all(holds_names):
+            return [
+                weights
+                for one in state_dict
+                for weights in from_torch(one, prefix, bidirectional)
+            ]
         state_dict = _named(state_dict, bidirectional)
-    what, arrays, note = under_prefix("`state_dict`", state_dict, prefix, _NAME)
+    state_dict = state_of(state_dict)
+    what, arrays, note, _ = under_prefix("`state_dict`", state_dict, prefix, _NAME)
     suffixes = _suffixes_of(arrays)
     present = {match[1] for match in map(_NAME.fullmatch, arrays) if match}
     biases, projection = _KINDS[2:4], _KINDS[4:]
@@ -147,6 +167,46 @@ def to_torch(
             f"`layers[{index}]`", FORMS[one.gates].named(suffix), one
         ).items()
     }
+
+
+def state_of(source: Any) -> Any:
+    """Return the tensors by name of a torch module, its state_dict or a checkpoint.
+
+    What weight normalisation, pruning and dropout of weights keep in the place of a
+    weight becomes that weight again.
+    """
+    if hasattr(source, "state_dict"):
+        source = source.state_dict()
+    if not isinstance(source, Mapping):
+        return source
+    state = flattened(source, ".")
+    for name in list(state):
+        for endings, rebuild in _REBUILT.items():
+            base = name.removesuffix(endings[0])
+            kept = [base + ending for ending in endings]
+            if (
+                base != name
+                and _IN_PLACE.search(base)
+                and all(k in state for k in kept)
+            ):
+                parts = [as_array(state.pop(one)) for one in kept]
+                state[base.replace("parametrizations.", "")] = rebuild(*parts)
+    return state
+
+
+def _scaled(g: np.ndarray, v: np.ndarray) -> np.ndarray:
+    """Return `g·v/‖v‖`, the norm over the axes along which g has one number."""
+    axes = tuple(k for k in range(v.ndim) if g.ndim == 0 or g.shape[k] == 1)
+    return g * v / np.sqrt(np.sum(np.square(v), axis=axes, keepdims=True))
+
+
+_REBUILT: dict[tuple[str, ...], Callable[..., np.ndarray]] = {
+    ("_g", "_v"): _scaled,
+    (".original0", ".original1"): _scaled,
+    ("_orig", "_mask"): np.multiply,
+    ("_raw",): np.asarray,
+}
+"""By how names end: what makes the weight."""
 
 
 def _suffixes(layers: int, bidirectional: bool) -> list[list[str]]:
