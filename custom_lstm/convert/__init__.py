@@ -92,6 +92,7 @@ Example:
 from custom_lstm.convert.cudnn import from_cudnn, to_cudnn
 from custom_lstm.convert.flax import from_flax, to_flax
 from custom_lstm.convert.haiku import from_haiku, to_haiku
+from custom_lstm.convert.ncps import from_ncps, to_ncps
 from custom_lstm.convert.onnx import from_onnx, to_onnx
 from custom_lstm.convert.pytorch import from_torch, to_torch
 from custom_lstm.convert.tensorflow1 import from_tf1, to_tf1
@@ -110,6 +111,7 @@ __all__ = [
     "from_cudnn",
     "from_flax",
     "from_haiku",
+    "from_ncps",
     "from_onnx",
     "from_tf1",
     "from_tmva",
@@ -119,6 +121,7 @@ __all__ = [
     "to_cudnn",
     "to_flax",
     "to_haiku",
+    "to_ncps",
     "to_onnx",
     "to_tf1",
     "to_tmva",

@@ -85,7 +85,7 @@ def built(cell, **options):
     layer = RNN(cell(UNITS, **options), return_sequences=True, return_state=True)
     layer.build((BATCH, TIME, FEATURES))
     rng = np.random.default_rng(2)
-    layer.set_weights([rng.normal(size=w.shape) for w in layer.get_weights()])
+    layer.set_weights([0.6 * rng.normal(size=w.shape) for w in layer.get_weights()])
     return layer
 
 

@@ -137,7 +137,7 @@ def linen_with(part, **changes):
     ("params", "message"),
     [
         ({}, "Missing: ii/kernel"),
-        ({"a": linen_with("ii"), "b": {}, "c": 0}, "Unexpected: .*'a/'"),
+        ({"a": linen_with("ii"), "b": linen_with("ii")}, "Unexpected: .*'a/', 'b/'"),
         (linen_with("ii", bias=np.ones(4)), "Unexpected: ii/bias"),
         (
             linen_with("hg", kernel=np.ones((4, 3))),
