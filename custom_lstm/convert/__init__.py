@@ -92,6 +92,7 @@ Example:
 from custom_lstm.convert.cudnn import from_cudnn, to_cudnn
 from custom_lstm.convert.flax import from_flax, to_flax
 from custom_lstm.convert.haiku import from_haiku, to_haiku
+from custom_lstm.convert.keras_lmu import from_keras_lmu
 from custom_lstm.convert.ncps import from_ncps, to_ncps
 from custom_lstm.convert.onnx import from_onnx, to_onnx
 from custom_lstm.convert.pytorch import from_torch, to_torch
@@ -104,6 +105,7 @@ from custom_lstm.convert.tmva import (
 )
 from custom_lstm.convert.tmva_layer import TMVALayer
 from custom_lstm.convert.torchrecurrent import from_torchrecurrent, to_torchrecurrent
+from custom_lstm.convert.xlstm import from_xlstm
 
 __all__ = [
     "TMVAFormatError",
@@ -111,12 +113,14 @@ __all__ = [
     "from_cudnn",
     "from_flax",
     "from_haiku",
+    "from_keras_lmu",
     "from_ncps",
     "from_onnx",
     "from_tf1",
     "from_tmva",
     "from_torch",
     "from_torchrecurrent",
+    "from_xlstm",
     "save_tmva",
     "to_cudnn",
     "to_flax",
