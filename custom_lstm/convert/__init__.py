@@ -92,6 +92,7 @@ Example:
 from custom_lstm.convert.cudnn import from_cudnn, to_cudnn
 from custom_lstm.convert.flax import from_flax, to_flax
 from custom_lstm.convert.haiku import from_haiku, to_haiku
+from custom_lstm.convert.keras_files import from_keras
 from custom_lstm.convert.keras_lmu import from_keras_lmu
 from custom_lstm.convert.ncps import from_ncps, to_ncps
 from custom_lstm.convert.onnx import from_onnx, to_onnx
@@ -113,6 +114,7 @@ __all__ = [
     "from_cudnn",
     "from_flax",
     "from_haiku",
+    "from_keras",
     "from_keras_lmu",
     "from_ncps",
     "from_onnx",
