@@ -81,7 +81,7 @@ class Found(NamedTuple):
     """Arrays by the rest of their names.
 
     `what` says what was read, and `note` under which prefixes there are such names, if
-    not here, for errors.
+    not here alone, for errors.
     """
 
     what: str
@@ -120,18 +120,16 @@ def under_prefix(
         raise ValueError(
             f"{what} must be arrays by name. Received: {type(values).__name__}"
         )
-    whole = re.compile(rf"((?:.*?[./])??)(?:{known.pattern})", re.DOTALL)
-    matches = [match for name in values if (match := whole.fullmatch(str(name)))]
-    found = list(dict.fromkeys(match[1] for match in matches))
+    found = places(values, known)
     if prefix not in found:
-        within = [one for one in found if _is_within(one, prefix)]
+        within = [one for one in found if is_within(one, prefix)]
         prefix = within[0] if len(within) == 1 else prefix
     arrays = {
         str(name).removeprefix(prefix): as_array(value)
         for name, value in values.items()
         if str(name).startswith(prefix)
     }
-    if found and prefix not in found:
+    if found and found != [prefix]:
         note = f". Such names are under {listed([repr(one) for one in found])}"
     else:
         note = ""
@@ -139,7 +137,15 @@ def under_prefix(
     return Found(what, arrays, note, prefix)
 
 
-def _is_within(place: str, prefix: str) -> bool:
+def places(values: Iterable[str], known: re.Pattern[str]) -> list[str]:
+    """Return the prefixes under which there are known names."""
+    whole = re.compile(rf"((?:.*?[./])??)(?:{known.pattern})", re.DOTALL)
+    matches = [match for name in values if (match := whole.fullmatch(str(name)))]
+    return list(dict.fromkeys(match[1] for match in matches))
+
+
+def is_within(place: str, prefix: str) -> bool:
+    """Return whether a prefix begins with another, but for what wraps them."""
     inner, outer = (
         [part for part in re.split("[./]", name) if part and part not in _WRAPPERS]
         for name in (place, prefix)

@@ -14,6 +14,8 @@ from custom_lstm.convert.forms import (
     decode,
     encode,
     flattened,
+    is_within,
+    places,
     under_prefix,
 )
 from custom_lstm.convert.sources import read_stack
@@ -56,10 +58,10 @@ def from_torch(
 
     Args:
         state_dict: the module, or its `state_dict()`: tensors or arrays by name; a
-            checkpoint with that in it; a list of them, one above the other; or the
-            list that a module keeps as `_flat_weights`. Of bfloat16 and other types
-            that NumPy lacks, the results are float32. Weight normalisation and
-            pruning are part of the weights then.
+            checkpoint with that in it; a list of them, one above the other, or a
+            `ModuleList`; or the list that a module keeps as `_flat_weights`. Of
+            bfloat16 and other types that NumPy lacks, the results are float32. Weight
+            normalisation and pruning become a part of the weights.
         prefix: begin of the names, if the module is one of several in a model:
             "encoder.lstm."; "module." of DataParallel, "_orig_mod." of
             `torch.compile` and the like may be left away. If there is one module, it
@@ -80,34 +82,19 @@ def from_torch(
         >>> [[array.shape for array in weights] for weights in from_torch(state_dict)]
         [[(3, 8), (2, 8)]]
     """
+    if isinstance(state_dict, list | tuple) and any(map(_is_named, state_dict)):
+        return [
+            weights
+            for one in state_dict
+            for weights in from_torch(one, prefix, bidirectional)
+        ]
     if isinstance(state_dict, list | tuple):
-        holds_names = [
-            hasattr(one, "state_dict") or isinstance(one, Mapping) for one in state_dict
-        ]
-        if holds_names and all(holds_names):
-            return [
-                weights
-                for one in state_dict
-                for weights in from_torch(one, prefix, bidirectional)
-            ]
         state_dict = _named(state_dict, bidirectional)
-    state_dict = state_of(state_dict)
-    what, arrays, note, _ = under_prefix("`state_dict`", state_dict, prefix, _NAME)
-    suffixes = _suffixes_of(arrays)
-    present = {match[1] for match in map(_NAME.fullmatch, arrays) if match}
-    biases, projection = _KINDS[2:4], _KINDS[4:]
-    kinds = [*_KINDS[:2], *(biases if present.intersection(biases) else ())]
-    kinds += [kind for kind in projection if kind in present]
-    check_names(
-        what, [k + s for own in suffixes for s in own for k in kinds], arrays, note
-    )
+    state = state_of(state_dict)
     return [
-        [
-            array
-            for suffix in own
-            for array in _from_torch(what, arrays, suffix, kinds).as_list()
-        ]
-        for own in suffixes
+        weights
+        for place in _stacked(state, prefix)
+        for weights in _from_state(state, place)
     ]
 
 
@@ -169,11 +156,48 @@ def to_torch(
     }
 
 
+def _from_state(state: Any, prefix: str) -> list[Weights]:
+    """Return the weights of one module."""
+    what, arrays, note, _ = under_prefix("`state_dict`", state, prefix, _NAME)
+    suffixes = _suffixes_of(arrays)
+    present = {match[1] for match in map(_NAME.fullmatch, arrays) if match}
+    biases, projection = _KINDS[2:4], _KINDS[4:]
+    kinds = [*_KINDS[:2], *(biases if present.intersection(biases) else ())]
+    kinds += [kind for kind in projection if kind in present]
+    check_names(
+        what, [k + s for own in suffixes for s in own for k in kinds], arrays, note
+    )
+    return [
+        [
+            array
+            for suffix in own
+            for array in _from_torch(what, arrays, suffix, kinds).as_list()
+        ]
+        for own in suffixes
+    ]
+
+
+def _is_named(source: Any) -> bool:
+    return isinstance(source, Mapping) or hasattr(source, "state_dict")
+
+
+def _stacked(state: Any, prefix: str) -> list[str]:
+    """Return the prefixes of modules that are numbered, as in a list, or one prefix."""
+    if not isinstance(state, Mapping):
+        return [prefix]
+    found = [place for place in places(state, _NAME) if is_within(place, prefix)]
+    numbers = [re.fullmatch(r"(.*?)(\d+)(\..*)", place, re.DOTALL) for place in found]
+    around = {(match[1], match[3]) for match in numbers if match}
+    if len(found) < 2 or None in numbers or len(around) != 1:
+        return [prefix]
+    return sorted(found, key=lambda place: int(re.findall(r"\d+", place)[0]))
+
+
 def state_of(source: Any) -> Any:
     """Return the tensors by name of a torch module, its state_dict or a checkpoint.
 
-    What weight normalisation, pruning and dropout of weights keep in the place of a
-    weight becomes that weight again.
+    What weight and spectral normalisation, pruning and dropout of weights keep in the
+    place of a weight becomes that weight again.
     """
     if hasattr(source, "state_dict"):
         source = source.state_dict()
@@ -200,9 +224,16 @@ def _scaled(g: np.ndarray, v: np.ndarray) -> np.ndarray:
     return g * v / np.sqrt(np.sum(np.square(v), axis=axes, keepdims=True))
 
 
+def _by_largest(W: np.ndarray, u: np.ndarray, v: np.ndarray) -> np.ndarray:
+    """Return W over its largest singular value, of which u and v are the vectors."""
+    return W / (u @ W @ v)
+
+
 _REBUILT: dict[tuple[str, ...], Callable[..., np.ndarray]] = {
     ("_g", "_v"): _scaled,
     (".original0", ".original1"): _scaled,
+    ("_orig", "_u", "_v"): _by_largest,
+    (".original", ".0._u", ".0._v"): _by_largest,
     ("_orig", "_mask"): np.multiply,
     ("_raw",): np.asarray,
 }

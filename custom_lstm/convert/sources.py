@@ -41,6 +41,12 @@ def read_stack(
         ValueError: if they are none of these, or run in a way that only Keras knows:
             backwards alone, or with another `merge_mode` than "concat".
     """
+    if hasattr(source, "layers"):
+        raise ValueError(
+            f"{what} must be a layer or cell, or a list of them; of a model, give "
+            "those of its `layers` that are recurrent. Received: "
+            f"{type(source).__name__}"
+        )
     if is_layer(source):
         _check_order(what, source)
         stacked = _cells_of(source)
