@@ -1,4 +1,4 @@
-"""Weights in files of Keras: `.keras`, `.weights.h5`, and `.h5` of Keras 2 and 1."""
+"""Weights in files of Keras: `.keras`, `.weights.h5`, `.h5`, and TensorFlow's."""
 
 import io
 import json
@@ -33,16 +33,22 @@ class _Cell(NamedTuple):
     arrays: list[np.ndarray]
 
 
-def from_keras(path: str | os.PathLike, layer: str | None = None) -> list[Weights]:
+def from_keras(
+    source: str | os.PathLike | Mapping[str, Any], layer: str | None = None
+) -> list[Weights]:
     """Return the weights of LSTM, GRU and SimpleRNN layers in a file of Keras.
 
     Such files load into the classes that wrote them alone; the weights fit the layers
     of this package of the same name as they are. Nothing in the file is run: neither
-    the model nor its classes are made.
+    the model nor its classes are made. Activations and other arguments are yours to
+    give.
 
     Args:
-        path: a `.keras` or `.weights.h5` file of Keras 3, or an `.h5` file of Keras 2,
-            `tf.keras` or Keras 1.
+        source: path of a `.keras` or `.weights.h5` file of Keras 3, or of an `.h5` file
+            of Keras 2, `tf.keras` or Keras 1. Of a checkpoint or SavedModel of
+            `tf.keras`, its arrays by name: `reader = tf.train.load_checkpoint(path)`,
+            `{name: reader.get_tensor(name) for name in
+            reader.get_variable_to_shape_map()}`.
         layer: name of one layer, as in the model, or as the file calls it, which may
             be "lstm_1" for the second of a class; by default all.
 
@@ -66,35 +72,55 @@ def from_keras(path: str | os.PathLike, layer: str | None = None) -> list[Weight
         >>> [array.shape for array in weights]
         [(3, 8), (2, 8), (8,)]
     """
-    path = Path(path)
-    content, config = _read(path)
-    try:
-        with h5py.File(content, "r") as file:
-            arrays, order = _arrays(path, file), _names(file, config)
-            cells = _cells(arrays)
-            names = {key: _name_in_model(file, key) for key in {c.layer for c in cells}}
-    except OSError as error:
-        raise ValueError(f"{path} is no HDF5 file: {error}") from error
+    if isinstance(source, Mapping):
+        what, cells, names, order = "`source`", _cells(_variables(source)), {}, []
+    else:
+        what = str(source)
+        cells, names, order = _in_file(Path(source))
     found: dict[str, Weights] = {}
     for cell in sorted(cells, key=lambda cell: _numbered(cell.path)):
-        read_layer(f"{path}: `{cell.path}`", cell.arrays)
+        read_layer(f"{what}: `{cell.path}`", cell.arrays)
         found.setdefault(cell.layer, []).extend(cell.arrays)
+    called = {key: names.get(key) or key.rpartition("/")[2] for key in found}
     chosen = {
         key: weights
         for key, weights in found.items()
-        if layer in (None, key, key.rpartition("/")[2], names[key])
+        if layer in (None, key, key.rpartition("/")[2], called[key])
     }
     if not chosen:
         kind = "layer" if layer is None else f"layer {layer!r}"
-        there = listed([repr(names[key]) for key in found])
+        there = listed([repr(name) for name in called.values()])
         raise ValueError(
-            f"{path} holds no LSTM, GRU or SimpleRNN {kind}. There are {there}"
+            f"{what} holds no LSTM, GRU or SimpleRNN {kind}. There are {there}"
         )
     places = {name: place for place, name in enumerate(order)}
     return [
         chosen[key]
-        for key in sorted(chosen, key=lambda key: places.get(names[key], len(places)))
+        for key in sorted(chosen, key=lambda key: places.get(called[key], len(places)))
     ]
+
+
+def _variables(arrays: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """Return what a checkpoint of TensorFlow holds, without an optimizer's arrays."""
+    found = {}
+    for name, array in arrays.items():
+        path, _, end = str(name).partition("/.ATTRIBUTES/")
+        of_model = ".OPTIMIZER_SLOT" not in path and not path.startswith("optimizer")
+        if of_model and end in ("", "VARIABLE_VALUE"):
+            found[path] = as_array(array)
+    return found
+
+
+def _in_file(path: Path) -> tuple[list[_Cell], dict[str, str | None], list[str]]:
+    """Return the cells in a file, names of layers by path, and the order of names."""
+    content, config = _read(path)
+    try:
+        with h5py.File(content, "r") as file:
+            cells = _cells(_arrays(path, file))
+            names = {cell.layer: _name_in_model(file, cell.layer) for cell in cells}
+            return cells, names, _names(file, config)
+    except OSError as error:
+        raise ValueError(f"{path} is no HDF5 file: {error}") from error
 
 
 def _read(path: Path) -> tuple[Any, Any]:
@@ -188,11 +214,10 @@ def _layer_of(place: str) -> str:
     return "/".join(parts)
 
 
-def _name_in_model(file: h5py.File, layer: str) -> str:
-    """Return what the model calls a layer: Keras 3 notes it beside its arrays."""
+def _name_in_model(file: h5py.File, layer: str) -> str | None:
+    """Return what the model calls a layer, if Keras 3 noted it beside its arrays."""
     group = file.get(f"{layer}/vars")
-    name = group.attrs.get("name") if group is not None else None
-    return str(name) if name else layer.rpartition("/")[2]
+    return None if group is None else group.attrs.get("name")
 
 
 def _names(file: h5py.File, config: Any) -> list[str]:

@@ -93,24 +93,24 @@ def test_layers_come_in_order_and_by_name(file, model_of_many, tmp_path):
         from_keras(path, "x")
 
 
-def write(path, arrays, **attributes):
+def write(path, arrays):
     with h5py.File(path, "w") as file:
         for name, array in arrays.items():
             file[name] = array
-        for name, value in attributes.items():
-            file.attrs[name] = value
     return path
 
 
-def test_files_of_keras_2_and_of_its_weights(tmp_path):
+@pytest.mark.parametrize("root", ["", "model_weights/"])
+@pytest.mark.parametrize("cell", ["/lstm_cell", ""])  # tf.keras, Keras 2.3
+def test_files_of_keras_2_and_of_its_weights(cell, root, tmp_path):
     stack = [
         [RNG.normal(size=shape) for shape in ((3, 8), (2, 8), (8,))] for _ in range(3)
     ]
     names = ["kernel", "recurrent_kernel", "bias"]
     places = [
-        "lstm_9/lstm_9/lstm_cell_4",
-        "bi/bi/forward_lstm/lstm_cell",
-        "bi/bi/backward_lstm/lstm_cell",
+        f"{root}lstm_9/lstm_9{cell and cell + '_4'}",
+        f"{root}bi/bi/forward_lstm{cell}",
+        f"{root}bi/bi/backward_lstm{cell}",
     ]
     arrays = {
         f"{place}/{name}:0": array
@@ -118,9 +118,25 @@ def test_files_of_keras_2_and_of_its_weights(tmp_path):
         for name, array in zip(names, weights, strict=True)
     }
     expected = [stack[0], [*stack[1], *stack[2]]]
-    path = write(tmp_path / "w.h5", arrays, layer_names=[b"lstm_9", b"bi", b"dense"])
+    path = write(tmp_path / "w.h5", arrays)
+    with h5py.File(path, "a") as file:
+        file[root or "/"].attrs["layer_names"] = [b"lstm_9", b"bi", b"dense"]
     np.testing.assert_equal(from_keras(path), expected)
     np.testing.assert_equal(from_keras(path, "bi"), expected[1:])
+
+
+def test_checkpoints_of_tf_keras_are_arrays_by_name():
+    weights = [RNG.normal(size=shape) for shape in ((3, 8), (2, 8), (8,))]
+    names, end = ["kernel", "recurrent_kernel", "bias"], "/.ATTRIBUTES/VARIABLE_VALUE"
+    arrays = {"optimizer/iter" + end: np.int64(3), "_CHECKPOINTABLE_OBJECT_GRAPH": b""}
+    for place in ("0/cell", "1/forward_layer/cell", "1/backward_layer/cell"):
+        for name, array in zip(names, weights, strict=True):
+            path = f"layer_with_weights-{place}/{name}"
+            arrays[path + end] = array
+            arrays[f"{path}/.OPTIMIZER_SLOT/optimizer/m{end}"] = array
+    found = from_keras(arrays)
+    np.testing.assert_equal(found, [weights, 2 * weights])
+    np.testing.assert_equal(from_keras(arrays, "layer_with_weights-1"), found[1:])
 
 
 @pytest.mark.parametrize(("gates", "width"), [("ifco", 8), ("zrh", 6)])
