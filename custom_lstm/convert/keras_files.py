@@ -72,8 +72,10 @@ def from_keras(
         >>> [array.shape for array in weights]
         [(3, 8), (2, 8), (8,)]
     """
+    names: dict[str, str | None] = {}
+    order: list[str] = []
     if isinstance(source, Mapping):
-        what, cells, names, order = "`source`", _cells(_variables(source)), {}, []
+        what, cells = "`source`", _cells(_variables(source))
     else:
         what = str(source)
         cells, names, order = _in_file(Path(source))
@@ -185,8 +187,8 @@ def _by_name(arrays: Mapping[str, np.ndarray]) -> list[np.ndarray]:
     matches = {name: _KERAS_2.fullmatch(name) for name in arrays}
     named = {match[1]: arrays[name] for name, match in matches.items() if match}
     if "recurrent_kernel" in named:
-        order = ("kernel", "recurrent_kernel", "bias")
-        return [named[name] for name in order if name in named]
+        names = ("kernel", "recurrent_kernel", "bias")
+        return [named[name] for name in names if name in named]
     gates = {
         (match[1], match[2]): arrays[name]
         for name in arrays

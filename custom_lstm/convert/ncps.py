@@ -151,12 +151,8 @@ def from_ncps(
             f"{what} holds {len(groups)} cells; `layers` must be as many, and a "
             f"`Dense` if it maps the outputs. Received: {len(cells)}{found.note}"
         )
-    kinds = ("LTCCell", "CfCCell")
-    modules = [
-        module
-        for kind, module in modules_of(source, found.prefix, "ncps")
-        if kind in kinds
-    ]
+    inside = modules_of(source, found.prefix, "ncps")
+    modules = [module for kind, module in inside if kind in ("LTCCell", "CfCCell")]
     made = []
     for k, (group, (name, cell)) in enumerate(zip(groups, cells, strict=True)):
         module = modules[k] if len(modules) == len(cells) else None
@@ -265,14 +261,21 @@ def _read_ltc(
     if implicit:
         arrays |= {k: np.logaddexp(arrays[k], 0) for k in _POSITIVE if k in arrays}
     for key, mask in _MASKS.items():
-        own = arrays.pop(mask, None)
-        if own is not None and key in arrays:
-            check_shapes(what, {mask: own}, {mask: arrays[key].shape})
-            arrays[key] = arrays[key] * own
-    features = arrays.get("sensory_w", np.empty((0, 0))).shape[0]
+        if mask in arrays and key in arrays:
+            arrays[key] = _masked(what, mask, arrays.pop(mask), arrays[key])
+    features = _size(arrays.get("sensory_w"), 0)
     arrays.setdefault("input_w", np.ones(features, "float32"))
     arrays.setdefault("input_b", np.zeros(features, "float32"))
     return _LTC_TWIN, arrays
+
+
+def _size(array: np.ndarray | None, axis: int) -> int:
+    return array.shape[axis] if array is not None and array.ndim else 0
+
+
+def _masked(what: str, name: str, mask: np.ndarray, array: np.ndarray) -> np.ndarray:
+    check_shapes(what, {name: mask}, {name: array.shape})
+    return array * mask
 
 
 def _read_cfc(
@@ -288,55 +291,64 @@ def _read_cfc(
         raise ValueError(
             f"{name} must be a CfCCell, as {what} holds. Received: {cell_class(cell)}"
         )
-    if any(re.match(r"backbone\.[1-9]", key) for key in arrays):
+    twin = _CFC_TWINS[cell.mode]
+    bare = not any(key.startswith("backbone.") for key in arrays)
+    if bare:
+        arrays |= _backbone(name, arrays, cell)
+        twin = twin._replace(fixed={"activation": "linear"})
+    elif any(re.match(r"backbone\.[1-9]", key) for key in arrays):
         raise ValueError(
             f"{what} has several backbone layers; a CfCCell has one. Received: "
             f"{[key for key in arrays if key.startswith('backbone.')]}"
         )
-    bare = "backbone.0.weight" not in arrays and "ff1.weight" in arrays
-    twin = _CFC_TWINS[cell.mode]
-    if bare:
-        width = arrays["ff1.weight"].shape[-1]
-        if cell.backbone_units != width:
-            raise ValueError(
-                f"{name}: a CfC without a backbone is a CfCCell with `activation=None` "
-                f"and `backbone_units={width}`, its features and units. Received: "
-                f"backbone_units={cell.backbone_units}"
-            )
-        twin = twin._replace(fixed={"activation": "linear"})
-        dtype = arrays["ff1.weight"].dtype
-        arrays["backbone.0.weight"] = np.eye(width, dtype=dtype)
-        arrays["backbone.0.bias"] = np.zeros(width, dtype)
     if module is not None:
         own = twin.arguments if not bare else {"mode": "mode"}
         activation = None if bare else module.backbone[1]
         told = SimpleNamespace(mode=module.mode, activation=activation)
         check_arguments(name, twin._replace(arguments=own), told, cell)
-    mask = arrays.pop("sparsity_mask", None)
-    for key in ("ff1.weight", "ff2.weight") if mask is not None else ():
-        if key in arrays:
-            check_shapes(
-                what, {"sparsity_mask": mask}, {"sparsity_mask": arrays[key].shape}
-            )
-            arrays[key] = arrays[key] * mask
+    if "sparsity_mask" in arrays:
+        mask = arrays.pop("sparsity_mask")
+        for key in arrays.keys() & {"ff1.weight", "ff2.weight"}:
+            arrays[key] = _masked(what, "sparsity_mask", mask, arrays[key])
     arrays |= {k: arrays[k].reshape(-1) for k in ("w_tau", "A") if k in arrays}
     return twin, arrays
+
+
+def _backbone(name: str, arrays: Arrays, cell: Any) -> Arrays:
+    """Return the arrays of a backbone that changes nothing."""
+    width = _size(arrays.get("ff1.weight"), -1)
+    if cell.backbone_units != width:
+        raise ValueError(
+            f"{name}: a CfC without a backbone is a CfCCell with `activation=None` and "
+            f"`backbone_units={width}`, its features and units. Received: "
+            f"backbone_units={cell.backbone_units}"
+        )
+    dtype = arrays["ff1.weight"].dtype
+    return {
+        "backbone.0.weight": np.eye(width, dtype=dtype),
+        "backbone.0.bias": np.zeros(width, dtype),
+    }
 
 
 def _after(
     what: str, arrays: Arrays, units: int, told: int | None, dense: Any
 ) -> list[Weights]:
     """Return the weights of the `Dense` that comes after the cell, if one does."""
+    rows = _size(next(iter(arrays.values()), None), 0)
+    shapes = {
+        **dict.fromkeys((*_OUTPUT, "fc.bias"), (rows,)),
+        "fc.weight": (rows, units),
+    }
+    check_shapes(what, arrays, {n: shape for n, shape in shapes.items() if n in arrays})
     if "fc.weight" in arrays:
         kernel = arrays["fc.weight"].T.copy()
         bias = arrays.get("fc.bias", np.zeros(kernel.shape[1], kernel.dtype))
     elif arrays:
-        width = len(next(iter(arrays.values())))
-        scale = arrays.get("output_w", np.ones(width, "float32"))
-        kernel = np.eye(units, width, dtype=scale.dtype) * scale
-        bias = arrays.get("output_b", np.zeros(width, scale.dtype))
+        scale = arrays.get("output_w", np.ones(rows, "float32"))
+        kernel = np.eye(units, rows, dtype=scale.dtype) * scale
+        bias = arrays.get("output_b", np.zeros(rows, scale.dtype))
     else:  # only the module tells how many neurons an LTC shows without a map
-        width = told or getattr(dense, "units", units)
+        width = getattr(dense, "units", units) if told is None else told
         kernel, bias = np.eye(units, width, dtype="float32"), np.zeros(width, "float32")
     changes = not np.array_equal(kernel, np.eye(units)) or bias.any()
     if dense is None and changes:

@@ -333,8 +333,9 @@ def _by_layer(arrays: Mapping[str, np.ndarray]) -> dict[str, dict[str, np.ndarra
     """Return the arrays of each cell, by what their names begin with, for errors."""
     groups: dict[int, dict[str, np.ndarray]] = {}
     for name, array in arrays.items():
-        layer, own = re.fullmatch(r"(?:cells\.(\d+)\.)?(.*)", name, re.DOTALL).groups()
-        groups.setdefault(-1 if layer is None else int(layer), {})[own] = array
+        match = re.fullmatch(r"cells\.(\d+)\.(.*)", name, re.DOTALL)
+        layer, own = (int(match[1]), match[2]) if match else (-1, name)
+        groups.setdefault(layer, {})[own] = array
     return {
         f", cell {layer}" if layer >= 0 else "": groups[layer]
         for layer in sorted(groups)
