@@ -315,7 +315,7 @@ def _twin_of(what: str, cell: Any) -> Twin:
     if name not in _TWINS:
         reason = _OTHER_EQUATIONS.get(name)
         raise ValueError(
-            f"{what}: torchrecurrent's cells do not compute what a {name} does"
+            f"{what}: torchrecurrent's cells do not compute what {name} does"
             + (f"; of its cell of that name, {reason}" if reason else "")
         )
     return _TWINS[name]

@@ -171,7 +171,7 @@ def _compare(what: str, module: str, argument: str, expected: Any, cell: Any) ->
         same = bool(np.isclose(value, expected, rtol=1e-6, atol=0))
     if not same:
         raise ValueError(
-            f"{what}: {module} computes what a {cell_class(cell)} does with "
+            f"{what}: {module} computes what {cell_class(cell)} does with "
             f"`{argument}={expected!r}`. Received: {argument}={value!r}"
         )
 
@@ -181,7 +181,7 @@ def _check_number(
 ) -> None:
     if not np.isclose(number, getattr(cell, argument), rtol=1e-6, atol=0):
         raise ValueError(
-            f"{what}: `{name}` is {number:.9g}, which in a {twin.cell} is the argument "
+            f"{what}: `{name}` is {number:.9g}, which in {twin.cell} is the argument "
             f"`{argument}`. Received: {argument}={getattr(cell, argument)!r}"
         )
 
@@ -189,7 +189,7 @@ def _check_number(
 def _described(twin: Twin, own: Mapping[str, np.ndarray]) -> str:
     """Return what was built: the shape of its first array says it."""
     name, array = next(iter(own.items()))
-    return f"a {twin.cell} whose `{name}` has shape {array.shape}"
+    return f"{twin.cell} whose `{name}` has shape {array.shape}"
 
 
 def _grid(layout: str) -> list[list[str]]:

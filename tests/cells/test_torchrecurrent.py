@@ -189,5 +189,5 @@ def test_a_cell_without_a_bias_is_one_with_zeros(name):
     [back] = from_torchrecurrent(module, layer)
     np.testing.assert_equal(back, layer.get_weights())
     arrays["bias_ih"] = arrays["bias_ih"] + 1
-    with pytest.raises(ValueError, match="`bias_ih` must hold zeros where a "):
+    with pytest.raises(ValueError, match="`bias_ih` must hold zeros where "):
         from_torchrecurrent(arrays, layer)

@@ -102,7 +102,7 @@ def changed(name="MGUCell", **arrays):
         (theirs("LEM"), ours("LEMCell"), "that name, it has z in the place of z'"),
         (theirs("SCRN"), ours("SCRNCell"), "hands its output on"),
         (theirs("MCLSTM"), ours("MCLSTMCell"), "conserves no mass"),
-        (theirs(), ours("LSTMCell"), "do not compute what a LSTMCell does"),
+        (theirs(), ours("LSTMCell"), "do not compute what LSTMCell does"),
         (theirs(nonlinearity="relu"), ours(), "`activation='relu'`.*='tanh'"),
         (
             theirs(gate_nonlinearity="leaky_relu"),
@@ -128,7 +128,7 @@ def changed(name="MGUCell", **arrays):
         (
             changed("CFNCell", bias_ih=np.ones(12)),
             ours("CFNCell"),
-            "`bias_ih` must hold zeros where a CFNCell.*has no weight",
+            "`bias_ih` must hold zeros where CFNCell.*has no weight",
         ),
         (lambda: 3, ours(), "must be arrays by name. Received: int"),
         (theirs(), lambda: 3, "must be a layer or cell of this package.*int"),
@@ -145,7 +145,7 @@ def test_what_is_another_cell_or_does_not_fit_is_refused(source, layer, message)
     ("layer", "cell", "message"),
     [
         (ours("LEMCell"), False, "z in the place of z'"),
-        (ours("CfCCell"), False, "do not compute what a CfCCell does"),
+        (ours("CfCCell"), False, "do not compute what CfCCell does"),
         (ours(variant=2), False, "`variant=0`. Received: variant=2"),
         (lambda: [built("MGUCell"), built("MGUCell")], False, r"`layers\[1\]` must be"),
         (stack, True, "`cell=True` must be for one cell. Received: 2"),
