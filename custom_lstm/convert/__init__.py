@@ -69,13 +69,14 @@ Neither torch nor flax nor any other library is imported; their tensors are acce
 they are. Results are new arrays, of the dtype that came, or float32 if NumPy does not
 know it; of text, float64.
 
-**Files of Keras.** `from_keras` reads the weights of stock LSTM, GRU and SimpleRNN layers
-out of `.keras`, `.weights.h5` and older files: they fit ours as they are.
+**Files of Keras.** `from_keras` reads the weights of stock LSTM, GRU and SimpleRNN
+layers out of `.keras`, `.weights.h5` and older files: they fit ours as they are.
 
 **The catalogue's cells.** `from_torchrecurrent`, `from_ncps`, `from_keras_lmu` and
-`from_xlstm` take weights of libraries whose cells the catalogue has; `to_torchrecurrent`
-and `to_ncps` go the other way. As neither names nor shapes tell these cells apart, the
-layer that the weights are for is given too: its class and arguments are compared.
+`from_xlstm` take weights of libraries whose cells the catalogue has;
+`to_torchrecurrent` and `to_ncps` go the other way. As neither names nor shapes tell
+these cells apart, the layer that the weights are for is given too: its class and
+arguments are compared.
 
 **Layers, or weights alone.** Every `to_` function takes a layer or cell of Keras or of
 this package, and judges it by its class and arguments: what the other library computes

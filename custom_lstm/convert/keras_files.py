@@ -81,7 +81,7 @@ def from_keras(
         cells, names, order = _in_file(Path(source))
     found: dict[str, Weights] = {}
     for cell in sorted(cells, key=lambda cell: _numbered(cell.path)):
-        read_layer(f"{what}: `{cell.path}`", cell.arrays)
+        _check_cell(f"{what}: `{cell.path}`", cell.arrays)
         found.setdefault(cell.layer, []).extend(cell.arrays)
     called = {key: names.get(key) or key.rpartition("/")[2] for key in found}
     chosen = {
@@ -100,6 +100,19 @@ def from_keras(
         chosen[key]
         for key in sorted(chosen, key=lambda key: places.get(called[key], len(places)))
     ]
+
+
+def _check_cell(what: str, arrays: list[np.ndarray]) -> None:
+    """Raise unless the arrays are those of an LSTM, GRU or SimpleRNN."""
+    kernel, bias = arrays[0], arrays[-1]
+    if bias.shape == (2 * kernel.shape[1],):
+        raise ValueError(
+            f"{what} is of a CuDNNLSTM or CuDNNGRU, whose matrices lie in another "
+            "order. Keras 2 loads its file into an LSTM or a GRU with "
+            "`reset_after=True`; save that. Received shapes: "
+            f"{[array.shape for array in arrays]}"
+        )
+    read_layer(what, arrays)
 
 
 def _variables(arrays: Mapping[str, Any]) -> dict[str, np.ndarray]:

@@ -199,9 +199,10 @@ def swollen(path):
     ("make", "message"),
     [
         (
-            cell((3, 8), (2, 8), (16,)),
-            r"`layers/lstm/cell`: `bias` must.*\(8,\).*\(16,\)",
+            cell((3, 8), (2, 8), (7,)),
+            r"`layers/lstm/cell`: `bias` must.*\(8,\).*\(7,\)",
         ),
+        (cell((3, 8), (2, 8), (16,)), "`layers/lstm/cell` is of a CuDNNLSTM"),
         (cell((3, 8), (2, 7)), r"`recurrent_kernel` must have shape.*\(2, 7\)"),
         (cell((3, 8), (8,)), "holds no LSTM, GRU or SimpleRNN layer"),
         (zipped("a", "b"), "must hold config.json and model.weights.h5.*a, b"),

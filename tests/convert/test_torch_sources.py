@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import custom_lstm
-from custom_lstm.convert import from_torch, to_torch
+from custom_lstm.convert import from_tf1, from_torch, to_torch
 
 torch = pytest.importorskip("torch")
 SIZES = {"input_size": 3, "hidden_size": 4}
@@ -168,3 +168,40 @@ def test_a_model_is_told_to_give_its_layers():
     with pytest.raises(ValueError, match="its `layers` that are recurrent.*Sequential"):
         to_torch(model)
     assert list(to_torch(model.layers)) == list(torch.nn.LSTM(3, 4).state_dict())
+
+
+def test_a_cell_of_tensorflow_1_becomes_a_torch_module():
+    """Its kernel is of x above h, its gates i, j, f, o, and it adds 1 to f."""
+    rng = np.random.default_rng(0)
+    kernel, bias = rng.normal(size=(7, 16)), rng.normal(size=16)
+    x = rng.normal(size=(5, 3))
+    h = c = np.zeros(4)
+    for step in x:
+        i, j, f, o = np.split(np.concatenate([step, h]) @ kernel + bias, 4)
+        i, f, o = (1 / (1 + np.exp(-z)) for z in (i, f + 1, o))
+        c = f * c + i * np.tanh(j)
+        h = o * np.tanh(c)
+    variables = {"rnn/lstm_fused_cell/kernel:0": kernel}
+    variables |= {"rnn/lstm_fused_cell/bias:0": bias, "rnn/fc/scale:0": np.ones(1)}
+    state = to_torch([from_tf1(variables)])
+    module = torch.nn.LSTM(**SIZES).double()
+    module.load_state_dict({name: torch.tensor(a) for name, a in state.items()})
+    outputs = module(torch.tensor(x))[0][-1].detach().numpy()
+    np.testing.assert_allclose(outputs, h, rtol=1e-10)
+
+
+@pytest.mark.parametrize(("prefix", "count"), [("layers.1.rnn_x", 1), ("layers", 0)])
+def test_numbered_blocks_of_two_modules_each_need_the_whole_prefix(prefix, count):
+    block = [
+        {"rnn_x": torch.nn.LSTM(3, 2, bidirectional=True), "rnn_y": torch.nn.LSTM(3, 2)}
+        for _ in range(2)
+    ]
+    net = Net(layers=torch.nn.ModuleList(map(torch.nn.ModuleDict, block)))
+    del net.encoder
+    source = torch.nn.DataParallel(net)
+    if count:
+        expected = from_torch(block[1]["rnn_x"])
+        np.testing.assert_equal(from_torch(source, prefix), expected)
+        return
+    with pytest.raises(ValueError, match=r"under 'module\.layers\.0\.rnn_x\.', "):
+        from_torch(source, prefix)
