@@ -133,8 +133,9 @@ def _of_module(part: Any, above: tuple[int, ...] = ()) -> Any:
         items = vars(part)
     else:
         return part
+    above = (*above, id(part))
     named = {str(name): one for name, one in items.items() if id(one) not in above}
-    made = {name: _of_module(one, (*above, id(part))) for name, one in named.items()}
+    made = {name: _of_module(one, above) for name, one in named.items()}
     return {name: one for name, one in made.items() if _is_parameter(one)}
 
 

@@ -132,7 +132,8 @@ def from_ncps(
         True
     """
     layers = list(layers) if isinstance(layers, list | tuple) else [layers]
-    dense = layers.pop() if type(layers[-1]).__name__ == "Dense" else None
+    maps = bool(layers) and type(layers[-1]).__name__ == "Dense"
+    dense = layers.pop() if maps else None
     cells = cells_in("`layers`", layers if len(layers) != 1 else layers[0])
     found = under_prefix("`source`", state_of(source), prefix, _NAMES)
     what = found.what

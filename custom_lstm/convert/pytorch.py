@@ -186,11 +186,15 @@ def _stacked(state: Any, prefix: str) -> list[str]:
     if not isinstance(state, Mapping):
         return [prefix]
     found = [place for place in places(state, _NAME) if is_within(place, prefix)]
-    numbers = [re.fullmatch(r"(.*?)(\d+)(\..*)", place, re.DOTALL) for place in found]
-    around = {(match[1], match[3]) for match in numbers if match}
-    if len(found) < 2 or None in numbers or len(around) != 1:
+    parts = [place.split(".") for place in found]
+    if len(found) < 2 or len({len(part) for part in parts}) > 1:
         return [prefix]
-    return sorted(found, key=lambda place: int(re.findall(r"\d+", place)[0]))
+    differ = [
+        k for k, column in enumerate(zip(*parts, strict=True)) if len({*column}) > 1
+    ]
+    if len(differ) > 1 or not all(part[differ[0]].isdecimal() for part in parts):
+        return [prefix]
+    return sorted(found, key=lambda place: int(place.split(".")[differ[0]]))
 
 
 def state_of(source: Any) -> Any:

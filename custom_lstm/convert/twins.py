@@ -36,6 +36,12 @@ _ACTIVATIONS = {
     "Tanh": "tanh",
 }
 """Names in Keras of torch's modules, where both compute the same."""
+_OPTIONS: dict[str, dict[str, Any]] = {
+    "ELU": {"alpha": 1.0},
+    "GELU": {"approximate": "none"},
+    "Softplus": {"beta": 1.0},
+}
+"""With which options they do."""
 
 
 class Twin(NamedTuple):
@@ -152,10 +158,12 @@ def modules_of(source: Any, prefix: str, library: str) -> list[tuple[str, Any]]:
 
 def _of_torch(what: str, module: str, attribute: str, activation: Any) -> str:
     name = type(activation).__name__
-    if name not in _ACTIVATIONS:
+    options = _OPTIONS.get(name, {})
+    plain = all(getattr(activation, key) == own for key, own in options.items())
+    if name not in _ACTIVATIONS or not plain:
         raise ValueError(
             f"{what}: `{attribute}` of {module} must be one of {tuple(_ACTIVATIONS)}, "
-            f"which Keras computes too. Received: {name}"
+            f"which Keras computes too. Received: {activation}"
         )
     return _ACTIVATIONS[name]
 

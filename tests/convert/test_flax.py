@@ -139,7 +139,9 @@ def test_a_module_of_nnx_and_what_holds_one_are_taken_too():
         from_flax(model, "rnns/1/cell/"), from_flax(states(model.rnns[1]))
     )
     np.testing.assert_equal(from_flax(model, "gru"), from_flax(states(model.gru)))
-    with pytest.raises(ValueError, match="'rnns/0/cell/', 'rnns/1/cell/', 'gru/'"):
+    with pytest.raises(
+        ValueError, match="under 'rnns/0/cell/', 'rnns/1/cell/', 'gru/'$"
+    ):
         from_flax(model)
     with pytest.raises(ValueError, match=r"or a module of nnx. Received: int"):
         from_flax(3)

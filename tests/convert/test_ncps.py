@@ -179,6 +179,7 @@ def ltc(**options):
         (ncps.LTC(3, 5, ode_unfolds=3), ltc(), "`unfolds=3`. Received: unfolds=6"),
         (ncps.LTC(3, 5).state_dict(), ltc(), "say whether the LTC"),
         (ncps.LTC(4, 5), ltc(), r"`input_w` must have shape \(3,\).*\(4,\)"),
+        (ncps.LTC(3, 5), [], "must hold a layer or cell"),
         (ncps.LTC(3, 5), [*ltc(), *ltc()], "holds 1 cells.*Received: 2"),
         (
             ncps.LTC(3, wirings.FullyConnected(5, 2)),

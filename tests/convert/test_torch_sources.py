@@ -70,6 +70,8 @@ def test_lists_of_modules_are_one_above_the_other(make):
     np.testing.assert_equal(from_torch([p.state_dict() for p in parts]), expected)
     net = Net(stack=torch.nn.ModuleList(parts))
     np.testing.assert_equal(from_torch(net.stack), expected)
+    deeper = {f"block1.{name}": a for name, a in net.stack.state_dict().items()}
+    np.testing.assert_equal(from_torch(deeper), expected)
     np.testing.assert_equal(from_torch(torch.nn.DataParallel(net), "stack"), expected)
 
 

@@ -109,6 +109,11 @@ def changed(name="MGUCell", **arrays):
             ours(),
             "`gate_act` of torchrecurrent MGUCell must be one of.*LeakyReLU",
         ),
+        (
+            theirs(nonlinearity=torch.nn.ELU(2.0)),
+            ours(activation="elu"),
+            r"must be one of.*Received: ELU\(alpha=2\.0",
+        ),
         (theirs("IndRNN"), ours("IndRNNCell"), "`activation='tanh'`.*='relu'"),
         (theirs("FastGRNN"), ours("FastGRNNCell"), "`recurrent_activation='tanh'`"),
         (theirs("UGRNN"), ours("UGRNNCell", activation="relu"), "`activation='tanh'`"),
