@@ -69,6 +69,15 @@ Neither torch nor flax nor any other library is imported; their tensors are acce
 they are. Results are new arrays, of the dtype that came, or float32 if NumPy does not
 know it; of text, float64.
 
+**Files of Keras.** `from_keras` reads the weights of stock LSTM, GRU and SimpleRNN
+layers out of `.keras`, `.weights.h5` and older files: they fit ours as they are.
+
+**The catalogue's cells.** `from_torchrecurrent`, `from_ncps`, `from_keras_lmu` and
+`from_xlstm` take weights of libraries whose cells the catalogue has;
+`to_torchrecurrent` and `to_ncps` go the other way. As neither names nor shapes tell
+these cells apart, the layer that the weights are for is given too: its class and
+arguments are compared.
+
 **Layers, or weights alone.** Every `to_` function takes a layer or cell of Keras or of
 this package, and judges it by its class and arguments: what the other library computes
 in another way is refused. `CoupledLSTMCell` becomes an LSTM whose forget gate has the
@@ -77,8 +86,8 @@ input gate's weights with the other sign, as 1 - σ(z) = σ(-z). Dropout,
 nothing of activations; and three gates without the two rows of biases of `reset_after`
 may be of a GRU of either kind, or of coupled gates: that has to be said.
 
-**Names.** Where a module is part of a model, `prefix` is what its names begin with; one
-that all names have need not be said, and an error lists those that there are.
+**Names.** Where a module is one of several in a model, `prefix` is what its names begin
+with; an error lists those that there are. Of a model with one it need not be said.
 
 Example:
     >>> import numpy as np
@@ -92,6 +101,9 @@ Example:
 from custom_lstm.convert.cudnn import from_cudnn, to_cudnn
 from custom_lstm.convert.flax import from_flax, to_flax
 from custom_lstm.convert.haiku import from_haiku, to_haiku
+from custom_lstm.convert.keras_files import from_keras
+from custom_lstm.convert.keras_lmu import from_keras_lmu
+from custom_lstm.convert.ncps import from_ncps, to_ncps
 from custom_lstm.convert.onnx import from_onnx, to_onnx
 from custom_lstm.convert.pytorch import from_torch, to_torch
 from custom_lstm.convert.tensorflow1 import from_tf1, to_tf1
@@ -102,6 +114,8 @@ from custom_lstm.convert.tmva import (
     to_tmva,
 )
 from custom_lstm.convert.tmva_layer import TMVALayer
+from custom_lstm.convert.torchrecurrent import from_torchrecurrent, to_torchrecurrent
+from custom_lstm.convert.xlstm import from_xlstm
 
 __all__ = [
     "TMVAFormatError",
@@ -109,16 +123,23 @@ __all__ = [
     "from_cudnn",
     "from_flax",
     "from_haiku",
+    "from_keras",
+    "from_keras_lmu",
+    "from_ncps",
     "from_onnx",
     "from_tf1",
     "from_tmva",
     "from_torch",
+    "from_torchrecurrent",
+    "from_xlstm",
     "save_tmva",
     "to_cudnn",
     "to_flax",
     "to_haiku",
+    "to_ncps",
     "to_onnx",
     "to_tf1",
     "to_tmva",
     "to_torch",
+    "to_torchrecurrent",
 ]

@@ -66,8 +66,8 @@ class CellWeights:
 def as_array(value: Any) -> np.ndarray:
     """Return a NumPy array of what may be a tensor of torch, JAX or TensorFlow.
 
-    NumPy has none of torch's narrow types, such as bfloat16: these become float32,
-    which holds each of their numbers exactly.
+    NumPy has none of the narrow types of other libraries, such as bfloat16: these
+    become float32, which holds each of their numbers exactly.
     """
     if hasattr(value, "detach"):
         value = value.detach().cpu()
@@ -75,7 +75,9 @@ def as_array(value: Any) -> np.ndarray:
             return np.asarray(value.numpy())
         except TypeError:
             value = value.float().numpy()
-    return np.asarray(value)
+    array = np.asarray(value)
+    narrow = array.dtype.kind == "V" and array.dtype.names is None
+    return array.astype("float32") if narrow else array
 
 
 def reorder(array: np.ndarray, order: Sequence[int], axis: int = -1) -> np.ndarray:

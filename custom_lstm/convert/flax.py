@@ -80,7 +80,7 @@ _ALL = [form for forms in _FORMS.values() for form in forms]
 _NAMES: re.Pattern[str] = known_names(_ALL)
 
 
-def from_flax(params: Mapping[str, Any], prefix: str = "") -> Weights:
+def from_flax(params: Any, prefix: str = "") -> Weights:
     """Return Keras weights of an LSTM, GRU or SimpleRNN from those of a flax cell.
 
     Flax carries an LSTM's states as `(c, h)`, Keras as `[h, c]`. Flax's GRU is Keras's
@@ -90,10 +90,8 @@ def from_flax(params: Mapping[str, Any], prefix: str = "") -> Weights:
         params: nested dict of arrays: of `flax.linen` `OptimizedLSTMCell`, `LSTMCell`,
             `GRUCell` or `SimpleCell`, the variables or their `["params"]`; of
             `flax.nnx` `OptimizedLSTMCell`, `LSTMCell`, `GRUCell` or `SimpleCell`,
-            `nnx.to_pure_dict(nnx.state(cell, nnx.Param))`.
-        prefix: path to the cell, if there is more: "params/encoder/cell/". A path
-            that all arrays have, as "params/cell/" where an RNN wraps the cell, need
-            not be said.
+            `nnx.state(cell)`, or the cell itself, or a module with one in it.
+        prefix: path to the cell, if there is more than one: "params/encoder/cell/".
 
     Returns:
         `[kernel, recurrent_kernel, bias]`, for `set_weights`.
@@ -112,13 +110,38 @@ def from_flax(params: Mapping[str, Any], prefix: str = "") -> Weights:
         [(3, 8), (2, 8), (8,)]
     """
     if not isinstance(params, Mapping):
+        params = _of_module(params)
+    if not isinstance(params, Mapping):
         raise ValueError(
             "`params` must be a nested dict of arrays: variables['params'] in linen, "
-            "nnx.to_pure_dict(nnx.state(cell, nnx.Param)) in nnx. "
+            "nnx.state(cell) in nnx; or a module of nnx. "
             f"Received: {type(params).__name__}"
         )
-    what, arrays, note = under_prefix("`params`", flattened(params), prefix, _NAMES)
+    what, arrays, note, _ = under_prefix("`params`", flattened(params), prefix, _NAMES)
     return decode(what, choose(_ALL, arrays), arrays, note).as_list()
+
+
+def _of_module(part: Any, above: tuple[int, ...] = ()) -> Any:
+    """Return the parameters in a module of nnx, nested by name, or what it is else."""
+    kinds = {kind.__name__ for kind in type(part).__mro__}
+    of_nnx = any(kind.__module__.startswith("flax.nnx") for kind in type(part).__mro__)
+    if isinstance(part, list | tuple) or (of_nnx and "Sequence" in kinds):
+        items = dict(enumerate(part))
+    elif isinstance(part, Mapping):
+        items = dict(part)
+    elif of_nnx and "Module" in kinds:
+        items = vars(part)
+    else:
+        return part
+    above = (*above, id(part))
+    named = {str(name): one for name, one in items.items() if id(one) not in above}
+    made = {name: _of_module(one, above) for name, one in named.items()}
+    return {name: one for name, one in made.items() if _is_parameter(one)}
+
+
+def _is_parameter(value: Any) -> bool:
+    named = {kind.__name__ for kind in type(value).__mro__}
+    return "Param" in named or (isinstance(value, dict) and bool(value))
 
 
 def to_flax(

@@ -77,52 +77,92 @@ class Form(NamedTuple):
         return "".join(part.letters for part in self.parts)
 
 
+class Found(NamedTuple):
+    """Arrays by the rest of their names.
+
+    `what` says what was read, and `note` under which prefixes there are such names, if
+    not here alone, for errors.
+    """
+
+    what: str
+    arrays: dict[str, np.ndarray]
+    note: str
+    prefix: str
+
+
+_WRAPPERS = {
+    "_checkpoint_wrapped_module",
+    "_forward_module",
+    "_fsdp_wrapped_module",
+    "_orig_mod",
+    "model_state_dict",
+    "module",
+    "state_dict",
+}
+"""Parts of names that what wraps a model, or a checkpoint, puts before those of its."""
+
+
 def under_prefix(
     what: str, values: Mapping[str, Any], prefix: str, known: re.Pattern[str]
-) -> tuple[str, dict[str, np.ndarray], str]:
-    """Return the arrays whose names begin with a prefix, by the rest of their names.
+) -> Found:
+    """Return the arrays whose names begin with a prefix.
 
-    Without a prefix, one that all names have needs not be said.
+    It may be said without what `_WRAPPERS` are in it and without its last separator;
+    and, if there are such names in one place under it alone, without the rest.
 
     Args:
         what: the argument, for errors.
         values: arrays by name.
         prefix: begin of the names; others are left aside.
         known: matches the rest of a name.
-
-    Returns:
-        What was read, for errors; the arrays; and, for the end of an error, the
-        prefixes under which there are such names.
     """
     if not isinstance(values, Mapping):
         raise ValueError(
             f"{what} must be arrays by name. Received: {type(values).__name__}"
         )
-    whole = re.compile(rf"((?:.*?[./])??)(?:{known.pattern})", re.DOTALL)
-    matches = [match for name in values if (match := whole.fullmatch(str(name)))]
-    found = list(dict.fromkeys(match[1] for match in matches))
-    if not prefix and len(found) == 1 and len(matches) == len(values):
-        prefix = found[0]
+    found = places(values, known)
+    if prefix not in found:
+        within = [one for one in found if is_within(one, prefix)]
+        prefix = within[0] if len(within) == 1 else prefix
     arrays = {
         str(name).removeprefix(prefix): as_array(value)
         for name, value in values.items()
         if str(name).startswith(prefix)
     }
-    if found and prefix not in found:
+    if found and found != [prefix]:
         note = f". Such names are under {listed([repr(one) for one in found])}"
     else:
         note = ""
-    return f"{what} under {prefix!r}" if prefix else what, arrays, note
+    what = f"{what} under {prefix!r}" if prefix else what
+    return Found(what, arrays, note, prefix)
 
 
-def flattened(tree: Any, prefix: str = "") -> dict[str, Any]:
+def places(values: Iterable[str], known: re.Pattern[str]) -> list[str]:
+    """Return the prefixes under which there are known names."""
+    whole = re.compile(rf"((?:.*?[./])??)(?:{known.pattern})", re.DOTALL)
+    matches = [match for name in values if (match := whole.fullmatch(str(name)))]
+    return list(dict.fromkeys(match[1] for match in matches))
+
+
+def is_within(place: str, prefix: str) -> bool:
+    """Return whether a prefix begins with another, but for what wraps them."""
+    inner, outer = (
+        [part for part in re.split("[./]", name) if part and part not in _WRAPPERS]
+        for name in (place, prefix)
+    )
+    return inner[: len(outer)] == outer
+
+
+def flattened(tree: Any, separator: str = "/", prefix: str = "") -> dict[str, Any]:
     """Return arrays by path: `{"a": {"b": x}}` to `{"a/b": x}`."""
     if not isinstance(tree, Mapping):
-        return {prefix.rstrip("/"): tree}
+        return {prefix.removesuffix(separator): tree}
     return {
         path: array
         for name, part in tree.items()
-        for path, array in flattened(part, f"{prefix}{name}/").items()
+        for path, array in flattened(
+            part, separator, f"{prefix}{name}{separator}"
+        ).items()
     }
 
 

@@ -84,7 +84,7 @@ def from_haiku(params: Mapping[str, Any], prefix: str = "") -> Weights:
         ((3, 8), (2, 8), array([0., 0., 1., 1., 0., 0., 0., 0.]))
     """
     tree = flattened(params) if isinstance(params, Mapping) else params
-    what, arrays, note = under_prefix("`params`", tree, prefix, _NAMES)
+    what, arrays, note, _ = under_prefix("`params`", tree, prefix, _NAMES)
     form = choose(list(_FORMS.values()), arrays)
     cell = decode(what, form, arrays, note)
     return replace(cell, bias=shift_forget(cell, _FORGET_BIAS)).as_list()

@@ -68,7 +68,7 @@ def from_onnx(
         >>> [array.shape for array in from_onnx(initializers)]
         [(3, 8), (2, 8)]
     """
-    what, arrays, note = under_prefix("`initializers`", initializers, prefix, _NAMES)
+    what, arrays, note, _ = under_prefix("`initializers`", initializers, prefix, _NAMES)
     counts = {array.shape[0] if array.ndim else 0 for array in arrays.values()}
     if arrays and counts not in ({1}, {2}):
         raise ValueError(

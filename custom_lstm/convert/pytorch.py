@@ -1,16 +1,27 @@
 """Weights of torch.nn.LSTM, GRU and RNN, and of LSTMCell, GRUCell and RNNCell."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from custom_lstm.convert.arrays import CellWeights, Weights, as_array, check_names
-from custom_lstm.convert.forms import FIXED, Form, Part, decode, encode, under_prefix
+from custom_lstm.convert.forms import (
+    FIXED,
+    Form,
+    Part,
+    decode,
+    encode,
+    flattened,
+    is_within,
+    places,
+    under_prefix,
+)
 from custom_lstm.convert.sources import read_stack
 
 _KINDS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr")
+_IN_PLACE = re.compile(r"(?:weight|bias)_[ih][hr](?:_l\d+(?:_reverse)?)?$")
 _NAME = re.compile(rf"({'|'.join(_KINDS)})(?:_l(\d+)(_reverse)?)?")
 
 
@@ -46,12 +57,15 @@ def from_torch(
     `activation="relu"`.
 
     Args:
-        state_dict: the module, or its `state_dict()`: tensors or arrays by name; or
-            the list that a module keeps as `_flat_weights`. Of bfloat16 and other
-            types that NumPy lacks, the results are float32.
-        prefix: begin of the names, if the module is part of another: "encoder.lstm.";
-            other names are left aside then. A prefix that all names have need not be
-            said.
+        state_dict: the module, or its `state_dict()`: tensors or arrays by name; a
+            checkpoint with that in it; a list of them, one above the other, or a
+            `ModuleList`; or the list that a module keeps as `_flat_weights`. Of
+            bfloat16 and other types that NumPy lacks, the results are float32. Weight
+            normalisation and pruning become a part of the weights.
+        prefix: begin of the names, if the module is one of several in a model:
+            "encoder.lstm."; "module." of DataParallel, "_orig_mod." of
+            `torch.compile` and the like may be left away. If there is one module, it
+            need not be said.
         bidirectional: of a list without names, where its shapes do not tell.
 
     Returns:
@@ -68,26 +82,19 @@ def from_torch(
         >>> [[array.shape for array in weights] for weights in from_torch(state_dict)]
         [[(3, 8), (2, 8)]]
     """
-    if hasattr(state_dict, "state_dict"):
-        state_dict = state_dict.state_dict()
+    if isinstance(state_dict, list | tuple) and any(map(_is_named, state_dict)):
+        return [
+            weights
+            for one in state_dict
+            for weights in from_torch(one, prefix, bidirectional)
+        ]
     if isinstance(state_dict, list | tuple):
         state_dict = _named(state_dict, bidirectional)
-    what, arrays, note = under_prefix("`state_dict`", state_dict, prefix, _NAME)
-    suffixes = _suffixes_of(arrays)
-    present = {match[1] for match in map(_NAME.fullmatch, arrays) if match}
-    biases, projection = _KINDS[2:4], _KINDS[4:]
-    kinds = [*_KINDS[:2], *(biases if present.intersection(biases) else ())]
-    kinds += [kind for kind in projection if kind in present]
-    check_names(
-        what, [k + s for own in suffixes for s in own for k in kinds], arrays, note
-    )
+    state = state_of(state_dict)
     return [
-        [
-            array
-            for suffix in own
-            for array in _from_torch(what, arrays, suffix, kinds).as_list()
-        ]
-        for own in suffixes
+        weights
+        for place in _stacked(state, prefix)
+        for weights in _from_state(state, place)
     ]
 
 
@@ -147,6 +154,94 @@ def to_torch(
             f"`layers[{index}]`", FORMS[one.gates].named(suffix), one
         ).items()
     }
+
+
+def _from_state(state: Any, prefix: str) -> list[Weights]:
+    """Return the weights of one module."""
+    what, arrays, note, _ = under_prefix("`state_dict`", state, prefix, _NAME)
+    suffixes = _suffixes_of(arrays)
+    present = {match[1] for match in map(_NAME.fullmatch, arrays) if match}
+    biases, projection = _KINDS[2:4], _KINDS[4:]
+    kinds = [*_KINDS[:2], *(biases if present.intersection(biases) else ())]
+    kinds += [kind for kind in projection if kind in present]
+    check_names(
+        what, [k + s for own in suffixes for s in own for k in kinds], arrays, note
+    )
+    return [
+        [
+            array
+            for suffix in own
+            for array in _from_torch(what, arrays, suffix, kinds).as_list()
+        ]
+        for own in suffixes
+    ]
+
+
+def _is_named(source: Any) -> bool:
+    return isinstance(source, Mapping) or hasattr(source, "state_dict")
+
+
+def _stacked(state: Any, prefix: str) -> list[str]:
+    """Return the prefixes of modules that are numbered, as in a list, or one prefix."""
+    if not isinstance(state, Mapping):
+        return [prefix]
+    found = [place for place in places(state, _NAME) if is_within(place, prefix)]
+    parts = [place.split(".") for place in found]
+    if len(found) < 2 or len({len(part) for part in parts}) > 1:
+        return [prefix]
+    differ = [
+        k for k, column in enumerate(zip(*parts, strict=True)) if len({*column}) > 1
+    ]
+    if len(differ) > 1 or not all(part[differ[0]].isdecimal() for part in parts):
+        return [prefix]
+    return sorted(found, key=lambda place: int(place.split(".")[differ[0]]))
+
+
+def state_of(source: Any) -> Any:
+    """Return the tensors by name of a torch module, its state_dict or a checkpoint.
+
+    What weight and spectral normalisation, pruning and dropout of weights keep in the
+    place of a weight becomes that weight again.
+    """
+    if hasattr(source, "state_dict"):
+        source = source.state_dict()
+    if not isinstance(source, Mapping):
+        return source
+    state = flattened(source, ".")
+    for name in list(state):
+        for endings, rebuild in _REBUILT.items():
+            base = name.removesuffix(endings[0])
+            kept = [base + ending for ending in endings]
+            if (
+                base != name
+                and _IN_PLACE.search(base)
+                and all(k in state for k in kept)
+            ):
+                parts = [as_array(state.pop(one)) for one in kept]
+                state[base.replace("parametrizations.", "")] = rebuild(*parts)
+    return state
+
+
+def _scaled(g: np.ndarray, v: np.ndarray) -> np.ndarray:
+    """Return `g·v/‖v‖`, the norm over the axes along which g has one number."""
+    axes = tuple(k for k in range(v.ndim) if g.ndim == 0 or g.shape[k] == 1)
+    return g * v / np.sqrt(np.sum(np.square(v), axis=axes, keepdims=True))
+
+
+def _by_largest(W: np.ndarray, u: np.ndarray, v: np.ndarray) -> np.ndarray:
+    """Return W over its largest singular value, of which u and v are the vectors."""
+    return W / (u @ W @ v)
+
+
+_REBUILT: dict[tuple[str, ...], Callable[..., np.ndarray]] = {
+    ("_g", "_v"): _scaled,
+    (".original0", ".original1"): _scaled,
+    ("_orig", "_u", "_v"): _by_largest,
+    (".original", ".0._u", ".0._v"): _by_largest,
+    ("_orig", "_mask"): np.multiply,
+    ("_raw",): np.asarray,
+}
+"""By how names end: what makes the weight."""
 
 
 def _suffixes(layers: int, bidirectional: bool) -> list[list[str]]:

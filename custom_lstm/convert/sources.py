@@ -41,6 +41,12 @@ def read_stack(
         ValueError: if they are none of these, or run in a way that only Keras knows:
             backwards alone, or with another `merge_mode` than "concat".
     """
+    if hasattr(source, "layers"):
+        raise ValueError(
+            f"{what} must be a layer or cell, or a list of them; of a model, give "
+            "those of its `layers` that are recurrent. Received: "
+            f"{type(source).__name__}"
+        )
     if is_layer(source):
         _check_order(what, source)
         stacked = _cells_of(source)
@@ -156,16 +162,66 @@ def _from_cell(what: str, cell: Any) -> CellWeights:
             "equations other libraries do not have; if it only adds to those of a "
             "cell that they have, give its `get_weights()`"
         )
-    arrays = dict(zip((w.name for w in cell.weights), cell.get_weights(), strict=True))
-    if "kernel" not in arrays:
-        raise ValueError(f"{what} has no weights yet: build it first")
+    arrays = weights_by_name(what, cell)
     if name == "CoupledLSTMCell":
         arrays = {key: _uncoupled(array) for key, array in arrays.items()}
     return CellWeights(
-        **{key: np.array(array) for key, array in arrays.items()},
+        **arrays,
         reset_after=getattr(cell, "reset_after", None) if name == "GRUCell" else None,
         activations=_activations(cell),
     )
+
+
+def weights_by_name(what: str, cell: Any) -> dict[str, np.ndarray]:
+    """Return the weights of a cell, new arrays, by their names.
+
+    Raises:
+        ValueError: if it has none yet.
+    """
+    names = [weight.name for weight in cell.weights]
+    if not names:
+        raise ValueError(
+            f"{what} has no weights yet: build it first, with "
+            "`layer.build((None, None, features))`"
+        )
+    arrays = [np.array(as_array(array)) for array in cell.get_weights()]
+    return dict(zip(names, arrays, strict=True))
+
+
+def cells_in(what: str, source: Any) -> list[tuple[str, Any]]:
+    """Return the cells of this package that a layer, a cell or a list of them holds.
+
+    Args:
+        what: the argument, for errors.
+        source: the layer, cell or list.
+
+    Returns:
+        What each is, for errors, and the cell; of a layer with stacked cells, all.
+
+    Raises:
+        ValueError: if one is something else, runs backwards or both ways.
+    """
+    sources = source if isinstance(source, list | tuple) else [source]
+    cells = []
+    for index, one in enumerate(sources):
+        name = what if one is source else f"`{what.strip('`')}[{index}]`"
+        if not is_layer(one) or hasattr(one, "forward_layer"):
+            raise ValueError(
+                f"{name} must be a layer or cell of this package, in one direction, "
+                f"or a list of them. Received: {type(one).__name__}"
+            )
+        check_direction(name, one)
+        cells += [(name, cell) for cell in _cells_of(one)]
+    if not cells:
+        raise ValueError(f"{what} must hold a layer or cell. Received: an empty list")
+    return cells
+
+
+def cell_class(cell: Any) -> str:
+    """Return the name of a cell's class, with its module unless it is one of ours."""
+    kind = type(cell)
+    own = kind.__module__.partition(".")[0] == "custom_lstm"
+    return kind.__name__ if own else f"{kind.__module__}.{kind.__name__}"
 
 
 def _uncoupled(array: np.ndarray) -> np.ndarray:
@@ -177,10 +233,10 @@ def _uncoupled(array: np.ndarray) -> np.ndarray:
 def _activations(cell: Any) -> dict[str, str]:
     """Return the names of the activations, by argument."""
     given = {key: getattr(cell, key, None) for key in _ACTIVATIONS}
-    return {key: _named(own) for key, own in given.items() if own is not None}
+    return {key: activation_name(own) for key, own in given.items() if own is not None}
 
 
-def _named(activation: Any) -> str:
+def activation_name(activation: Any) -> str:
     """Return the name of an activation; one of your own has its module before it."""
     name = getattr(activation, "__name__", type(activation).__name__)
     module = getattr(activation, "__module__", None) or _PACKAGES[0]

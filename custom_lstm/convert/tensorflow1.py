@@ -103,7 +103,7 @@ def from_tf1(
         variables = {name: variables[own] for name, own in names.items()}
     if kind not in (None, *_FORMS):
         raise ValueError(f"`kind` must be one of {tuple(_FORMS)}. Received: {kind!r}")
-    what, arrays, note = under_prefix("`variables`", variables, prefix, _NAMES)
+    what, arrays, note, _ = under_prefix("`variables`", variables, prefix, _NAMES)
     if kind is None:
         simple = any("basic_rnn_cell" in name for name in (prefix, *variables))
         gated = any(name.startswith(("gates/", "candidate/")) for name in arrays)

@@ -1,4 +1,4 @@
-"""Cells against other packages' of the same name, with equal weights."""
+"""Cells against other packages' of the same name, with converted weights."""
 
 from collections.abc import Callable
 from functools import partial
@@ -10,6 +10,7 @@ import pytest
 from helpers.layer_gradients import cotangent, run
 
 from custom_lstm import RNN, cells
+from custom_lstm.convert import from_keras_lmu, to_ncps
 
 torch = pytest.importorskip("torch")
 UNITS, FEATURES, BATCH, TIME = 6, 4, 3, 7
@@ -23,54 +24,11 @@ class Pair(NamedTuple):
     theirs: Callable
     """From the imported package to a module with the step."""
     weights: Callable
-    """From our weights, or their gradients, to theirs by name."""
+    """From our layer, of weights or their gradients, to theirs by name."""
     step: Callable = lambda module, x, states: module(x, states)
     """`(module, x, states)` to output and new states."""
     states: Callable = lambda states: states
     """What random states are made of."""
-
-
-def of_single(W, U, b):
-    return {"weight_ih": W.T, "weight_hh": U.T, "bias_ih": b}
-
-
-def of_cornn(W, U, b):
-    U_h, U_z = np.split(U, 2)
-    return {**of_single(W, U_h, b), "weight_ch": U_z.T}
-
-
-def of_unicornn(W, u, b, c):
-    return {"weight_ih": W.T, "weight_hh": u, "bias_ih": b, "weight_ch": c}
-
-
-def of_wmc(W, U, b, V, d):
-    return {**of_single(W, U, b), "weight_mh": V.T, "bias_mh": d}
-
-
-def one_state(module, x, states):
-    h = module(x, states[0])
-    return h, [h]
-
-
-def two_states(module, x, states):
-    h, c = module(x, tuple(states))
-    return h, [h, c]
-
-
-def of_cfc(W, U, b, V, d, *others):
-    names = ["ff1", "ff2", "time_a", "time_b"][: V.shape[1] // UNITS]
-    heads = zip(names, np.split(V, len(names), 1), np.split(d, len(names)), strict=True)
-    given = {"backbone.0.weight": np.concatenate([W, U]).T, "backbone.0.bias": b}
-    for name, kernel, bias in heads:
-        given |= {f"{name}.weight": kernel.T, f"{name}.bias": bias}
-    return given | {n: w[None] for n, w in zip(("w_tau", "A"), others, strict=False)}
-
-
-def of_ltc(*weights):
-    names = "input_w input_b gleak vleak cm"
-    for of in ("sensory_", ""):
-        names += f" {of}w {of}sigma {of}mu {of}erev"
-    return dict(zip(names.split(), weights, strict=True))
 
 
 def timed(module, x, states):
@@ -108,6 +66,11 @@ class SLSTM(torch.nn.Module):
         return new[0], list(new)
 
 
+def of_slstm(layer):
+    W, U, b = layer.get_weights()
+    return {"W": W, "U": U[0], "b": b}
+
+
 class MLSTM(torch.nn.Module):
     """xlstm's recurrent step of two heads around the maps of the inputs."""
 
@@ -130,41 +93,6 @@ class MLSTM(torch.nn.Module):
 
 
 PAIRS = {
-    "antisymmetric": Pair(
-        "torchrecurrent",
-        partial(cells.AntisymmetricRNNCell, UNITS, epsilon=0.3, gamma=0.2),
-        lambda p: p.AntisymmetricRNNCell(FEATURES, UNITS, epsilon=0.3, gamma=0.2),
-        of_single,
-        one_state,
-    ),
-    "gated antisymmetric": Pair(
-        "torchrecurrent",
-        partial(cells.GatedAntisymmetricRNNCell, UNITS, epsilon=0.3, gamma=0.2),
-        lambda p: p.GatedAntisymmetricRNNCell(FEATURES, UNITS, epsilon=0.3, gamma=0.2),
-        of_single,
-        one_state,
-    ),
-    "cornn": Pair(
-        "torchrecurrent",
-        partial(cells.CoRNNCell, UNITS, dt=0.3, gamma=2.0, epsilon=0.5),
-        lambda p: p.coRNNCell(FEATURES, UNITS, dt=0.3, gamma=2.0, epsilon=0.5),
-        of_cornn,
-        two_states,
-    ),
-    "unicornn": Pair(
-        "torchrecurrent",
-        partial(cells.UnICORNNCell, UNITS, dt=0.3, alpha=0.5),
-        lambda p: p.UnICORNNCell(FEATURES, UNITS, dt=0.3, alpha=0.5),
-        of_unicornn,
-        two_states,
-    ),
-    "wmc lstm": Pair(
-        "torchrecurrent",
-        partial(cells.WMCLSTMCell, UNITS),
-        lambda p: p.WMCLSTMCell(FEATURES, UNITS),
-        of_wmc,
-        two_states,
-    ),
     **{
         f"cfc, {mode}": Pair(
             "ncps.torch",
@@ -172,24 +100,24 @@ PAIRS = {
             lambda p, mode=mode: p.CfCCell(
                 FEATURES - 1, UNITS, mode=mode, backbone_units=5
             ),
-            of_cfc,
+            to_ncps,
             timed,
         )
         for mode in ("default", "no_gate", "pure")
     },
-    "ltc": Pair("ncps.torch", partial(cells.LTCCell, UNITS), wiring, of_ltc, solved),
+    "ltc": Pair("ncps.torch", partial(cells.LTCCell, UNITS), wiring, to_ncps, solved),
     "slstm": Pair(
         "xlstm.blocks.slstm.src.vanilla",
         partial(cells.SLSTMCell, UNITS),
         SLSTM,
-        lambda W, U, b: {"W": W, "U": U[0], "b": b},
+        of_slstm,
         states=np.abs,
     ),
     "mlstm": Pair(
         "xlstm.blocks.mlstm.backends",
         partial(cells.MLSTMCell, UNITS, heads=2),
         MLSTM,
-        lambda W, b: {"W": W, "b": b},
+        lambda layer: dict(zip("Wb", layer.get_weights(), strict=True)),
         states=np.abs,
     ),
 }
@@ -242,17 +170,21 @@ def test_a_cell_is_that_of_another_package(kind):
     module = pair.theirs(pytest.importorskip(pair.package))
     layer = built(pair.cell())
     parameters = dict(module.named_parameters())
-    for name, value in pair.weights(*layer.get_weights()).items():
+    for name, value in pair.weights(layer).items():
         with torch.no_grad():
-            parameters[name].copy_(torch.tensor(value))
+            parameters[name].copy_(torch.tensor(value).reshape(parameters[name].shape))
     x, states = data(layer, pair.states)
     outputs, (dx, *gradients) = run(layer, x, states)
     made, expected = theirs(module, pair.step, x, states)
     assert_near(outputs, made)
     count = len(states)
     assert_near([dx, *gradients[:count]], expected)
-    of_weights = pair.weights(*gradients[count:])
-    assert_near(of_weights.values(), [parameters[name].grad for name in of_weights])
+    layer.set_weights(gradients[count:])
+    of_weights = pair.weights(layer)
+    for name, parameter in parameters.items():
+        if parameter.requires_grad and name not in ("output_w", "output_b"):
+            shape = parameter.shape
+            assert_near([of_weights[name].reshape(shape)], [parameter.grad])
 
 
 @pytest.mark.skipif(
@@ -278,21 +210,7 @@ def test_an_lmu_is_that_of_keras_lmu(method, recurrent):
     )
     layer = keras.layers.RNN(cell, return_sequences=True)
     layer.build((BATCH, TIME, FEATURES))
-    W, *others = ours.get_weights()
-    W, e_x = W[:, :UNITS], W[:, UNITS:]
-    if recurrent:
-        U, b, V, e_m = others
-        weights = {
-            "kernel": np.concatenate([e_x, U[:, UNITS:]]),
-            "recurrent_kernel": e_m,
-        }
-        of_hidden = [np.concatenate([V, W]), U[:, :UNITS], b]
-    else:
-        b, V = others
-        weights, of_hidden = {"kernel": e_x}, [np.concatenate([V, W]), b]
-    for name, value in weights.items():
-        getattr(cell, name).assign(value)
-    cell.hidden_cell.set_weights(of_hidden)
+    ours.set_weights(from_keras_lmu(layer, ours))
     x, _ = data(ours)
     ours.return_state = False
     outputs, gradients = run(ours, x)

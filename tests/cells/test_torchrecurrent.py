@@ -1,4 +1,4 @@
-"""Gated and minimal cells against torchrecurrent's of the same name, weights equal."""
+"""Cells against torchrecurrent's of the same name, weights converted both ways."""
 
 from collections.abc import Callable
 from functools import partial
@@ -10,129 +10,100 @@ import pytest
 from helpers import layer_gradients
 
 from custom_lstm import RNN, cells
+from custom_lstm.convert import from_torchrecurrent, to_torchrecurrent
 
 torch = pytest.importorskip("torch")
 torchrecurrent = pytest.importorskip("torchrecurrent")
 UNITS, FEATURES, BATCH, TIME = 5, 4, 3, 6
 
 
+def close(ours, expected, **words):
+    atol = 1e-5 * max(1, abs(expected).max())
+    np.testing.assert_allclose(ours, expected, rtol=1e-5, atol=atol, **words)
+
+
 class Pair(NamedTuple):
     cell: Callable
     theirs: Callable
-    weights: Callable
-    """From ours, or gradients of them, to theirs by name; the rest is zero."""
     states: int = 1
     """How many theirs has; a second one of a cell with one state here is a copy."""
-
-
-def plain(W, U, b):
-    return {"weight_ih": W.T, "weight_hh": U.T, "bias_ih": b}
-
-
-def turned(W, U, b, order, gates=None):
-    """Ours in another order of the gates, by `order`; U and b in that of `gates`."""
-    gates = order if gates is None else gates
-
-    def sort(array, places):
-        return np.concatenate(
-            [array[..., k * UNITS : (k + 1) * UNITS] for k in places], axis=-1
-        )
-
-    return plain(sort(W, order), sort(U, gates), sort(b, gates))
-
-
-def of_cfn(W, U, b):
-    made = turned(W, U, b, (1, 0, 2), (1, 0))
-    return {**made, "bias_ih": np.pad(made["bias_ih"], (0, UNITS))}
-
-
-def of_mut1(W, U, b):
-    b_zr, b_g = b[: 2 * UNITS], b[2 * UNITS :]
-    made = plain(W, U, np.pad(b_zr, (0, UNITS)))
-    return {**made, "bias_hh": np.pad(b_g, (UNITS, 0))}
-
-
-def of_multiplicative(W, U, b, V):
-    made = turned(W, U, np.pad(b, (0, UNITS)), (4, 0, 1, 2, 3), (0,))
-    bias = {"bias_ih": np.pad(b, (UNITS, 0))}
-    return {**made, **bias, "weight_mh": V.T}
-
-
-def of_peephole(W, U, b, p):
-    return {**plain(W, U, b), "weight_ph": p.ravel()}
-
-
-def with_scalars(first, second):
-    return lambda W, U, b, x, y: {**plain(W, U, b), first: x, second: y}
+    zeros: dict = {}
+    """Where theirs has a bias that ours does not have: slices in units."""
 
 
 def theirs(name, **options):
     return lambda: getattr(torchrecurrent, name)(FEATURES, UNITS, **options)
 
 
+def pair(name, ours=None, states=1, zeros=None, **options):
+    cell = getattr(cells, name[0].upper() + name[1:])
+    cell = partial(cell, **(ours or {}))
+    return Pair(cell, theirs(name, **options), states, zeros or {})
+
+
+DAMPED = {"epsilon": 0.3, "gamma": 0.2}
+OSCILLATOR = {"dt": 0.3, "gamma": 2.0, "epsilon": 0.5}
 PAIRS = {
-    "mgu": Pair(cells.MGUCell, theirs("MGUCell"), plain),
-    "ugrnn": Pair(cells.UGRNNCell, theirs("UGRNNCell"), partial(turned, order=(1, 0))),
-    "li_gru": Pair(cells.LiGRUCell, theirs("LiGRUCell"), plain),
-    "janet": Pair(cells.JANETCell, theirs("JANETCell"), plain, 2),
-    "star": Pair(
-        cells.STARCell,
-        theirs("STARCell"),
-        lambda W, U, b: {**turned(W, W, b, (1, 0)), "weight_hh": U.T},
+    "mgu": pair("MGUCell"),
+    "ugrnn": pair("UGRNNCell"),
+    "li_gru": pair("LiGRUCell"),
+    "janet": pair("JANETCell", {"beta": 0.7}, states=2, beta=0.7),
+    "star": pair("STARCell"),
+    "cfn": pair("CFNCell", zeros={"bias_ih": (2, 3)}),
+    "atr": pair("ATRCell", zeros={"bias_hh": (0, 1)}),
+    "mut1": pair("MUT1Cell", zeros={"bias_ih": (2, 3)}),
+    "mut2": pair("MUT2Cell"),
+    "mut3": pair("MUT3Cell"),
+    "original": pair("OriginalLSTMCell", states=2),
+    "multiplicative": pair(
+        "MultiplicativeLSTMCell",
+        states=2,
+        zeros={"bias_ih": (0, 1), "bias_hh": (0, 1)},
     ),
-    "cfn": Pair(cells.CFNCell, theirs("CFNCell"), of_cfn),
-    "atr": Pair(cells.ATRCell, theirs("ATRCell"), plain),
-    "mut1": Pair(cells.MUT1Cell, theirs("MUT1Cell"), of_mut1),
-    "mut2": Pair(cells.MUT2Cell, theirs("MUT2Cell"), plain),
-    "mut3": Pair(cells.MUT3Cell, theirs("MUT3Cell"), plain),
-    "original": Pair(cells.OriginalLSTMCell, theirs("OriginalLSTMCell"), plain, 2),
-    "multiplicative": Pair(
-        cells.MultiplicativeLSTMCell,
-        theirs("MultiplicativeLSTMCell"),
-        of_multiplicative,
-        2,
+    "ran": pair("RANCell", states=2),
+    "nas": pair("NASCell", {"additive": True}, states=2),
+    "ind": pair("IndRNNCell", nonlinearity="relu"),
+    "fast": pair("FastRNNCell"),
+    "fast_grnn": pair("FastGRNNCell", nonlinearity="sigmoid"),
+    "peephole": pair("PeepholeLSTMCell", states=2),
+    "antisymmetric": pair("AntisymmetricRNNCell", DAMPED, **DAMPED),
+    "gated antisymmetric": pair("GatedAntisymmetricRNNCell", DAMPED, **DAMPED),
+    "cornn": pair("coRNNCell", OSCILLATOR, states=2, **OSCILLATOR),
+    "unicornn": pair(
+        "UnICORNNCell",
+        {"dt": 0.3, "alpha": 0.5},
+        states=2,
+        dt=0.3,
+        alpha=0.5,
+        recurrent_bias=True,
     ),
-    "ran": Pair(
-        cells.RANCell,
-        theirs("RANCell"),
-        lambda W, U, b: {
-            **plain(W, U, b),
-            "weight_ih": np.roll(W.T, UNITS, axis=0),
-        },
-        2,
-    ),
-    "nas": Pair(partial(cells.NASCell, additive=True), theirs("NASCell"), plain, 2),
-    "ind": Pair(
-        cells.IndRNNCell,
-        theirs("IndRNNCell", nonlinearity="relu"),
-        lambda W, u, b: {"weight_ih": W.T, "vector_u": u, "bias_ih": b},
-    ),
-    "fast": Pair(
-        cells.FastRNNCell, theirs("FastRNNCell"), with_scalars("alpha", "beta")
-    ),
-    "fast_grnn": Pair(
-        cells.FastGRNNCell,
-        theirs("FastGRNNCell", nonlinearity="sigmoid"),
-        with_scalars("zeta", "nu"),
-    ),
-    "peephole": Pair(
-        cells.PeepholeLSTMCell, theirs("PeepholeLSTMCell"), of_peephole, 2
-    ),
+    "wmc lstm": pair("WMCLSTMCell", states=2),
 }
 
 
-def load(module, named):
-    """Set the parameters of a module: those that are not named are constants or 0."""
-    with torch.no_grad():
-        for name, parameter in module.named_parameters():
-            if name in named:
-                parameter.copy_(torch.tensor(np.ascontiguousarray(named[name])))
-            elif parameter.ndim:
-                parameter.zero_()
+def built(cell, **options):
+    layer = RNN(cell(UNITS, **options), return_sequences=True, return_state=True)
+    layer.build((BATCH, TIME, FEATURES))
+    rng = np.random.default_rng(2)
+    layer.set_weights([0.6 * rng.normal(size=w.shape) for w in layer.get_weights()])
+    return layer
 
 
-def run_theirs(pair, module, x, states, weights_of_sum):
-    """Return outputs, last states, and gradients of x, the states and parameters."""
+def data(layer):
+    rng = np.random.default_rng(3)
+    sizes = keras.tree.flatten(layer.cell.state_size)
+    x = rng.normal(size=(BATCH, TIME, FEATURES)).astype("float32")
+    return x, [rng.normal(size=(BATCH, n)).astype("float32") for n in sizes]
+
+
+def loaded(module, arrays):
+    state = {name: torch.tensor(array) for name, array in arrays.items()}
+    module.load_state_dict(state)
+    return module
+
+
+def run_theirs(pair, module, x, states, weights_of_sum=None):
+    """Return outputs, last states, and gradients of x and the states."""
     x = torch.tensor(x, requires_grad=True)
     first = [torch.tensor(state, requires_grad=True) for state in states]
     now = first if len(first) == pair.states else first * pair.states
@@ -142,32 +113,81 @@ def run_theirs(pair, module, x, states, weights_of_sum):
         now = list(new) if pair.states > 1 else [new]
         outputs.append(now[0])
     made = [torch.stack(outputs, dim=1), *now[-len(first) :]]
-    total = sum((w * y).sum() for w, y in zip(weights_of_sum, made, strict=True))
-    total.backward()
-    of_weights = {name: p.grad for name, p in module.named_parameters()}
-    return made, [x.grad, *(state.grad for state in first)], of_weights
+    if weights_of_sum is None:
+        return [y.detach().numpy() for y in made]
+    sum((w * y).sum() for w, y in zip(weights_of_sum, made, strict=True)).backward()
+    return [y.detach().numpy() for y in made], [
+        x.grad,
+        *(state.grad for state in first),
+    ]
 
 
 @pytest.mark.parametrize("name", PAIRS)
 def test_outputs_states_and_gradients_are_those_of_torchrecurrent(name):
-    pair, rng = PAIRS[name], np.random.default_rng(2)
-    layer = RNN(pair.cell(UNITS), return_sequences=True, return_state=True)
-    layer.build((BATCH, TIME, FEATURES))
-    weights = [rng.normal(size=w.shape).astype("float32") for w in layer.get_weights()]
-    layer.set_weights(weights)
-    x = rng.normal(size=(BATCH, TIME, FEATURES)).astype("float32")
-    sizes = keras.tree.flatten(layer.cell.state_size)
-    states = [rng.normal(size=(BATCH, n)).astype("float32") for n in sizes]
+    pair = PAIRS[name]
+    layer = built(pair.cell)
+    x, states = data(layer)
     made, gradients = layer_gradients.run(layer, x, states)
-    module = pair.theirs()
-    load(module, pair.weights(*weights))
+    module = loaded(pair.theirs(), to_torchrecurrent(layer, cell=True))
     sums = [torch.tensor(layer_gradients.cotangent(y.shape)) for y in made]
-    outputs, of_inputs, of_weights = run_theirs(pair, module, x, states, sums)
-    close = partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-5)
+    outputs, of_inputs = run_theirs(pair, module, x, states, sums)
     for ours, other in zip(made, outputs, strict=True):
-        close(ours, other.detach().numpy())
+        close(ours, other)
     for ours, other in zip(gradients[: len(of_inputs)], of_inputs, strict=True):
         close(ours, other.numpy())
-    shared = pair.weights(*map(np.ones_like, weights))
-    for key, ours in pair.weights(*gradients[len(of_inputs) :]).items():
-        close(ours, shared[key] * of_weights[key].numpy(), err_msg=key)
+    layer.set_weights(gradients[len(of_inputs) :])
+    of_ours = to_torchrecurrent(layer, cell=True)
+    layer.set_weights([np.ones_like(w) for w in layer.get_weights()])
+    shared = to_torchrecurrent(layer, cell=True)
+    for key, parameter in module.named_parameters():
+        if parameter.ndim:  # of a JANET the number β is an argument here
+            close(of_ours[key], shared[key] * parameter.grad.numpy(), err_msg=key)
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_a_module_of_torchrecurrent_becomes_ours(name):
+    pair = PAIRS[name]
+    module, layer = pair.theirs(), built(pair.cell)
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for key, parameter in module.named_parameters():
+            if parameter.ndim:
+                parameter.normal_()
+            if key in pair.zeros:
+                begin, end = (UNITS * k for k in pair.zeros[key])
+                parameter[begin:end] = 0
+    [weights] = from_torchrecurrent(module, layer)
+    layer.set_weights(weights)
+    x, states = data(layer)
+    made = layer(x, initial_state=states)
+    expected = run_theirs(pair, module, x, states)
+    for ours, other in zip(made, expected, strict=True):
+        close(keras.ops.convert_to_numpy(ours), other)
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_the_way_there_and_back_changes_nothing(name):
+    layer = built(PAIRS[name].cell)
+    [weights] = from_torchrecurrent(to_torchrecurrent(layer), layer)
+    for back, original in zip(weights, layer.get_weights(), strict=True):
+        assert back.dtype == original.dtype
+        np.testing.assert_array_equal(back, original)
+
+
+@pytest.mark.parametrize("name", ["mgu", "multiplicative", "wmc lstm", "atr"])
+def test_a_cell_without_a_bias_is_one_with_zeros(name):
+    layer = built(PAIRS[name].cell, use_bias=False)
+    arrays = to_torchrecurrent(layer, cell=True)
+    assert not any(arrays[key].any() for key in arrays if key.startswith("bias"))
+    module = loaded(PAIRS[name].theirs(), arrays)
+    x, states = data(layer)
+    made = layer(x, initial_state=states)
+    close(
+        keras.ops.convert_to_numpy(made[0]),
+        run_theirs(PAIRS[name], module, x, states)[0],
+    )
+    [back] = from_torchrecurrent(module, layer)
+    np.testing.assert_equal(back, layer.get_weights())
+    arrays["bias_ih"] = arrays["bias_ih"] + 1
+    with pytest.raises(ValueError, match="`bias_ih` must hold zeros where "):
+        from_torchrecurrent(arrays, layer)

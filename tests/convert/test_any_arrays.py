@@ -5,7 +5,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays_of
 
-from custom_lstm import convert
+from custom_lstm import cells, convert
 
 FUZZ = settings(
     max_examples=150, deadline=None, suppress_health_check=list(HealthCheck)
@@ -65,6 +65,39 @@ def test_arrays_by_name(arrays, prefix):
         assert all(isinstance(array, np.ndarray) for array in weights)
         kernel, recurrent_kernel = weights[:2]
         assert kernel.shape[1] == recurrent_kernel.shape[1] > 0
+
+
+TWINS = {  # a function, a cell of ours, and names of arrays
+    "mgu": ("torchrecurrent", cells.MGUCell(2), "weight_ih weight_hh bias_ih bias_hh"),
+    "janet": ("torchrecurrent", cells.JANETCell(2), "weight_ih weight_hh bias_ih beta"),
+    "ltc": (
+        "ncps",
+        cells.LTCCell(2),
+        "gleak w sensory_w sparsity_mask output_w output_b",
+    ),
+    "cfc": (
+        "ncps",
+        cells.CfCCell(2, 5),
+        "ff1.weight ff1.bias backbone.0.weight A fc.weight",
+    ),
+    "slstm": ("xlstm", cells.SLSTMCell(2), "_recurrent_kernel_ _bias_ igate.weight"),
+    "mlstm": ("xlstm", cells.MLSTMCell(2), "igate.weight igate.bias fgate.weight"),
+}
+for _, cell, _ in TWINS.values():
+    cell.build((None, 3))
+
+
+@FUZZ
+@given(st.sampled_from(list(TWINS)), st.data(), st.sampled_from(["", "a.", "cells.0."]))
+def test_arrays_of_the_catalogues_cells(twin, data, start):
+    library, cell, names = TWINS[twin]
+    chosen = data.draw(st.dictionaries(st.sampled_from(names.split()), ARRAYS))
+    good = {}
+    if library != "xlstm" and data.draw(st.booleans()):
+        good = getattr(convert, f"to_{library}")(cell)
+    more = {"implicit_param_constraints": True} if library == "ncps" else {}
+    arrays = {start + name: array for name, array in chosen.items()}
+    finished(getattr(convert, f"from_{library}"), {**good, **arrays}, cell, **more)
 
 
 @FUZZ

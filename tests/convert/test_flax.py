@@ -119,12 +119,46 @@ def test_parameters_of_a_model_need_the_path(prefix):
         from_flax({"params": params}, "params/cell/")
 
 
-def test_a_module_instead_of_its_parameters_is_told_so():
+def test_a_module_of_nnx_and_what_holds_one_are_taken_too():
     nnx = flax_module("flax.nnx")
-    with pytest.raises(ValueError, match=r"nnx.to_pure_dict.*Received: LSTMCell"):
-        from_flax(nnx.LSTMCell(3, 4, rngs=nnx.Rngs(0)))
-    state = nnx.state(nnx.LSTMCell(3, 4, rngs=nnx.Rngs(0)), nnx.Param)
-    assert [a.shape for a in from_flax(state)] == [(3, 16), (4, 16), (16,)]
+
+    class Model(nnx.Module):
+        def __init__(self):
+            cells = [nnx.LSTMCell(FEATURES, UNITS, rngs=nnx.Rngs(k)) for k in (0, 1)]
+            self.rnns = nnx.List([nnx.RNN(cell, rngs=nnx.Rngs(0)) for cell in cells])
+            self.gru = nnx.GRUCell(FEATURES, UNITS, rngs=nnx.Rngs(0))
+            self.head = nnx.Linear(UNITS, 1, rngs=nnx.Rngs(0))
+            self.itself = self
+
+    model, states = Model(), lambda part: nnx.to_pure_dict(nnx.state(part, nnx.Param))
+    for part in (model.rnns[0].cell, model.rnns[1], model.gru):
+        expected = from_flax(states(part))
+        np.testing.assert_equal(from_flax(part), expected)
+        np.testing.assert_equal(from_flax(nnx.state(part)), expected)
+    np.testing.assert_equal(
+        from_flax(model, "rnns/1/cell/"), from_flax(states(model.rnns[1]))
+    )
+    np.testing.assert_equal(from_flax(model, "gru"), from_flax(states(model.gru)))
+    with pytest.raises(
+        ValueError, match="under 'rnns/0/cell/', 'rnns/1/cell/', 'gru/'$"
+    ):
+        from_flax(model)
+    with pytest.raises(ValueError, match=r"or a module of nnx. Received: int"):
+        from_flax(3)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_half_precision_is_kept_or_becomes_single(dtype):
+    jnp = flax_module("jax.numpy")
+    weights = random_weights()
+    tree = {
+        name: {kind: jnp.asarray(a, dtype) for kind, a in part.items()}
+        for name, part in to_flax(weights, "nnx").items()
+    }
+    for array, original in zip(from_flax(tree), weights, strict=True):
+        assert array.dtype == ("float32" if dtype == "bfloat16" else "float16")
+        expected = np.asarray(jnp.asarray(original, dtype)).astype("float32")
+        np.testing.assert_array_equal(array, expected)
 
 
 def linen_with(part, **changes):
@@ -137,7 +171,7 @@ def linen_with(part, **changes):
     ("params", "message"),
     [
         ({}, "Missing: ii/kernel"),
-        ({"a": linen_with("ii"), "b": {}, "c": 0}, "Unexpected: .*'a/'"),
+        ({"a": linen_with("ii"), "b": linen_with("ii")}, "Unexpected: .*'a/', 'b/'"),
         (linen_with("ii", bias=np.ones(4)), "Unexpected: ii/bias"),
         (
             linen_with("hg", kernel=np.ones((4, 3))),
