@@ -142,15 +142,16 @@ def test_what_cannot_be_is_named(make, said):
 
 @pytest.mark.parametrize(
     "words",
-    ["--symbols 4", "--preset any-length --ensemble-size 2"],
+    ["--symbols 4", "--preset any-length --symbols 4 --ensemble-size 2"],
 )
 def test_options_that_exclude_symbols_say_so(words):
     with pytest.raises(UsageError, match="--symbols needs --"):
         Config.parse(words.split())
 
 
-def test_the_preset_is_as_small_as_it_says():
-    config = Config.parse(["--preset", "any-length"]).resolve_defaults("mnist")
+def test_sixteen_symbols_fit_a_small_network():
+    words = "--preset any-length --symbols 16 --features 128 --units 24"
+    config = Config.parse(words.split()).resolve_defaults("mnist")
     trained = build_compiled(config, steps_per_epoch=1)
     assert trained.count_params() <= 150_000
     assert build(config, any_length=True).count_params() == trained.count_params()

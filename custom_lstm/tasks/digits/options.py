@@ -89,7 +89,8 @@ class Model:
     that are misread matter less."""
     symbols: Count = 0
     """With --recurrent carousel: symbols, of which the encoder chooses one for each
-    digit, learned from totals alone; 0 passes its features on."""
+    digit, learned from totals alone by a loss of their own, instead of --loss; it takes
+    MNIST to find them. 0 passes its features on."""
     ensemble_size: Annotated[int, Field(ge=1, le=100)] = 1
     """Networks whose answers are averaged; each learns from its share of a batch."""
     views: Literal[1, 5, 9] = 5
@@ -174,9 +175,10 @@ class Config(config.Options):
         "any-length": {
             "preset": "any-length",
             "recurrent": "carousel",
-            "units": 24,
+            "features": 64,
+            "units": 64,
             "head": "value",
-            "symbols": 16,
+            "loss": "cauchy",
             "learning_rate": 0.01,
             "weight_decay": 0.0,
         },
