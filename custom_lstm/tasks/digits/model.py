@@ -10,8 +10,9 @@ and together they answer by their mean; see `custom_lstm.layers.ensemble`.
 
 The head `value` is one number, trained with squared error or a Cauchy likelihood and
 rounded; `totals` is a softmax over every total that the training length allows, trained
-with cross-entropy. A core of carousels adds at any length; what its value head answers
-after training, `WholeSteps` adds up in whole numbers.
+with cross-entropy. A core of carousels adds at any length, perhaps symbols that the
+encoder chooses; what its value head answers after training, `WholeSteps` adds up in
+whole numbers: see `custom_lstm.tasks.digits.symbols`.
 
 This module needs Keras alone: `import custom_lstm` registers its classes.
 """
@@ -25,16 +26,28 @@ from typing import TYPE_CHECKING, Any
 import keras
 from keras import ops
 
-from custom_lstm.cells.base import AbstractRNNCell
 from custom_lstm.cells.lstm import LSTMCell
 from custom_lstm.cells.lstm_variants import CarouselLSTMCell
-from custom_lstm.cells.validation import check_positive
 from custom_lstm.layers.batch_normalization import BatchNormalization
 from custom_lstm.layers.ensemble import EnsembleMean, EnsembleSplit
 from custom_lstm.layers.lstm import LSTM
 from custom_lstm.layers.rnn import RNN
 from custom_lstm.layers.time_distributed import TimeDistributed
 from custom_lstm.layers.view_average import ViewAverage
+from custom_lstm.tasks.digits.losses import (
+    AbsoluteError,
+    Cauchy,
+    ExactMatch,
+    TotalsCrossentropy,
+    answers_of,
+)
+from custom_lstm.tasks.digits.symbols import (
+    Symbols,
+    SymbolsCell,
+    SymbolsLikelihood,
+    WholeSteps,
+    spread,
+)
 from custom_lstm.training.schedules import one_cycle
 
 if TYPE_CHECKING:
@@ -54,13 +67,13 @@ LOSSES = ("squared", "cauchy")
 """Losses of the head `value`."""
 _CAROUSELS = 0.75
 """Share of a core's units that add."""
-_register = keras.saving.register_keras_serializable(package="custom_lstm")
 
 
 def build_encoder(
     filters: Sequence[int] = (16, 48, 64, 96),
     *,
     features: int = 128,
+    symbols: int = 0,
     pooling: str = "flatten",
     dropout: float = 0.0,
     precision: str = "float32",
@@ -76,6 +89,7 @@ def build_encoder(
     Args:
         filters: filters of each block; at least one, all positive.
         features: width of the dense layer at the end; 0 leaves it out.
+        symbols: logits after it; 0 leaves them out.
         pooling: `"flatten"` keeps where a feature was seen, `"global"` averages
             over the image.
         dropout: share of the pooled features dropped in training, in [0, 1).
@@ -87,7 +101,7 @@ def build_encoder(
 
     Returns:
         A built `keras.Sequential`: `(batch, height, width, channels)` of any
-        number type → `(batch, features)`.
+        number type → `(batch, features)`, or `(batch, symbols)`.
 
     Raises:
         ValueError: an argument is out of range.
@@ -123,6 +137,8 @@ def build_encoder(
         stack.append(layers.Dropout(dropout, dtype=policy))
     if features:
         stack += [layers.Dense(features, **plain), *normalised()]
+    if symbols:
+        stack.append(layers.Dense(symbols, dtype="float32"))
     return keras.Sequential(stack, name="encoder")
 
 
@@ -145,6 +161,7 @@ def build_core(
     recurrent: str = "cell",
     units: int = 256,
     *,
+    symbols: int = 0,
     unroll: bool = False,
     name: str = "core",
 ) -> keras.layers.Layer:
@@ -156,12 +173,14 @@ def build_core(
             `"carousel"` for `RNN(CarouselLSTMCell(units))`, three quarters of whose
             units add, and are its outputs.
         units: size of each of the two states.
+        symbols: of how many the logits are that carousels learn to read, by
+            `SymbolsCell`; 0 for features or codes.
         unroll: write the steps out instead of looping; needs a fixed length.
         name: the layer's.
 
     Returns:
         A layer `(batch, time, features)` → `(batch, time, units)`, of carousels
-        `(batch, time, ¾·units)`.
+        `(batch, time, ¾·units)`, or with symbols `(batch, time, symbols + 1, ¾·units)`.
 
     Raises:
         ValueError: `recurrent` is unknown.
@@ -184,7 +203,7 @@ def build_core(
     if recurrent == "carousel":
         carousels = max(1, int(_CAROUSELS * units))
         cell = CarouselLSTMCell(units, carousels, name="carousels")
-        return RNN(cell, **options)
+        return RNN(SymbolsCell(cell, symbols) if symbols else cell, **options)
     raise ValueError(f"`recurrent` must be one of {RECURRENT}. Received: {recurrent!r}")
 
 
@@ -237,6 +256,11 @@ def build_model(
     if ensemble_size < 1:
         raise ValueError(f"`ensemble_size` must be positive. Received: {ensemble_size}")
     adds = recurrent == "carousel"
+    if head.symbols and not (adds and ensemble_size == 1):
+        raise ValueError(
+            "`head.symbols` need `recurrent='carousel'` and `ensemble_size=1`. "
+            f"Received: {recurrent!r}, {ensemble_size}"
+        )
     if adds and head.kind != "value":
         raise ValueError(
             "`recurrent='carousel'` needs a head of kind 'value', which reads sums. "
@@ -247,21 +271,42 @@ def build_model(
     for member in range(ensemble_size):
         nth = f"_{member + 1}" if member else ""
         share = EnsembleSplit(member, ensemble_size, name=f"share{nth}")
-        encoder = build_encoder(image_shape=image_shape, **encoder_options)
+        encoder = build_encoder(
+            image_shape=image_shape, symbols=head.symbols, **encoder_options
+        )
         reader = ViewAverage(encoder, **VIEWS[views]) if views > 1 else encoder
         encode = TimeDistributed(reader, name=f"encode{nth}")
         core = build_core(
-            recurrent, units, unroll=length is not None, name=f"core{nth}"
+            recurrent,
+            units,
+            symbols=head.symbols if length else 0,
+            unroll=length is not None,
+            name=f"core{nth}",
         )
         features = encode(share(images) if ensemble_size > 1 else images)
         layer = head.layer(name=f"{head.kind}{nth}", use_bias=not adds)
-        answers.append(layer(core(features)))
+        if head.symbols:
+            answers.append(_with_symbols(features, core, layer, head.symbols, length))
+        else:
+            answers.append(layer(core(features)))
     vote = EnsembleMean(logits=head.kind == "totals", name="vote")
     together = vote(answers) if ensemble_size > 1 else answers[0]
     if adds and length is None:
         whole = RNN(WholeSteps(), return_sequences=True, name="whole")
         together = whole(together)
     return keras.Model(images, together, name="digit_totals")
+
+
+def _with_symbols(logits, core, layer, symbols, length):
+    """Return the answers with the likeliest symbols; in training those of all ways.
+
+    Those are `(batch, time, 2·symbols + 1)`, what `SymbolsLikelihood` takes.
+    """
+    if length is None:
+        return layer(core(Symbols(symbols, name="symbols")(logits)))
+    ways = layer(core(logits))
+    spread(core.cell.cell, layer)
+    return ops.concatenate([ops.squeeze(ways, -1), logits], axis=-1)
 
 
 def summarise(model: keras.Model, print_fn: Callable[[str], object] = print) -> None:
@@ -288,7 +333,9 @@ def head_of(config: Config) -> Head:
     from custom_lstm.data import total_range  # which needs TensorFlow
 
     lowest, highest = total_range(config.data.length, config.data.start)
-    return Head(config.model.head, lowest, highest, config.model.loss)
+    return Head(
+        config.model.head, lowest, highest, config.model.loss, config.model.symbols
+    )
 
 
 def build(
@@ -364,9 +411,12 @@ class Head:
         lowest: the lowest total possible at the training length.
         highest: the highest.
         value_loss: `"squared"` or `"cauchy"`: what trains the head `value`.
+        symbols: that the core reads, instead of features; then `SymbolsLikelihood`
+            trains the head `value`. 0 for none.
 
     Raises:
-        ValueError: `kind` or `value_loss` is unknown or the range is empty.
+        ValueError: `kind` or `value_loss` is unknown, the range is empty, or a head
+            `totals` has symbols.
 
     Example:
         >>> Head("totals", -18, 18).units
@@ -377,6 +427,7 @@ class Head:
     lowest: int
     highest: int
     value_loss: str = "squared"
+    symbols: int = 0
 
     def __post_init__(self):
         """Check the fields."""
@@ -385,6 +436,11 @@ class Head:
         if self.value_loss not in LOSSES:
             raise ValueError(
                 f"`value_loss` must be one of {LOSSES}. Received: {self.value_loss!r}"
+            )
+        if self.symbols and self.kind != "value":
+            raise ValueError(
+                f"`symbols` need `kind='value'`. Received: {self.symbols}, "
+                f"{self.kind!r}"
             )
         if self.lowest > self.highest:
             raise ValueError(
@@ -415,6 +471,8 @@ class Head:
         """Return the loss that trains it."""
         if self.kind == "totals":
             return TotalsCrossentropy(self.lowest)
+        if self.symbols:
+            return SymbolsLikelihood(self.symbols)
         squared = self.value_loss == "squared"
         return keras.losses.MeanSquaredError() if squared else Cauchy()
 
@@ -431,166 +489,4 @@ class Head:
         Returns:
             `(batch, time)`.
         """
-        return ops.squeeze(_answers(outputs, self._lowest), -1)
-
-
-@_register
-class TotalsCrossentropy(keras.losses.Loss):
-    """Cross-entropy of a softmax over the totals lowest, lowest + 1, ….
-
-    ℓ = −log softmax(outputs)[total − lowest]
-
-    Args:
-        lowest: the total of output 0.
-        reduction, name, dtype: as in `keras.losses.Loss`.
-
-    Example:
-        >>> loss = TotalsCrossentropy(lowest=-1)
-        >>> y, logits = ops.zeros((1, 1, 1)), ops.zeros((1, 1, 3))
-        >>> round(float(loss(y, logits)), 4)
-        1.0986
-    """
-
-    def __init__(self, lowest, reduction="sum_over_batch_size", name=None, dtype=None):
-        super().__init__(name=name, reduction=reduction, dtype=dtype)
-        self.lowest = lowest
-
-    def call(self, y_true, y_pred):
-        """Return the loss of each step, `(batch, time)`."""
-        labels = ops.cast(ops.squeeze(y_true, -1), "int32") - self.lowest
-        return ops.sparse_categorical_crossentropy(labels, y_pred, from_logits=True)
-
-    def get_config(self):
-        """Return the arguments that rebuild this loss."""
-        return {**super().get_config(), "lowest": self.lowest}
-
-
-@_register
-class Cauchy(keras.losses.Loss):
-    """The negative logarithm of a Cauchy distribution around the number:
-
-        ℓ = log(1 + (error/scale)²)
-
-    Like the squared error where the error is below `scale`, and ever flatter above: a
-    digit that is misread pulls less at all others than it would by its square.
-
-    Args:
-        scale: of the distribution, in the targets' unit; positive.
-        reduction, name, dtype: as in `keras.losses.Loss`.
-
-    Raises:
-        ValueError: `scale` is not a positive number.
-
-    Example:
-        >>> loss = Cauchy(scale=2.0)
-        >>> round(float(loss(ops.zeros((1, 1, 1)), ops.full((1, 1, 1), 2.0))), 4)
-        0.6931
-    """
-
-    def __init__(
-        self, scale=0.5, reduction="sum_over_batch_size", name=None, dtype=None
-    ):
-        super().__init__(name=name, reduction=reduction, dtype=dtype)
-        self.scale = check_positive("Cauchy", "scale", scale)
-
-    def call(self, y_true, y_pred):
-        """Return the loss of each step, `(batch, time)`."""
-        error = (y_pred - y_true) / self.scale
-        return ops.mean(ops.log1p(ops.square(error)), axis=-1)
-
-    def get_config(self):
-        """Return the arguments that rebuild this loss."""
-        return {**super().get_config(), "scale": self.scale}
-
-
-@_register
-class WholeSteps(AbstractRNNCell):
-    """One step of a sum in whole numbers, of running totals y that are nearly whole:
-
-        s' = s + round(y' − y)
-
-    A total differs from the one before by a whole number. Rounded step by step, an
-    error below a half is gone, where it would add up over the steps of a long sequence.
-
-    Args:
-        **kwargs: `name`, `dtype`, `trainable`.
-
-    Example:
-        >>> layer = RNN(WholeSteps(), return_sequences=True)
-        >>> totals = layer(ops.array([[[3.4], [5.8], [8.2]]]))
-        >>> ops.convert_to_numpy(totals)[0, :, 0].tolist()
-        [3.0, 5.0, 7.0]
-    """
-
-    state_size = (1, 1)
-
-    def step(self, projected, states, training=False):
-        """Compute s' and the states `(s', y')`, `(batch, 1)` each."""
-        total, last = states
-        total = total + ops.round(projected - last)
-        return total, (total, projected)
-
-
-class _TotalsMetric(keras.metrics.MeanMetricWrapper):
-    """A mean over steps of a function of true totals and head outputs."""
-
-    def __init__(self, fn, lowest, name, dtype):
-        super().__init__(fn, name=name, dtype=dtype, lowest=lowest)
-        self.lowest = lowest
-
-    def get_config(self):
-        """Return the arguments that rebuild this metric."""
-        return {"lowest": self.lowest, "name": self.name, "dtype": self.dtype}
-
-
-@_register
-class ExactMatch(_TotalsMetric):
-    """Share of steps whose rounded answer is the true total.
-
-    Args:
-        lowest: the total of output 0; None for a value head.
-        name, dtype: as in `keras.metrics.Metric`.
-
-    Example:
-        >>> metric = ExactMatch()
-        >>> float(metric(ops.array([[[3.0], [4.0]]]), ops.array([[[3.4], [4.6]]])))
-        0.5
-    """
-
-    def __init__(self, lowest=None, name="exact", dtype=None):
-        super().__init__(_exact, lowest, name, dtype)
-
-
-@_register
-class AbsoluteError(_TotalsMetric):
-    """Mean absolute distance of the answer from the true total.
-
-    Args:
-        lowest: the total of output 0; None for a value head.
-        name, dtype: as in `keras.metrics.Metric`.
-
-    Example:
-        >>> metric = AbsoluteError()
-        >>> float(metric(ops.array([[[3.0], [4.0]]]), ops.array([[[3.5], [4.0]]])))
-        0.25
-    """
-
-    def __init__(self, lowest=None, name="mae", dtype=None):
-        super().__init__(_absolute_error, lowest, name, dtype)
-
-
-def _answers(outputs, lowest):
-    """Turn head outputs into totals `(…, 1)`: real for value, whole for totals."""
-    if lowest is None:
-        return ops.cast(outputs, "float32")
-    return ops.cast(ops.argmax(outputs, axis=-1, keepdims=True) + lowest, "float32")
-
-
-def _exact(y_true, y_pred, lowest):
-    right = ops.equal(ops.round(_answers(y_pred, lowest)), y_true)
-    return ops.squeeze(ops.cast(right, "float32"), -1)
-
-
-def _absolute_error(y_true, y_pred, lowest):
-    error = ops.subtract(_answers(y_pred, lowest), y_true)
-    return ops.squeeze(ops.abs(error), -1)
+        return ops.squeeze(answers_of(outputs, self._lowest), -1)

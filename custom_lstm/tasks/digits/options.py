@@ -87,6 +87,10 @@ class Model:
     loss: Literal["squared", "cauchy"] = "squared"
     """What trains --head value: squared error, or log(1 + (2·error)²), to which digits
     that are misread matter less."""
+    symbols: Count = 0
+    """With --recurrent carousel: symbols, of which the encoder chooses one for each
+    digit, learned from totals alone by a loss of their own, instead of --loss; it takes
+    MNIST to find them. 0 passes its features on."""
     ensemble_size: Annotated[int, Field(ge=1, le=100)] = 1
     """Networks whose answers are averaged; each learns from its share of a batch."""
     views: Literal[1, 5, 9] = 5
@@ -186,7 +190,7 @@ class Config(config.Options):
         *(field.name for field in dataclasses.fields(Parallel)),
     )
     renamed = {"members": "ensemble_size", "settle": "augment_decay"}
-    added = {"augment_decay": 0.0, "loss": "squared"}
+    added = {"augment_decay": 0.0, "loss": "squared", "symbols": 0}
     curve = "val_exact"
 
     def __post_init__(self) -> None:
@@ -199,6 +203,14 @@ class Config(config.Options):
                 raise UsageError(
                     f"--{option} {needs} needs --head value, not {model.head}"
                 )
+        if model.symbols and model.recurrent != "carousel":
+            raise UsageError(
+                f"--symbols needs --recurrent carousel, not {model.recurrent}"
+            )
+        if model.symbols and model.ensemble_size > 1:
+            raise UsageError(
+                f"--symbols needs --ensemble-size 1, not {model.ensemble_size}"
+            )
 
     def resolve_defaults(self, data: str) -> Self:
         """Return a copy in which nothing depends any more on the digits used.

@@ -1,0 +1,263 @@
+"""Whole numbers in a network of carousels: symbols for digits, and whole steps.
+
+A single number is a poor reading of a digit: one that may be a 4 or a 9 is read as
+about 6. So the encoder names one of several symbols instead, and the core reads that
+alone:
+
+    logits (batch, time, symbols) → code of the likeliest symbol → carousels → total
+
+Which image has which symbol, and what a symbol adds to a total, are both unknown. In
+training `SymbolsCell` takes every step with each symbol, and `SymbolsLikelihood` has
+the total's likelihood as a mixture over them, as mixture density networks do (C. M.
+Bishop, 1994, https://publications.aston.ac.uk/id/eprint/373/). The finished model has
+`Symbols` in its place, and the same weights. `WholeSteps` rounds what it adds.
+"""
+
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from custom_lstm.cells.base import AbstractRNNCell
+from custom_lstm.cells.validation import StateShape, check_positive
+from custom_lstm.typing import Config, Shape, States, Tensor
+
+_LINE, _OWN = 2.0, 0.1
+"""Length of the line on which symbols lie, and of each one's own axis."""
+FIRST_SPREAD = 11.0
+"""What the last symbol adds before training; the first adds about 0."""
+_register = keras.saving.register_keras_serializable(package="custom_lstm")
+
+
+def codes(symbols: int) -> np.ndarray:
+    """Return what a core reads of each symbol, `(symbols, symbols + 1)`.
+
+    They lie in order on a line, evenly; each has an axis of its own besides, so that
+    what it adds can be learned apart from its neighbours.
+
+    Example:
+        >>> codes(3)[:, 0].tolist()
+        [0.0, 1.0, 2.0]
+    """
+    line = np.linspace(0, _LINE, symbols)[:, None]
+    return np.hstack([line, _OWN * np.eye(symbols)]).astype("float32")
+
+
+@_register
+class Symbols(keras.layers.Layer):
+    """The code of the likeliest symbol.
+
+    Args:
+        symbols: how many there are.
+        **kwargs: `name`, `dtype`, `trainable`.
+
+    Call arguments:
+        logits: `(..., symbols)`.
+
+    Returns:
+        `(..., symbols + 1)`; see `codes`.
+
+    Raises:
+        ValueError: `symbols` is not a positive integer.
+
+    Example:
+        >>> tuple(Symbols(3)(ops.zeros((2, 5, 3))).shape)
+        (2, 5, 4)
+    """
+
+    def __init__(self, symbols: int, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.symbols = check_positive("Symbols", "symbols", symbols, whole=True)
+
+    def call(self, logits: Tensor) -> Tensor:
+        """Look up the code of the largest logit."""
+        chosen = ops.one_hot(ops.argmax(logits, axis=-1), self.symbols)
+        return ops.cast(ops.matmul(chosen, codes(self.symbols)), self.compute_dtype)
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        """Return the shape of the codes."""
+        return (*input_shape[:-1], self.symbols + 1)
+
+    def get_config(self) -> Config:
+        """Return the arguments that rebuild this layer."""
+        return {**super().get_config(), "symbols": self.symbols}
+
+
+@_register
+class SymbolsCell(AbstractRNNCell):
+    """One time step of a cell with the mean of all symbols, and with each of them.
+
+        p = softmax(logits)
+        y_0, states' = cell(Σ_k p_k·code_k, states)
+        y_k, _ = cell(code_k, states)            k = 1 … symbols
+
+    Args:
+        cell: the cell that reads codes; its output is a vector, its states are a list.
+        symbols: how many there are.
+        **kwargs: `name`, `dtype`, `trainable`.
+
+    Call arguments:
+        logits: `(batch, symbols)`.
+
+    Returns:
+        y_0, y_1, …, `(batch, symbols + 1, cell.output_size)`, and states'.
+
+    Raises:
+        ValueError: `symbols` is not a positive integer.
+
+    Example:
+        >>> from custom_lstm.cells import CarouselLSTMCell
+        >>> cell = SymbolsCell(CarouselLSTMCell(4, carousels=3), symbols=5)
+        >>> y, states = cell(ops.zeros((2, 5)), cell.get_initial_state(2))
+        >>> tuple(y.shape)
+        (2, 6, 3)
+    """
+
+    def __init__(self, cell: AbstractRNNCell, symbols: int, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.cell = cell
+        self.symbols = check_positive("SymbolsCell", "symbols", symbols, whole=True)
+        self.state_size = cell.state_size
+        self.output_size = StateShape((self.symbols + 1, cell.output_size))
+
+    def build(self, input_shape: Shape) -> None:
+        """Build the cell that reads codes."""
+        self.cell.build((input_shape[0], self.symbols + 1))
+
+    def step(
+        self, projected: Tensor, states: States, training: bool | None = False
+    ) -> tuple[Tensor, States]:
+        """Compute all outputs of a step; see the class."""
+        ways = self.symbols + 1
+        table = ops.cast(codes(self.symbols), projected.dtype)
+        mean = ops.matmul(ops.softmax(projected, axis=-1), table)[:, None]
+        each = ops.zeros_like(mean) + table[None]
+        inputs = ops.reshape(ops.concatenate([mean, each], axis=1), (-1, ways))
+        before = [ops.repeat(state, ways, axis=0) for state in states]
+        outputs, after = self.cell(inputs, before, training=training)
+        outputs = ops.reshape(outputs, (-1, ways, self.cell.output_size))
+        return outputs, [state[::ways] for state in after]
+
+    def get_config(self) -> Config:
+        """Return the arguments that rebuild this cell."""
+        cell = keras.saving.serialize_keras_object(self.cell)
+        return {**super().get_config(), "cell": cell, "symbols": self.symbols}
+
+    @classmethod
+    def from_config(cls, config: Config) -> "SymbolsCell":
+        """Rebuild the cell and the one within."""
+        cell = keras.saving.deserialize_keras_object(config["cell"])
+        return cls(**{**config, "cell": cell})
+
+
+@_register
+class SymbolsLikelihood(keras.losses.Loss):
+    """What the totals say of the mean of all symbols, and of the choice among them.
+
+    With Δy the step of the true total and Δ_k what the network answers with symbol k,
+    less its answer with the means of the steps before,
+
+        ℓ_0 = log(1 + (2·(Δ_0 − Δy))²)
+        ℓ_1 = −log Σ_k p_k / (1 + ((Δ_k − Δy)/scale)²)
+        ℓ = ℓ_0 + exp(−mean of ℓ_0)·ℓ_1
+
+    The means learn first what digits are about and with which sign they count; from
+    there each image chooses the symbol whose step explains that of the total. The
+    factor is a constant to the gradients.
+
+    Args:
+        symbols: how many there are.
+        scale: of the mixture, in the totals' unit.
+        reduction, name, dtype: as in `keras.losses.Loss`.
+
+    Call arguments:
+        y_true: totals, `(batch, time, 1)`.
+        y_pred: `(batch, time, 2·symbols + 1)`: the answers with the mean and with each
+            symbol, and the logits.
+
+    Raises:
+        ValueError: `symbols` or `scale` is not positive, or `symbols` not whole.
+
+    Example:
+        >>> loss = SymbolsLikelihood(symbols=1, scale=1.0)
+        >>> y = ops.array([[[3.0]]])
+        >>> round(float(loss(y, ops.array([[[3.0, 4.0, 0.0]]]))), 4)
+        0.6931
+    """
+
+    def __init__(
+        self,
+        symbols: int,
+        scale: float = 0.25,
+        reduction: str = "sum_over_batch_size",
+        name: str | None = None,
+        dtype: Any = None,
+    ):
+        super().__init__(name=name, reduction=reduction, dtype=dtype)
+        owner = type(self).__name__
+        self.symbols = check_positive(owner, "symbols", symbols, whole=True)
+        self.scale = check_positive(owner, "scale", scale)
+
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        """Return the loss of each step, `(batch, time)`."""
+        answers, logits = ops.split(y_pred, [self.symbols + 1], axis=-1)
+        error = answers[..., :1] - y_true
+        before = ops.pad(error[:, :-1], [(0, 0), (1, 0), (0, 0)])
+        error = answers - y_true - before
+        of_mean = ops.log1p(ops.square(2 * error[..., 0]))
+        misfit = ops.log1p(ops.square(error[..., 1:] / self.scale))
+        choice = ops.log_softmax(logits, axis=-1) - misfit
+        weight = ops.stop_gradient(ops.exp(-ops.mean(of_mean)))
+        return of_mean - weight * ops.logsumexp(choice, axis=-1)
+
+    def get_config(self) -> Config:
+        """Return the arguments that rebuild this loss."""
+        own = {"symbols": self.symbols, "scale": self.scale}
+        return {**super().get_config(), **own}
+
+
+def spread(cell: AbstractRNNCell, head: keras.layers.Dense) -> None:
+    """Set a fresh head so that symbols add numbers from 0 to about `FIRST_SPREAD`.
+
+    They are too many and too close to mean digits; what each adds is learned.
+
+    Args:
+        cell: a built `CarouselLSTMCell` that reads codes.
+        head: built, on its carousels, without bias.
+    """
+    last = _LINE * np.eye(1, cell.kernel.shape[0], dtype="float32")
+    output, _ = cell(last, cell.get_initial_state(1))
+    output = ops.convert_to_numpy(output)[0]
+    weights = np.abs(ops.convert_to_numpy(head.kernel)[:, 0]) * np.sign(output)
+    weights *= FIRST_SPREAD / (weights @ output)
+    head.kernel.assign(weights[:, None])
+
+
+@_register
+class WholeSteps(AbstractRNNCell):
+    """One step of a sum in whole numbers, of running totals y that are nearly whole:
+
+        s' = s + round(y' − y)
+
+    A total differs from the one before by a whole number. Rounded step by step, an
+    error below a half is gone, where it would add up over the steps of a long sequence.
+
+    Args:
+        **kwargs: `name`, `dtype`, `trainable`.
+
+    Example:
+        >>> from custom_lstm import RNN
+        >>> layer = RNN(WholeSteps(), return_sequences=True)
+        >>> totals = layer(ops.array([[[3.4], [5.8], [8.2]]]))
+        >>> ops.convert_to_numpy(totals)[0, :, 0].tolist()
+        [3.0, 5.0, 7.0]
+    """
+
+    state_size = (1, 1)
+
+    def step(self, projected, states, training=False):
+        """Compute s' and the states `(s', y')`, `(batch, 1)` each."""
+        total, last = states
+        total = total + ops.round(projected - last)
+        return total, (total, projected)

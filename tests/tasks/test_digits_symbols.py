@@ -1,0 +1,199 @@
+"""Symbols: how they are read, learned from totals, and left out when finished."""
+
+import keras
+import numpy as np
+import pytest
+
+from custom_lstm import RNN, Stream
+from custom_lstm.cells import CarouselLSTMCell
+from custom_lstm.errors import UsageError
+from custom_lstm.tasks.digits.model import Head, build, build_compiled, build_model
+from custom_lstm.tasks.digits.options import Config
+from custom_lstm.tasks.digits.symbols import (
+    FIRST_SPREAD,
+    Symbols,
+    SymbolsCell,
+    SymbolsLikelihood,
+    WholeSteps,
+    codes,
+)
+
+SYMBOLS, TIME = 5, 3
+SMALL = {"units": 6, "filters": (3, 4), "features": 5}
+IMAGES = np.random.default_rng(0).integers(0, 256, (2, TIME, 28, 28, 1), np.uint8)
+HEAD = Head("value", -9, 18, symbols=SYMBOLS)
+
+
+def numpy(tensor):
+    return keras.ops.convert_to_numpy(tensor)
+
+
+def network(length, **options):
+    return build_model(HEAD, length=length, recurrent="carousel", **SMALL | options)
+
+
+def logits_of(model):
+    """Return the logits that the training model's encoder gives."""
+    return numpy(model.get_layer("encode")(IMAGES))
+
+
+def test_each_symbol_lies_on_the_line_and_has_an_axis_of_its_own():
+    line, own = codes(4)[:, 0], codes(4)[:, 1:]
+    assert np.ptp(np.diff(line)) == pytest.approx(0, abs=1e-6)
+    assert np.diff(line).min() > 0
+    np.testing.assert_array_equal(own > 0, np.eye(4, dtype=bool))
+
+
+def test_the_likeliest_symbol_is_read():
+    logits = np.random.default_rng(1).normal(size=(2, 3, 4)).astype("float32")
+    np.testing.assert_array_equal(
+        numpy(Symbols(4)(logits)), codes(4)[logits.argmax(axis=-1)]
+    )
+
+
+def test_a_step_is_taken_with_the_mean_and_with_every_symbol():
+    rng = np.random.default_rng(6)
+    inner = CarouselLSTMCell(6, carousels=4)
+    cell = SymbolsCell(inner, 3)
+    logits = rng.normal(size=(2, 3)).astype("float32")
+    states = [rng.normal(size=(2, 6)).astype("float32") for _ in range(2)]
+    outputs, after = cell(logits, states)
+    shares = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    ways = [shares @ codes(3), *(np.tile(code, (2, 1)) for code in codes(3))]
+    for k, inputs in enumerate(ways):
+        output, new = inner(inputs, states)
+        np.testing.assert_allclose(outputs[:, k], output, rtol=1e-5, atol=1e-6)
+        if k == 0:
+            for state, expected in zip(after, new, strict=True):
+                np.testing.assert_allclose(state, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_a_cell_of_symbols_is_rebuilt_from_its_configuration():
+    cell = SymbolsCell(CarouselLSTMCell(6, carousels=4), 3)
+    twin = SymbolsCell.from_config(cell.get_config())
+    assert twin.symbols == 3
+    assert twin.cell.get_config() == cell.cell.get_config()
+
+
+def likelihood(y, outputs, symbols, scale):
+    """Return the loss of `SymbolsLikelihood` in NumPy, step by step."""
+    of_mean, of_choice = np.empty(y.shape), np.empty(y.shape)
+    for n, t in np.ndindex(y.shape):
+        truth = y[n, t] - (y[n, t - 1] if t else 0)
+        steps = outputs[n, t, : symbols + 1] - (outputs[n, t - 1, 0] if t else 0)
+        shares = np.exp(outputs[n, t, symbols + 1 :])
+        shares /= shares.sum()
+        of_mean[n, t] = np.log(1 + (2 * (steps[0] - truth)) ** 2)
+        densities = 1 / (1 + ((steps[1:] - truth) / scale) ** 2)
+        of_choice[n, t] = -np.log(shares @ densities)
+    return of_mean + np.exp(-of_mean.mean()) * of_choice
+
+
+def test_the_likelihood_is_a_mixture_over_symbols():
+    rng = np.random.default_rng(6)
+    y = rng.integers(-9, 10, (2, TIME)).astype("float32")
+    outputs = rng.normal(size=(2, TIME, 2 * SYMBOLS + 1)).astype("float32")
+    outputs[..., : SYMBOLS + 1] += y[..., None]
+    loss = SymbolsLikelihood(SYMBOLS, scale=0.5)
+    expected = likelihood(y, outputs.astype("float64"), SYMBOLS, 0.5)
+    np.testing.assert_allclose(loss.call(y[..., None], outputs), expected, rtol=1e-4)
+    assert float(loss(y[..., None], outputs)) == pytest.approx(expected.mean(), 1e-4)
+
+
+def test_a_total_misread_before_costs_a_step_nothing():
+    outputs = np.random.default_rng(2).normal(size=(1, 2, 2 * SYMBOLS + 1))
+    shifted = outputs.copy()
+    shifted[..., : SYMBOLS + 1] += 7.0
+    y = np.array([[[1.0], [-2.0]]])
+    loss = SymbolsLikelihood(SYMBOLS)
+    first, second = (loss.call(y, x.astype("float32"))[0] for x in (outputs, shifted))
+    assert float(second[0]) > float(first[0])
+    before = likelihood(y[..., 0], outputs, SYMBOLS, loss.scale)
+    after = likelihood(y[..., 0], shifted, SYMBOLS, loss.scale)
+    assert float(first[1]) == pytest.approx(before[0, 1], 1e-4)
+    assert float(second[1]) == pytest.approx(after[0, 1], 1e-4)
+
+
+def test_the_loss_survives_serialisation():
+    loss = SymbolsLikelihood(3, scale=0.5)
+    twin = keras.losses.deserialize(keras.losses.serialize(loss))
+    assert isinstance(twin, SymbolsLikelihood)
+    assert twin.get_config() == loss.get_config()
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: Symbols(0), "Symbols: `symbols` must be a positive integer"),
+        (
+            lambda: SymbolsCell(CarouselLSTMCell(3), 1.5),
+            "SymbolsCell: `symbols` must be a positive integer",
+        ),
+        (lambda: SymbolsLikelihood(3, scale=0), "SymbolsLikelihood: `scale` must be"),
+        (lambda: Head("totals", 0, 9, symbols=3), "`symbols` need.*3, 'totals'"),
+        (lambda: network(3, ensemble_size=2), "`ensemble_size=1`.*'carousel', 2"),
+        (lambda: build_model(HEAD, length=3, **SMALL), "'carousel'.*'cell', 1"),
+    ],
+)
+def test_what_cannot_be_is_named(make, said):
+    with pytest.raises(ValueError, match=said):
+        make()
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["--symbols 4", "--preset any-length --symbols 4 --ensemble-size 2"],
+)
+def test_options_that_exclude_symbols_say_so(words):
+    with pytest.raises(UsageError, match="--symbols needs --"):
+        Config.parse(words.split())
+
+
+def test_sixteen_symbols_fit_a_small_network():
+    words = "--preset any-length --symbols 16 --features 128 --units 24"
+    config = Config.parse(words.split()).resolve_defaults("mnist")
+    trained = build_compiled(config, steps_per_epoch=1)
+    assert trained.count_params() <= 150_000
+    assert build(config, any_length=True).count_params() == trained.count_params()
+
+
+def test_fresh_symbols_add_numbers_in_order_from_0_on():
+    keras.utils.set_random_seed(3)
+    model = network(TIME)
+    cell, head = model.get_layer("core").cell.cell, model.get_layer("value")
+    line = codes(SYMBOLS) * np.eye(1, SYMBOLS + 1, dtype="float32")
+    output, _ = cell(line, cell.get_initial_state(SYMBOLS))
+    adds = numpy(head(output))[:, 0]
+    assert adds[0] == pytest.approx(0, abs=1e-5)
+    assert np.all(np.diff(adds) > 0)
+    assert adds[-1] == pytest.approx(FIRST_SPREAD, rel=1e-4)
+
+
+def test_the_finished_model_adds_what_each_chosen_symbol_adds_in_training():
+    keras.utils.set_random_seed(4)
+    trained, finished = network(TIME), network(None)
+    finished.set_weights(trained.get_weights())
+    cell, head = trained.get_layer("core").cell.cell, trained.get_layer("value")
+    read = codes(SYMBOLS)[logits_of(trained).argmax(axis=-1)]
+    layer = RNN(cell, return_sequences=True)
+    totals = RNN(WholeSteps(), return_sequences=True)(head(layer(read)))
+    np.testing.assert_array_equal(numpy(finished(IMAGES)), numpy(totals))
+
+
+def test_the_training_model_gives_all_answers_and_the_logits():
+    keras.utils.set_random_seed(5)
+    model = network(TIME)
+    outputs = numpy(model(IMAGES))
+    assert outputs.shape == (2, TIME, 2 * SYMBOLS + 1)
+    np.testing.assert_allclose(
+        outputs[..., SYMBOLS + 1 :], logits_of(model), rtol=1e-5, atol=1e-6
+    )
+    np.testing.assert_array_equal(numpy(HEAD.answers(outputs)), outputs[..., 0])
+
+
+def test_a_stream_of_symbols_goes_on_in_whole_steps():
+    model = network(None)
+    images = np.random.default_rng(1).integers(0, 256, (1, 12, 28, 28, 1), np.uint8)
+    stream = Stream(model)
+    parts = [stream(images[:, :7]), stream(images[:, 7:])]
+    np.testing.assert_array_equal(np.concatenate(parts, axis=1), numpy(model(images)))
