@@ -152,8 +152,8 @@ def main() -> int:
     for path in sorted(FOLDER.glob("*.ipynb")):
         teacher = tidied(json.loads(path.read_text("utf-8")))
         student = student_edition(teacher, path.name)
-        for target, notebook in ((path, teacher), (path.parent / STUDENT, student)):
-            target = target / path.name if target.is_dir() else target
+        editions = {path: teacher, FOLDER / STUDENT / path.name: student}
+        for target, notebook in editions.items():
             made = text_of(notebook)
             if target.exists() and target.read_text("utf-8") == made:
                 continue

@@ -24,6 +24,13 @@ STUDENTS = sorted((FOLDER / "student").glob("*.ipynb"))
 REPOSITORY = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"][
     "urls"
 ]["Repository"]
+PUBLIC_MODULES = (
+    "checking",
+    "convert",
+    "numpy_reference",
+    "tasks.showers",
+    "tasks.showers.simulation",
+)
 
 
 def _module(path):
@@ -139,19 +146,10 @@ def test_chooses_the_backend_before_the_first_import(either):
 def test_uses_public_names_alone(either):
     code = "\n".join(either.sources[1:])
     used = re.findall(r"^(?:from|import) (custom_lstm\S*)", code, re.MULTILINE)
-    allowed = {"custom_lstm", *(f"custom_lstm.{name}" for name in PUBLIC)}
+    allowed = {"custom_lstm", *(f"custom_lstm.{name}" for name in PUBLIC_MODULES)}
     assert set(used) <= allowed
     assert not re.search(r"from custom_lstm\S* import [^\n]*\b_\w", code)
     assert not re.search(r"\.src\b", code)
-
-
-PUBLIC = (
-    "checking",
-    "convert",
-    "numpy_reference",
-    "tasks.showers",
-    "tasks.showers.simulation",
-)
 
 
 def test_was_run_from_top_to_bottom(notebook):
@@ -254,3 +252,22 @@ def test_solutions_that_do_not_end_or_have_no_task_are_refused():
 
 def test_the_example_of_make_editions_runs():
     assert doctest.testmod(make_editions).failed == 0
+
+
+def test_the_command_writes_the_editions_and_says_when_one_is_out_of_date(
+    tmp_path, monkeypatch
+):
+    script = tmp_path / "make_editions.py"
+    script.write_text(Path(make_editions.__file__).read_text("utf-8"), "utf-8")
+    teacher = tmp_path / NOTEBOOKS[0].name
+    teacher.write_text(NOTEBOOKS[0].read_text("utf-8"), "utf-8")
+    command = _module(script)
+
+    def status(*arguments):
+        monkeypatch.setattr("sys.argv", [script.name, *arguments])
+        return command.main()
+
+    assert status("--check") == 1 and not (tmp_path / "student" / teacher.name).exists()
+    assert status() == 0 and status("--check") == 0
+    teacher.write_text(teacher.read_text("utf-8").replace("Exercise 1", "Task 1"))
+    assert status("--check") == 1
