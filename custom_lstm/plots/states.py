@@ -212,7 +212,8 @@ def _draw_heat_map(
     else:
         beyond = ("\N{LESS-THAN OR EQUAL TO}", "\N{GREATER-THAN OR EQUAL TO}")
         below, above = beyond if highest > limit else ("", "")
-        ticks = {-limit: f"{below}{-limit:.2g}", 0: "0", limit: f"{above}{limit:.2g}"}
+        size = f"{limit:.0f}" if limit >= 100 else f"{limit:.2g}"
+        ticks = {-limit: f"{below}-{size}", 0: "0", limit: f"{above}{size}"}
     bar = axes.inset_axes((1.02, 0, 0.02, 1))
     figure.colorbar(image, cax=bar)
     bar.set_yticks(list(ticks), [text.replace("-", MINUS) for text in ticks.values()])
