@@ -84,7 +84,7 @@ class Series:
                 f"{self.name} takes {self.steps} rows; the series has {len(rows)}"
             )
         inputs = rows[None] if self.width else rows[None, :, 0]
-        inputs = inputs.astype(self.model.input.dtype)
+        inputs = inputs.astype(self.model.inputs[0].dtype)
         output = ops.convert_to_numpy(self.model(inputs, training=False))
         shown: Any = trace(self.model, inputs, layer=self.layer)
         return {

@@ -32,6 +32,7 @@ class Page {
     this.#wire();
     this.#choices();
     this.#look(0);
+    $('pad-hint').textContent = 'Draw a digit';
     this.show();
   }
 
@@ -142,6 +143,7 @@ class Page {
     this.#answers();
     this.#chart();
     this.strips.show(this.sum.length);
+    document.body.dataset.digits = String(this.sum.length);
     $('sign').textContent = this.sum.sign(this.sum.length) > 0 ? '+' : '−';
     $('undo').disabled = $('restart').disabled = this.sum.length === 0;
     const took = this.took ? ` The last answer took ${Math.round(this.took)} ms.` : '';
@@ -202,20 +204,21 @@ class Page {
     }
     const count = this.sum.length;
     const off = Math.abs(last.totals[n] - last.truth);
-    const share = `${last.right[n].toLocaleString('en')} of ${count.toLocaleString('en')} totals right`;
-    place.textContent = off ? `✗ off by ${printed(off)} now; ${share}` : `✓ ${share}`;
+    const share = `${printed(last.read[n])} of ${printed(count)} digits read right`;
+    const said = off ? `✗ off by ${printed(off)}` : '✓ right';
+    place.replaceChildren(make('b', { textContent: said }), ' ', make('small', { textContent: share }));
     place.classList.toggle('bad', off > 0);
     return place;
   }
 
   #chart() {
     const { entries } = this.sum;
-    const series = this.networks.map((_, n) => ({
-      values: entries.map(({ totals }) => totals[n]), colour: COLOURS[n], wide: 2.5,
-    })).reverse();
-    series.push({ values: entries.map(({ truth }) => truth), colour: '--ink', dash: [2, 4], wide: 1.5 });
-    lines($('chart'), series);
-    const names = [['True total', '--ink'], ...this.networks.map(({ about }, n) => [about.title, COLOURS[n]])];
+    const own = this.networks.map((_, n) => ({
+      values: entries.map(({ totals }) => totals[n]), colour: COLOURS[n],
+    }));
+    const truth = { values: entries.map((entry) => entry.truth), colour: '--truth', wide: 9 };
+    lines($('chart'), [truth, ...own.reverse()]);
+    const names = [['True total', '--truth'], ...this.networks.map(({ about }, n) => [about.title, COLOURS[n]])];
     $('chart-key').replaceChildren(...names.map(([textContent, colour]) => {
       const key = make('span', { textContent });
       key.style.setProperty('--colour', `var(${colour})`);

@@ -17,7 +17,6 @@ export function fitted(canvas, width, height) {
   const [across, down] = [Math.round(width * fine), Math.round(height * fine)];
   if (canvas.width !== across || canvas.height !== down) {
     Object.assign(canvas, { width: across, height: down });
-    canvas.style.height = `${height}px`;
   }
   const context = canvas.getContext('2d');
   context.setTransform(fine, 0, 0, fine, 0, 0);
@@ -44,11 +43,13 @@ function tick(range) {
 
 /**
  * Draw lines over steps.
- * @param {{values: ArrayLike<number>, colour: string, dash?: number[]}[]} lines
+ * @param {{values: ArrayLike<number>, colour: string, wide?: number}[]} series the first
+ *   one lies lowest.
+ * @param {number} least of the range of values.
  */
-export function lines(canvas, series, { height = 190, least = 10 } = {}) {
-  const width = canvas.clientWidth;
-  if (!width) return;
+export function lines(canvas, series, least = 10) {
+  const { clientWidth: width, clientHeight: height } = canvas;
+  if (!width || !height) return;
   const tones = colours(canvas);
   const context = fitted(canvas, width, height);
   const count = Math.max(0, ...series.map(({ values }) => values.length));
@@ -65,6 +66,7 @@ export function lines(canvas, series, { height = 190, least = 10 } = {}) {
   for (let value = low; value <= high + step / 2; value += step) {
     const y = Math.round(down(value)) + 0.5;
     context.strokeStyle = tones.css('--line');
+    context.lineWidth = 1;
     context.beginPath(); context.moveTo(left, y); context.lineTo(width - right, y); context.stroke();
     context.fillStyle = tones.css('--soft');
     context.textAlign = 'right';
@@ -72,20 +74,18 @@ export function lines(canvas, series, { height = 190, least = 10 } = {}) {
     context.fillText(text.replace('-', '−'), left - 8, y + 4);
   }
   axis(context, count, across, height, tones);
-  for (const { values, colour, dash = [], wide = 2 } of series) {
+  for (const { values, colour, wide = 2.5 } of series) {
     context.strokeStyle = tones.css(colour);
     context.lineWidth = wide;
-    context.setLineDash(dash);
-    context.lineJoin = 'round';
+    context.lineJoin = context.lineCap = 'round';
     context.beginPath();
     for (let k = 0; k < values.length; k++) context.lineTo(across(k), down(values[k]));
     context.stroke();
-    context.setLineDash([]);
-    if (values.length > 40) continue;
+    if (values.length > 40 || wide > 4) continue;
     context.fillStyle = context.strokeStyle;
     for (let k = 0; k < values.length; k++) {
       context.beginPath();
-      context.arc(across(k), down(values[k]), wide + 0.5, 0, 2 * Math.PI);
+      context.arc(across(k), down(values[k]), wide + 0.7, 0, 2 * Math.PI);
       context.fill();
     }
   }

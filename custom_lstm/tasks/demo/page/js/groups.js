@@ -23,8 +23,9 @@ function carouselsOf({ readout, shown }) {
  * Return the groups that `Strips.choose` takes.
  * @param about the network's entry of session.json.
  * @param at `(step, name)` gives a gate or state after a step.
+ * @param every whether candidates, and what goes out, are shown too.
  */
-export function groupsOf(about, at) {
+export function groupsOf(about, at, every = false) {
   const carousels = carouselsOf(about);
   const group = (name, title, note, unit, units, signed, least) =>
     ({ title, note, unit, units, signed, least, at: (step) => at(step, name) });
@@ -34,7 +35,11 @@ export function groupsOf(about, at) {
     return [
       group('input', 'Input gates i', 'how far each carousel opens for this digit', 'carousel', own, false),
       group('candidate', 'Candidates g', 'what would be added', 'carousel', own, true, 1),
-      group('c', 'Carousels c', 'the sums so far', 'carousel', own, true, 1),
+      {
+        ...group('c', 'Carousels w·c', 'what each has summed up; together they are the total', 'carousel', own, true, 1),
+        root: true,
+        at: (step) => at(step, 'c').map((value, k) => value * (about.readout[k] ?? 0)),
+      },
       group('h', 'Other units h', 'whose turn it is', 'unit', others, true, 1),
     ];
   }
@@ -44,11 +49,12 @@ export function groupsOf(about, at) {
     c: ['Cell states c', 'what is remembered'], h: ['Outputs h', ''],
   };
   return Object.entries(about.shown)
-    .filter(([name]) => !('c' in about.shown && name === 'h') && name !== 'candidate')
+    .filter(([name]) => every || !('c' in about.shown && ['h', 'candidate'].includes(name)))
     .map(([name, width]) => {
       const [title, note] = notes[name] ?? [name, ''];
       const units = about.readout?.length === width ? byWeight(about.readout) : count(0, width);
-      return group(name, title, note, 'unit', units, !GATES.has(name), 1);
+      const made = group(name, title, note, 'unit', units, !GATES.has(name), 1);
+      return { ...made, root: name === 'c' };
     });
 }
 

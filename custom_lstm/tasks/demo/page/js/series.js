@@ -51,10 +51,10 @@ function show({ output, shown }, strips) {
   $('series-shown').hidden = false;
   const columns = output[0].map((_, c) => output.map((row) => row[c])).slice(0, COLOURS.length);
   const drawing = columns.map((values, c) => ({ values, colour: COLOURS[c] }));
-  lines($('series-output'), drawing, { least: 0 });
+  lines($('series-output'), drawing, 0);
   const more = output[0].length > columns.length ? `, the first ${columns.length} of ${output[0].length} columns` : '';
   $('series-output').setAttribute('aria-label', `The model's output at ${output.length} steps${more}`);
   const widths = Object.fromEntries(Object.entries(shown).map(([name, rows]) => [name, rows[0].length]));
-  strips.choose(groupsOf({ shown: widths, readout: [] }, (step, name) => shown[name][step]));
+  strips.choose(groupsOf({ shown: widths, readout: [] }, (step, name) => shown[name][step], true));
   strips.show(Object.values(shown)[0].length);
 }

@@ -5,6 +5,7 @@ import { colours, fitted } from './canvas.js';
 const WIDEST = 34;
 const NARROWEST = 3;
 const AXIS = 20;
+const HINT = 'Each step adds a column. Point at one, or go there by the arrow keys, to read its numbers.';
 
 export class Strips {
   /**
@@ -20,7 +21,7 @@ export class Strips {
       type: 'range', min: 0, value: 0, className: 'pan', hidden: true,
     });
     this.pan.setAttribute('aria-label', 'Which steps are shown');
-    this.text = Object.assign(document.createElement('p'), { className: 'cursor' });
+    this.text = Object.assign(document.createElement('p'), { className: 'cursor', textContent: HINT });
     this.text.setAttribute('aria-live', 'polite');
     place.replaceChildren(this.axis, this.body, this.pan, this.text);
     this.pan.addEventListener('input', () => {
@@ -34,8 +35,9 @@ export class Strips {
 
   /**
    * Choose what is shown.
-   * @param groups of `{title, note, unit, signed, units, at}`: `units` are the numbers of
-   *   the rows, `at(step)` gives the values of all units after a step.
+   * @param groups of `{title, note, unit, signed, root, units, at}`: `units` are the numbers
+   *   of the rows, `at(step)` gives the values of all units after a step; `root` says
+   *   that colours go by the square root.
    */
   choose(groups) {
     this.groups = groups.map((group) => ({ ...group, most: 0, measured: 0 }));
@@ -49,6 +51,7 @@ export class Strips {
     if (steps < this.steps) this.groups.forEach((group) => Object.assign(group, { most: 0, measured: 0 }));
     this.steps = steps;
     this.cursor = null;
+    this.text.textContent = HINT;
     this.draw();
   }
 
@@ -96,12 +99,14 @@ export class Strips {
     if (!cursor && !this.cursor) return;
     this.cursor = cursor;
     this.draw();
-    if (!cursor) { this.text.textContent = ''; return; }
+    if (!cursor) { this.text.textContent = HINT; return; }
     const { group, step, row } = cursor;
     const unit = group.units[row];
     const value = group.at(step)[unit];
     const said = Number.isFinite(value) ? value.toFixed(3).replace('-', '−') : 'none';
-    this.text.textContent = `step ${step + 1} (${this.label(step)}) · ${group.unit} ${unit + 1} · ${said}`;
+    const label = this.label(step);
+    const where = `step ${step + 1}${label && ` (${label})`}`;
+    this.text.textContent = `${where} · ${group.title}, ${group.unit} ${unit + 1} · ${said}`;
   }
 
   draw() {
@@ -120,6 +125,7 @@ export class Strips {
   }
 
   #axis(width, tones) {
+    this.axis.style.height = `${AXIS}px`;
     const context = fitted(this.axis, width, AXIS);
     const end = Math.min(this.steps, this.begin + this.visible);
     const roomy = this.column >= 22;
@@ -146,6 +152,7 @@ export class Strips {
       }
     }
     const most = group.signed ? Math.max(group.least ?? 1, group.most) : 1;
+    group.canvas.style.height = `${rows * row}px`;
     const context = fitted(group.canvas, width, rows * row);
     const shown = end - this.begin;
     if (shown > 0) {
@@ -173,7 +180,8 @@ export class Strips {
       const values = group.at(this.begin + k);
       for (let r = 0; r < rows; r++) {
         const value = values[group.units[r]] / most;
-        const share = Math.min(1, Math.abs(value) || 0);
+        const size = Math.min(1, Math.abs(value) || 0);
+        const share = group.root ? Math.sqrt(size) : size;
         const end = value < 0 ? low : high;
         const at = 4 * (r * shown + k);
         for (let c = 0; c < 3; c++) pixels.data[at + c] = zero[c] + share * (end[c] - zero[c]);
@@ -202,7 +210,8 @@ export class Strips {
       group.key = key;
       const scale = document.createElement('span');
       scale.className = `scale ${group.signed ? 'signed' : 'gate'}`;
-      group.legend.replaceChildren(group.signed ? `−${round}` : '0', scale, `${round}`);
+      const root = group.root ? ' (by the square root)' : '';
+      group.legend.replaceChildren(group.signed ? `−${round}` : '0', scale, `${round}${root}`);
     }
     const rows = `${group.units.length} rows`;
     group.canvas.setAttribute('aria-label', `${group.title}, ${rows} by ${this.steps} steps. `

@@ -64,8 +64,8 @@ export class Sum {
         if (entry.reads[n] !== entry.digit) return 'misread';
         return total === entry.truth ? 'right' : 'carried';
       });
-      entry.right = entry.totals.map(
-        (total, n) => (before?.right[n] ?? 0) + (total === entry.truth ? 1 : 0),
+      entry.read = entry.verdicts.map(
+        (verdict, n) => (before?.read[n] ?? 0) + (verdict === 'misread' ? 0 : 1),
       );
     }
   }
