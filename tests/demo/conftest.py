@@ -94,8 +94,12 @@ def address(request, tmp_path_factory):
 
 
 @pytest.fixture
-def page(chromium, address):
-    """The page, ready; a test fails if its console shows an error."""
+def page(chromium, request):
+    """The page, ready; a test fails if its console shows an error.
+
+    Its server offers it, or what `parametrize("page", [...], indirect=True)` names.
+    """
+    address = request.getfixturevalue(getattr(request, "param", "server"))
     context = chromium.new_context(viewport={"width": 1280, "height": 900})
     page = context.new_page()
     said = []

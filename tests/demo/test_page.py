@@ -10,6 +10,7 @@ from demo.strokes import STROKES, draw, read
 from custom_lstm.data.images import centre_digit
 from custom_lstm.tasks.demo.networks import PAGE, OnnxNetwork, advance, shipped
 
+both = pytest.mark.parametrize("page", ["server", "files"], indirect=True)
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of Playwright
 
 
@@ -20,6 +21,7 @@ def totals(page):
     ]
 
 
+@both
 def test_a_7_and_a_3_that_are_drawn_give_7_and_4(page):
     draw(page, 7, rest=True)
     assert totals(page) == [7, 7]
@@ -39,23 +41,27 @@ def test_strokes_become_the_digit_that_python_makes_of_them(page):
         [[{"x": x, "y": y} for x, y in stroke] for stroke in strokes]
         for strokes in made
     ]
-    both = page.evaluate(
+    sent = page.evaluate(
         """async (every) => {
             const { drawn, centred } = await import('./js/digit.js');
             const text = (numbers) => {
                 const bytes = new Uint8Array(numbers.buffer);
                 return btoa(Array.from(bytes, (b) => String.fromCharCode(b)).join(''));
             };
-            return every.map((strokes) => drawn(strokes)).map((ink) => [text(ink.data), text(centred(ink))]);
+            return every.map((strokes) => {
+                const ink = drawn(strokes);
+                return [text(ink.data), text(centred(ink))];
+            });
         }""",
         points,
     )
-    for ink, digit in both:
+    for ink, digit in sent:
         grey = np.frombuffer(base64.b64decode(ink), "<f8").reshape(140, 140)
         made = np.frombuffer(base64.b64decode(digit), np.uint8).reshape(28, 28)
         assert abs(made - centre_digit(grey).astype(int)).max() <= 1
 
 
+@both
 def test_the_browser_computes_what_onnxruntime_computes(page):
     content = np.frombuffer((PAGE / "samples.bin").read_bytes(), np.uint8)
     images = content[400:].reshape(-1, 28 * 28)[:6]

@@ -15,6 +15,7 @@ from custom_lstm.loading import load_model
 from custom_lstm.tracing import trace
 
 MOST_STEPS = 20_000
+_LARGEST = float(np.finfo("float32").max)
 _OURS = {
     keras.layers.LSTM: layers.LSTM,
     keras.layers.GRU: layers.GRU,
@@ -156,20 +157,19 @@ def read_csv(text: str) -> np.ndarray:
         >>> read_csv("x;y\\n1;2\\n3;4.5").tolist()
         [[1.0, 2.0], [3.0, 4.5]]
     """
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    mark = next((mark for mark in ";\t," if lines and mark in lines[0]), " ")
-    table = [
-        [cell.strip() for cell in row]
-        for row in csv.reader(lines, delimiter=mark, skipinitialspace=True)
-    ]
-    begun = 1 if table and all(_number(cell) is None for cell in table[0]) else 0
+    lines = [(k, line.strip()) for k, line in enumerate(text.splitlines(), 1)]
+    lines = [(place, line) for place, line in lines if line]
+    mark = next((mark for mark in ";\t," if lines and mark in lines[0][1]), " ")
     rows: list[list[float]] = []
-    for place, row in enumerate(table[begun:], begun + 1):
-        numbers = [number for cell in row if (number := _number(cell)) is not None]
-        if len(numbers) < len(row):
-            column = next(k for k, cell in enumerate(row) if _number(cell) is None)
+    for place, line in lines:
+        (cells,) = csv.reader([line], delimiter=mark, skipinitialspace=True)
+        numbers = [number for cell in cells if (number := _number(cell)) is not None]
+        if not numbers and place == lines[0][0]:
+            continue  # names
+        if len(numbers) < len(cells):
+            column = next(k for k, cell in enumerate(cells) if _number(cell) is None)
             raise UserError(
-                f"line {place}, column {column + 1}: {row[column]!r:.40} is no number"
+                f"line {place}, column {column + 1}: {cells[column]!r:.40} is no number"
             )
         if rows and len(numbers) != len(rows[0]):
             raise UserError(
@@ -188,4 +188,4 @@ def _number(cell: str) -> float | None:
         number = float(cell)
     except ValueError:
         return None
-    return number if np.isfinite(np.float32(number)) else None
+    return number if abs(number) <= _LARGEST else None

@@ -204,7 +204,7 @@ class Page {
     }
     const count = this.sum.length;
     const off = Math.abs(last.totals[n] - last.truth);
-    const share = `${printed(last.read[n])} of ${printed(count)} digits read right`;
+    const share = `${printed(last.read[n])} of ${printed(count)} read right`;
     const said = off ? `✗ off by ${printed(off)}` : '✓ right';
     place.replaceChildren(make('b', { textContent: said }), ' ', make('small', { textContent: share }));
     place.classList.toggle('bad', off > 0);
