@@ -84,13 +84,16 @@ def static(folder):
             thread.join()
 
 
-@pytest.fixture(scope="module", params=["server", "static"])
-def address(request, tmp_path_factory):
-    way = (
-        served() if request.param == "server" else static(tmp_path_factory.mktemp("p"))
-    )
-    with way as url:
-        yield url
+@pytest.fixture(scope="session")
+def server():
+    with served() as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def files(tmp_path_factory):
+    with static(tmp_path_factory.mktemp("page")) as address:
+        yield address
 
 
 @pytest.fixture
