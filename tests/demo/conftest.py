@@ -100,9 +100,11 @@ def files(tmp_path_factory):
 def page(chromium, request):
     """The page, ready; a test fails if its console shows an error.
 
-    Its server offers it, or what `parametrize("page", [...], indirect=True)` names.
+    Its server offers it, or what `parametrize("page", [...], indirect=True)` names; a
+    "broken server" must show errors.
     """
-    address = request.getfixturevalue(getattr(request, "param", "server"))
+    offered = getattr(request, "param", "server")
+    address = request.getfixturevalue(offered.removeprefix("broken "))
     context = chromium.new_context(viewport={"width": 1280, "height": 900})
     page = context.new_page()
     said = []
@@ -112,4 +114,5 @@ def page(chromium, request):
     page.wait_for_selector("body[data-ready=true]")
     yield page
     context.close()
-    assert not [text for kind, text in said if kind in ("error", "warning")]
+    errors = [text for kind, text in said if kind in ("error", "warning")]
+    assert bool(errors) == offered.startswith("broken"), errors

@@ -120,6 +120,17 @@ def test_a_mistake_is_marked_and_so_is_what_it_carries_on(page):
     assert page.locator(".verdict b").first.inner_text() == "✗ off by 5"
 
 
+@pytest.mark.parametrize("page", ["broken server"], indirect=True)
+def test_a_server_that_is_gone_is_said_and_may_come_back(page):
+    page.route("**/advance/*", lambda route: route.abort())
+    page.keyboard.press("4")
+    page.wait_for_selector("#trouble:not([hidden])")
+    page.unroute("**/advance/*")
+    draw(page, 7)
+    assert totals(page) == [7, 7]
+    assert page.locator("#trouble").is_hidden()
+
+
 def test_strips_grow_by_a_column_a_digit_and_tell_their_numbers(page):
     draw(page, 7)
     strip = page.locator("#inside canvas[tabindex]").first

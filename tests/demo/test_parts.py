@@ -184,6 +184,14 @@ def test_a_missing_runtime_is_said_with_the_command_that_brings_it(tmp_path):
     assert not (tmp_path / "page").exists()
 
 
+def test_a_model_for_series_is_not_written_as_plain_files(tmp_path, runtime):
+    series_model(keras.layers.LSTM).save(tmp_path / "series.keras")
+    words = [f"{tmp_path}/series.keras", "--static", f"{tmp_path}/page"]
+    with pytest.raises(UserError, match="networks of digits alone"):
+        task.main(Options.parse([*words, "--runtime", str(runtime)]))
+    assert not (tmp_path / "page").exists()
+
+
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="by tf2onnx")
 @pytest.mark.filterwarnings("ignore")  # of Keras's exporter
 def test_plain_files_hold_ones_own_network(tmp_path, runtime):

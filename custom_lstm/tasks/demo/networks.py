@@ -66,9 +66,7 @@ def _session(path: Path) -> Any:
             'the page needs onnxruntime: pip install "custom_lstm[demo]"'
         ) from error
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = (
-        1  # small products: threads would wait for each other
-    )
+    options.intra_op_num_threads = 1  # threads would wait for each other
     return onnxruntime.InferenceSession(path, options, ["CPUExecutionProvider"])
 
 

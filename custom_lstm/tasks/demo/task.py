@@ -32,6 +32,11 @@ def main(options: Options, tasks: Any = None) -> int:
     """
     if options.static is not None:
         networks = _of(options.networks)[0] if options.networks else None
+        if networks == []:
+            raise UserError(
+                "plain files hold networks of digits alone: a model for series needs "
+                "the server, `train.py demo` without --static"
+            )
         write(options.static, networks, options.runtime)
         print(f"The page is in {options.static}; any web server can offer it, such as")
         print(f"  python -m http.server --directory {options.static}")

@@ -90,6 +90,7 @@ class Page {
 
   async #take(digits, action, began) {
     this.stopped = false;
+    $('trouble').hidden = true;
     const many = digits.length > CHUNK;
     for (let done = 0; done < digits.length && !this.stopped; done += CHUNK) {
       await this.sum.add(digits.slice(done, done + CHUNK), action);
@@ -318,7 +319,7 @@ function generator(seed) {
 function trouble(error) {
   $('trouble').hidden = false;
   $('trouble').textContent = `Something went wrong: ${error.message}`;
-  throw error;
+  console.error(error);
 }
 
 function openViews() {
