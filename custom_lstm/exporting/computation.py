@@ -31,10 +31,13 @@ from custom_lstm.typing import DType, Nest, Tensor
 
 @dataclass(frozen=True)
 class Port:
-    """An input of what is exported: name, shape (None where free) and dtype."""
+    """An input of what is exported: name, shape and dtype.
+
+    In the shape, None is a size that is free, or its name.
+    """
 
     name: str
-    shape: tuple[int | None, ...]
+    shape: tuple[Any, ...]
     dtype: DType
 
 
@@ -184,6 +187,17 @@ class Computation:
             outputs = keras.tree.flatten(self.model(inputs, training=False))
         return [x for x in outputs if x is not None]
 
+    def named_sizes(self, port: Port) -> Port:
+        """Return a port with names for the sizes that are free."""
+        own = {name.name for name in self.ports}
+        timed = port.name in own and not self.step
+        names = {0: "batch"} | ({1: "time"} if timed else {})
+        shape = [
+            names.get(k, f"{port.name}_{k}") if size is None else size
+            for k, size in enumerate(port.shape)
+        ]
+        return Port(port.name, tuple(shape), port.dtype)
+
     @staticmethod
     def of_step(port: Port) -> Port:
         """Return the port of one step of what goes in at `port`."""
@@ -302,7 +316,7 @@ class Computation:
         by_id = {id(layer): layer for layer in self.recurrent}
         carried = [by_id[key] for key in run.new]
         self._order = [(layer, len(run.new[id(layer)])) for layer in carried]
-        names = _state_names(carried)
+        names = _state_names(carried, [n for _, n in self._order])
         given = {k: keras.tree.flatten(nest) for k, nest in run.initial.items()}
         for layer, own in zip(carried, names, strict=True):
             for name, tensor in zip(own, given[id(layer)], strict=True):
@@ -379,7 +393,7 @@ def _recurrent_layers(model: Any) -> list[keras.layers.RNN]:
 
 
 def _one(layer, sequences, initial_state, mask, constants=None):
-    """Run one step; where a mask leaves it out, the states stay and outputs are 0."""
+    """Run one step; where a mask leaves it out, states and outputs stay."""
     if any(tensor.shape[1] != 1 for tensor in keras.tree.flatten(sequences)):
         raise ValueError(
             f"export: of one step of the model, the layer {layer.name!r} is given "
@@ -393,14 +407,32 @@ def _one(layer, sequences, initial_state, mask, constants=None):
         )
     mask = boolean_mask(mask)
     if mask is not None:
-        keep = mask[:, 0]
-        new = keras.tree.map_structure(
-            lambda a, b: _where(keep, a, b), new, initial_state
-        )
-        output = keras.tree.map_structure(
-            lambda x: _where(keep, x, ops.zeros_like(x)), output
-        )
+        output, new = _held(layer, mask[:, 0], output, new, initial_state)
     return output, keras.tree.map_structure(lambda x: x[:, None], output), new
+
+
+def _held(layer, keep, output, new, old):
+    """Return the output and the states of a step that counts where `keep` is True.
+
+    Elsewhere the states are the old ones, and the output is the one before, which can
+    be told if it is one of the states.
+    """
+    flat, before = keras.tree.flatten(new), keras.tree.flatten(old)
+    held = [_where(keep, a, b) for a, b in zip(flat, before, strict=True)]
+    outputs = []
+    for one in keras.tree.flatten(output):
+        same = [h for state, h in zip(flat, held, strict=True) if state is one]
+        if getattr(layer, "zero_output_for_mask", False):
+            same = [_where(keep, one, ops.zeros_like(one))]
+        if not same:
+            raise ValueError(
+                f"export: the layer {layer.name!r} has a mask, and where it leaves a "
+                "step out, the output is that of the step before, which is not among "
+                "the states; `zero_output_for_mask=True` makes it 0."
+            )
+        outputs.append(same[0])
+    pack = keras.tree.pack_sequence_as
+    return pack(output, outputs), pack(old, held)
 
 
 def _where(rows: Tensor, x: Tensor, y: Tensor) -> Tensor:
@@ -449,17 +481,26 @@ def _names(tensors: Sequence[Any], default: str) -> list[str]:
     return [f"{default}_{k}" for k in range(len(tensors))]
 
 
-def _state_names(layers: Sequence[keras.layers.RNN]) -> list[list[str]]:
+def _state_names(
+    layers: Sequence[keras.layers.RNN], counts: Sequence[int]
+) -> list[list[str]]:
     """Return the names of the states of layers, with theirs where it tells them apart.
+
+    Args:
+        layers: recurrent layers.
+        counts: how many states each has.
 
     Example:
         >>> from custom_lstm import LSTM
-        >>> _state_names([LSTM(2)])
+        >>> _state_names([LSTM(2)], [2])
         [['h', 'c']]
-        >>> _state_names([LSTM(2, name="a"), LSTM(2, name="b")])
+        >>> _state_names([LSTM(2, name="a"), LSTM(2, name="b")], [2, 2])
         [['a_h', 'a_c'], ['b_h', 'b_c']]
     """
     own = [[name.replace("/", "_") for name in names_shown(x.cell)] for x in layers]
+    for names, count in zip(own, counts, strict=True):
+        if len(names) != count:
+            names[:] = [f"state_{k}" for k in range(count)]
     flat = [name for names in own for name in names]
     if len(set(flat)) == len(flat):
         return own

@@ -107,6 +107,12 @@ def export(
     )
 
 
+_OF_STEPS = (
+    " A step is compared with the model over whole sequences: a layer that looks at "
+    "several steps, such as a convolution or an attention over time, has no single one."
+)
+
+
 def _of_batch(tensor: keras.KerasTensor, batch: int | None) -> keras.KerasTensor:
     first, *rest = tensor.shape
     shape = (batch if first is None else first, *rest)
@@ -128,6 +134,7 @@ def _written(
                 f"export: what {form.name!r} computes differs from the model by "
                 f"{difference:.3g} in outputs of up to {scale:.3g}, more than "
                 f"{allowed:g}; nothing was written."
+                + (_OF_STEPS if computation.step else "")
             )
         for one in Path(folder).iterdir():
             target = path.parent / one.name

@@ -150,8 +150,12 @@ def _read_saved_model(computation: Computation, path: Path) -> Runner:
     return lambda arrays: function(**arrays)
 
 
+def _write_bytes(path: Path, writer: str, computation: Computation) -> None:
+    path.write_bytes(getattr(_own_module(), writer)(computation))
+
+
 def _write_litert(computation: Computation, path: Path) -> None:
-    path.write_bytes(_own_module().to_litert(computation))
+    _write_bytes(path, "to_litert", computation)
 
 
 def _read_litert(computation: Computation, path: Path) -> Runner:
@@ -204,6 +208,22 @@ FORMATS = (
         _write_litert,
         _read_litert,
         batch=1,
+    ),
+    Format(
+        "stablehlo",
+        ".stablehlo",
+        ("jax",),
+        {"": ("jax",)},
+        lambda computation, path: _write_bytes(path, "to_stablehlo", computation),
+        lambda computation, path: _own_module().from_stablehlo(path, computation),
+    ),
+    Format(
+        "torch-export",
+        ".pt2",
+        ("torch",),
+        {"": ("torch",)},
+        lambda computation, path: _own_module().save(computation, path),
+        lambda computation, path: _own_module().saved(path, computation),
     ),
 )
 """Every format."""

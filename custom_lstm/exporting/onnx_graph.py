@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from custom_lstm.exporting.computation import Computation, Cut, Port
+from custom_lstm.exporting.computation import Computation, Cut
 
 _DOMAINS = ("", "ai.onnx")
 
@@ -36,7 +36,7 @@ def finished(
     ):
         raise ValueError(
             f"export: the ONNX model has the inputs {given} and the outputs {made}, "
-            f"and should have {[port.name for port in ports]} and {outputs}: what does not "
+            f"not {[port.name for port in ports]} and {outputs}: what does not "
             "matter to the result was left out."
         )
     nodes = [
@@ -139,7 +139,7 @@ def _name(onnx, graph, nodes, computation, given, made) -> None:
     old = {value.name: value for value in kept}
     for port, name in zip(ports, given, strict=False):
         element = types[name] if name in types else types[_before(renamed, name)]
-        graph.input.append(_value(onnx, port.name, element, _sizes(port, computation)))
+        graph.input.append(_value(onnx, port.name, element, computation.named_sizes(port).shape))
         nodes.insert(0, onnx.helper.make_node("Identity", [port.name], [name]))
     for name, inside in zip(outputs, made, strict=False):
         value = old[_before(renamed, inside)]
@@ -151,16 +151,6 @@ def _name(onnx, graph, nodes, computation, given, made) -> None:
 
 def _before(renamed: Mapping[str, str], name: str) -> str:
     return next((old for old, new in renamed.items() if new == name), name)
-
-
-def _sizes(port: Port, computation: Computation) -> list[Any]:
-    """Return the sizes of a port, names for those that are free."""
-    steps = not computation.step and len(port.shape) > 2
-    names = {0: "batch", **({1: "time"} if steps else {})}
-    return [
-        names.get(k, f"{port.name}_{k}") if size is None else size
-        for k, size in enumerate(port.shape)
-    ]
 
 
 def _value(onnx, name, element, sizes) -> Any:

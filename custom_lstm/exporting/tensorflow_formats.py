@@ -57,6 +57,7 @@ def save(computation: Computation, path: Path) -> None:
     module = tf.Module()
     module.variables_ = [variable.value for variable in computation.model.variables]
     function = _named(computation)
+    module.captured = list(function.graph.variables)  # a stateful layer's, too
     with _quiet("tensorflow", "absl"):
         tf.saved_model.save(module, str(path), signatures={"serving_default": function})
 
