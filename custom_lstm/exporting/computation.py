@@ -213,7 +213,7 @@ class Computation:
         own = [ops.convert_to_tensor(tensor) for tensor in flat[:count]]
         if self.step:
             own = [ops.expand_dims(tensor, 1) for tensor in own]
-        left = iter(flat[count:])
+        left = map(ops.convert_to_tensor, flat[count:])
         sizes = self._state_counts() if self.states else {}
         states = {k: [next(left) for _ in range(n)] for k, n in sizes.items()}
         run = _Run(states, cuts=cuts, given=iter(given))

@@ -109,7 +109,17 @@ def _read_onnx(computation: Computation, path: Path) -> Runner:
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(str(path), options)
     names = [value.name for value in session.get_outputs()]
-    return lambda arrays: dict(zip(names, session.run(names, arrays), strict=True))
+    failures = onnxruntime.capi.onnxruntime_pybind11_state
+
+    def run(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        try:
+            return dict(zip(names, session.run(names, arrays), strict=True))
+        except (failures.Fail, failures.InvalidArgument) as error:
+            raise ValueError(
+                f"export: onnxruntime cannot run what was written: {str(error)[:300]}"
+            ) from error
+
+    return run
 
 
 def _write_openvino(computation: Computation, path: Path) -> None:

@@ -49,7 +49,7 @@ def to_onnx(computation: Computation, cuts: Sequence[Cut | None]) -> Any:
     def cut_first(*flat):
         return tuple(computation.cut(cuts, *flat[count:], *flat[:count]))
 
-    with _quiet():  # it reads free sizes from the last input that has them
+    with _quiet(), _refusals():  # it reads free sizes from the last input that has them
         model = jax2onnx.to_onnx(cut_first, inputs=_specs(ports + own), opset=OPSET)
     given = list(model.graph.input)
     del model.graph.input[:]
@@ -94,6 +94,19 @@ def _specs(ports: Iterable[Port]) -> list[jax.ShapeDtypeStruct]:
         )
         for port in ports
     ]
+
+
+@contextlib.contextmanager
+def _refusals() -> Iterator[None]:
+    """Raise a ValueError that says what jax2onnx cannot write."""
+    try:
+        yield
+    except (TypeError, NotImplementedError, RuntimeError, ValueError) as error:
+        text = " ".join(str(error).split())[:300]
+        raise ValueError(
+            f"export: jax2onnx cannot write the model: {text} Where a size that is free "
+            "is at fault, give `inputs` with known sizes."
+        ) from error
 
 
 @contextlib.contextmanager

@@ -290,6 +290,12 @@ def _known(*names: str) -> Rule:
     return rule
 
 
+def _counted(request: Request) -> str | None:
+    if request.time is None:
+        return "the number of steps is not known beforehand"
+    return _no_mask(request)
+
+
 def _no_mask(request: Request) -> str | None:
     return "it does not support masks" if request.masked else _only_standard(request)
 
@@ -387,7 +393,7 @@ KERNELS = (
     Kernel("xla", _TF, _known("batch", "time"), _tensorflow(xla=True), _xla_pays),
     Kernel("unrolled", _TF, _known("time"), _tensorflow(unroll=True), _unrolling_pays),
     Kernel("loop", _TF, _only_standard, _tensorflow()),
-    Kernel("torch", ("torch",), _no_mask, _module("pytorch_lstm")),
+    Kernel("torch", ("torch",), _counted, _module("pytorch_lstm")),
     Kernel("scan", _JAX, _only_standard, _jax),
     Kernel("reference", None, lambda request: None, None),
 )
