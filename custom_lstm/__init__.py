@@ -12,6 +12,7 @@ from custom_lstm import cells as cells
 from custom_lstm import heads as heads  # registers the classes of the heads
 from custom_lstm.cells import *  # noqa: F403  every cell is exported here too
 from custom_lstm.checking import cell_checks, check_cell
+from custom_lstm.exporting import export
 from custom_lstm.layers import (
     GRU,
     LSTM,
@@ -40,6 +41,7 @@ __all__ = [
     "__version__",
     "cell_checks",
     "check_cell",
+    "export",
     "get_states",
     "reset_states",
     "set_states",

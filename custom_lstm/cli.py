@@ -27,6 +27,7 @@ TASKS: dict[str, type[Options]] = {
             "custom_lstm.tasks.compare_cells.options:Options",
             "custom_lstm.tasks.compare.options:Options",
             "custom_lstm.tasks.demo.options:Options",
+            "custom_lstm.tasks.export.options:Options",
         ),
     )
 }

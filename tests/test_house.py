@@ -11,6 +11,9 @@ OF_BACKENDS = {  # beginnings of paths: the backends whose own API they may use
     "kernels/jax_": {"jax"},
     "kernels/pytorch_": {"torch"},
     "kernels/cudnn": {"tensorflow", "jax"},
+    "exporting/tensorflow_": {"tensorflow"},
+    "exporting/jax_": {"jax"},
+    "exporting/torch_": {"torch"},
     "checking/": {"tensorflow", "jax", "torch"},  # gradients: not in keras.ops
 }
 MODULES = {

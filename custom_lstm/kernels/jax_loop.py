@@ -32,12 +32,13 @@ from custom_lstm.kernels.jax_step import (
     value_of,
 )
 from custom_lstm.kernels.partition import CannotPartition
+from custom_lstm.kernels.registry import exporting
 from custom_lstm.typing import Tensor
 
 
 def why_not_partitioned() -> str | None:
     """Return why no step can be partitioned now, or None."""
-    return None
+    return "the model is being exported" if exporting() else None
 
 
 def plain(
@@ -135,6 +136,7 @@ class _Forward:
     def __init__(self, traced, inputs, states, weights, *, unroll, keep):
         self._traced, self._unroll = traced, unroll
         self._time = inputs[0].shape[0]
+        self._length = self._time if isinstance(self._time, int) else None
         self._same = traced.fixed | dict(zip(traced.weights, weights, strict=True))
         run(operations(traced.plan.once), self._same)
         self._rows: Values = dict(zip(traced.inputs, inputs, strict=True))
@@ -170,7 +172,7 @@ class _Forward:
 
         read = [self._rows[v] for v in plan.read]
         last, (ends, made) = jax.lax.scan(
-            body, states, read, self._time, unroll=self._unroll
+            body, states, read, self._length, unroll=self._unroll
         )
         return last, ends, made
 
@@ -198,7 +200,7 @@ class _Forward:
             return [made[k] for k in places], made
 
         last, ends = jax.lax.scan(
-            body, first, (rows, shifts), self._time, unroll=self._unroll
+            body, first, (rows, shifts), self._length, unroll=self._unroll
         )
         return _with_zeros(ends, self.ends), _with_zeros(last, self.last)
 

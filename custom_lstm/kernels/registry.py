@@ -5,9 +5,11 @@ run, or None. The cell itself, stepped by Keras's loop, is the kernel `"referenc
 which runs everything.
 """
 
+import contextlib
+import contextvars
 import importlib
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -116,7 +118,7 @@ def choose(name: str, request: Request) -> Kernel:
 
     Args:
         name: `"auto"` for the first of `KERNELS` that can run it and pays, or a
-            kernel's name.
+            kernel's name. In what is being exported it is `"auto"` always.
         request: what to run.
 
     Raises:
@@ -127,11 +129,29 @@ def choose(name: str, request: Request) -> Kernel:
         >>> choose("reference", few).name
         'reference'
     """
-    if name == "auto":
+    if name == "auto" or exporting():
         return next(k for k in KERNELS if not _why_not(k, request) and k.pays(request))
     if reason := supports(name, request):
         raise ValueError(f"LSTM kernel {name!r} cannot run here: {reason}.")
     return next(kernel for kernel in KERNELS if kernel.name == name)
+
+
+_EXPORTING = contextvars.ContextVar("exporting", default=False)
+
+
+@contextlib.contextmanager
+def exported() -> Iterator[None]:
+    """While it lasts, what is traced is for another runtime: small and plain."""
+    token = _EXPORTING.set(True)
+    try:
+        yield
+    finally:
+        _EXPORTING.reset(token)
+
+
+def exporting() -> bool:
+    """Return whether what is traced now is to be exported; see `exported`."""
+    return _EXPORTING.get()
 
 
 def supports(name: str, request: Request) -> str | None:
@@ -220,6 +240,8 @@ def why_not_scanned(
         return reason
     if unroll:
         return "`unroll` is True"
+    if exporting():
+        return "the model is being exported"
     return None if hoisted else "the inputs are not projected before the loop"
 
 
@@ -268,11 +290,19 @@ def _known(*names: str) -> Rule:
     return rule
 
 
+def _counted(request: Request) -> str | None:
+    if request.time is None:
+        return "the number of steps is not known beforehand"
+    return _no_mask(request)
+
+
 def _no_mask(request: Request) -> str | None:
     return "it does not support masks" if request.masked else _only_standard(request)
 
 
 def _on_gpu(request: Request) -> str | None:
+    if exporting():
+        return "the model is being exported"
     if not request.cudnn:
         return "`use_cudnn` is False"
     if request.unroll:
@@ -290,7 +320,7 @@ def _compact(request: Request) -> bool:
     What answers on one sequence and is traced for nothing known may be for a device.
     """
     traced = not (request.training or request.eager or request.jit)
-    return traced and request.batch == 1
+    return traced and (request.batch == 1 or exporting())
 
 
 def _unrolling_pays(request: Request) -> bool:
@@ -306,7 +336,7 @@ def _xla_pays(request: Request) -> bool:
     time, batch = request.time, request.batch
     small = batch is not None and batch * request.units <= SMALL_STEP
     fixed = time is not None and time >= 16 and not request.eager
-    return small and fixed
+    return small and fixed and not exporting()
 
 
 def _tensorflow(**options: bool) -> Run:
@@ -363,7 +393,7 @@ KERNELS = (
     Kernel("xla", _TF, _known("batch", "time"), _tensorflow(xla=True), _xla_pays),
     Kernel("unrolled", _TF, _known("time"), _tensorflow(unroll=True), _unrolling_pays),
     Kernel("loop", _TF, _only_standard, _tensorflow()),
-    Kernel("torch", ("torch",), _no_mask, _module("pytorch_lstm")),
+    Kernel("torch", ("torch",), _counted, _module("pytorch_lstm")),
     Kernel("scan", _JAX, _only_standard, _jax),
     Kernel("reference", None, lambda request: None, None),
 )

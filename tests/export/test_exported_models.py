@@ -1,0 +1,215 @@
+"""What is exported answers as the model, at sizes that were not exported."""
+
+import importlib
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+import custom_lstm
+from custom_lstm import (
+    GRU,
+    LSTM,
+    RNN,
+    AbstractRNNCell,
+    Bidirectional,
+    CoupledLSTMCell,
+    PeepholeLSTMCell,
+    SimpleRNN,
+)
+
+onnx = pytest.importorskip("onnx")
+onnxruntime = pytest.importorskip("onnxruntime")
+BACKEND = keras.backend.backend()
+_WRITER = {"tensorflow": "tf2onnx", "jax": "jax2onnx", "torch": "onnxscript"}[BACKEND]
+pytest.importorskip(_WRITER)
+pytestmark = pytest.mark.filterwarnings("ignore")  # of the exporters
+ALL = {"return_sequences": True}
+FEATURES = 3
+
+
+class Own(AbstractRNNCell):
+    """A cell as a user writes it, with `call` alone."""
+
+    def __init__(self, units, **kwargs):
+        super().__init__(**kwargs)
+        self.units = self.state_size = units
+
+    def build(self, input_shape):
+        self.kernel = self.add_weight((input_shape[-1], self.units), name="kernel")
+
+    def call(self, inputs, states):
+        z, h = keras.ops.matmul(inputs, self.kernel), states[0]
+        new = keras.ops.tanh(z + 0.5 * h)
+        return new, [new]
+
+
+MADE = {
+    "LSTM": (lambda: [LSTM(4, **ALL)], ["LSTM"]),
+    "LSTM, named kernel": (lambda: [LSTM(4, kernel="reference")], ["LSTM"]),
+    "GRU": (lambda: [GRU(4, **ALL)], ["GRU"]),
+    "GRU before": (lambda: [GRU(4, reset_after=False)], ["GRU"]),
+    "SimpleRNN": (lambda: [SimpleRNN(4, go_backwards=True, **ALL)], ["RNN"]),
+    "Keras's": (lambda: [layers.LSTM(4, use_bias=False, **ALL)], ["LSTM"]),
+    "peephole": (lambda: [RNN(PeepholeLSTMCell(4), **ALL)], ["LSTM"]),
+    "bidirectional": (lambda: [Bidirectional(LSTM(4, **ALL))], ["LSTM", "LSTM"]),
+    "catalogue": (lambda: [RNN(CoupledLSTMCell(4), **ALL)], []),
+    "a user's own": (lambda: [RNN(Own(4), **ALL)], []),
+    "masked": (lambda: [layers.Masking(), LSTM(4, **ALL)], []),
+    "stacked": (lambda: [LSTM(4, **ALL), GRU(5)], ["LSTM", "GRU"]),
+}
+QUICK = ["LSTM", "a user's own", "masked", "bidirectional"]
+NAMES = list(MADE) if BACKEND == "tensorflow" else QUICK
+
+
+def model_of(made, batch=None, time=None):
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((time, FEATURES), batch_size=batch)
+    outputs = inputs
+    for layer in made:
+        outputs = layer(outputs)
+    model = keras.Model(inputs, outputs)
+    rng = np.random.default_rng(1)
+    model.set_weights([w + rng.normal(0, 0.3, w.shape) for w in model.get_weights()])
+    return model
+
+
+def sequences(batch, time):
+    x = np.random.default_rng(batch).normal(size=(batch, time, FEATURES))
+    x[0, time // 2 + 1 :] = 0
+    return x.astype("float32")
+
+
+def answer(model, x):
+    return keras.ops.convert_to_numpy(model(x, training=False))
+
+
+def runner(path):
+    session = onnxruntime.InferenceSession(path)
+    names = [value.name for value in session.get_outputs()]
+    return lambda **given: dict(zip(names, session.run(names, given), strict=True))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_onnx_of_any_batch_and_length(name, tmp_path):
+    make, operators = MADE[name]
+    model = model_of(make())
+    made = custom_lstm.export(model, tmp_path / "model.onnx")
+    assert made.difference < 1e-5
+    assert made.inputs == {"input": (None, None, FEATURES)}
+    run = runner(made.path)
+    for batch, time in ((1, 1), (4, 6), (2, 70)):
+        x = sequences(batch, time)
+        found = run(input=x)["output"]
+        np.testing.assert_allclose(found, answer(model, x), atol=1e-5)
+    nodes = [node.op_type for node in onnx.load(made.path).graph.node]
+    assert [n for n in nodes if n in ("LSTM", "GRU", "RNN")] == operators
+
+
+@pytest.mark.parametrize("name", ["LSTM", "masked"])
+def test_onnx_of_sizes_that_are_known(name, tmp_path):
+    model = model_of(MADE[name][0](), batch=2, time=6)
+    made = custom_lstm.export(model, tmp_path / "model.onnx")
+    x = sequences(2, 6)
+    found = runner(made.path)(input=x)["output"]
+    np.testing.assert_allclose(found, answer(model, x), atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["stacked", "a user's own", "masked"])
+def test_one_step_has_its_states_in_and_out(name, tmp_path):
+    model = model_of(MADE[name][0]())
+    made = custom_lstm.export(model, tmp_path / "step.onnx", step=True)
+    states = list(made.initial_states)
+    assert list(made.inputs) == ["input", *states]
+    assert made.outputs == ("output", *(f"next_{state}" for state in states))
+    ops = {node.op_type for node in onnx.load(made.path).graph.node}
+    assert not ops & {"Loop", "Scan", "LSTM", "GRU"}
+    run, x = runner(made.path), sequences(3, 5)
+    carried = {n: np.repeat(s, 3, axis=0) for n, s in made.initial_states.items()}
+    outputs = []
+    for t in range(5):
+        found = run(input=x[:, t], **carried)
+        outputs.append(found["output"])
+        carried = {state: found[f"next_{state}"] for state in states}
+    expected = answer(model, x)
+    found = np.stack(outputs, 1) if expected.ndim == 3 else outputs[-1]
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_a_lone_layer_is_exported_by_its_inputs(tmp_path):
+    layer = RNN(Own(4))
+    layer.build((None, None, FEATURES))
+    made = custom_lstm.export(
+        layer,
+        tmp_path / "step.onnx",
+        step=True,
+        inputs=keras.KerasTensor((1, None, FEATURES)),
+    )
+    assert made.inputs == {"input": (1, FEATURES), "state": (1, 4)}
+
+
+def test_stateful_layers_have_their_states_in_and_out(tmp_path):
+    model = model_of([LSTM(4, stateful=True, **ALL)], batch=2)
+    made = custom_lstm.export(model, tmp_path / "model.onnx")
+    assert made.outputs == ("output", "next_h", "next_c")
+    run, x = runner(made.path), sequences(2, 8)
+    first = run(input=x[:, :5], **made.initial_states)
+    carried = {name: first[f"next_{name}"] for name in made.initial_states}
+    second = run(input=x[:, 5:], **carried)
+    found = np.concatenate([first["output"], second["output"]], axis=1)
+    np.testing.assert_allclose(found, answer(model, x), atol=1e-5)
+
+
+def refused(match, model, path, *more, error=ValueError, **options):
+    with pytest.raises(error, match=match):
+        custom_lstm.export(model, path, *more, **options)
+    assert not list(path.parent.iterdir())
+
+
+def test_a_model_without_single_steps_is_refused_and_nothing_written(tmp_path):
+    back = model_of([Bidirectional(LSTM(4, **ALL))])
+    refused("goes backwards", back, tmp_path / "a.onnx", step=True)
+    wide = model_of([layers.Conv1D(4, 3, padding="same"), LSTM(4, **ALL)])
+    refused("looks at several steps", wide, tmp_path / "a.onnx", step=True)
+    plain = model_of([layers.Dense(4)])
+    refused("no recurrent layer", plain, tmp_path / "a.onnx", step=True)
+
+
+def test_unknown_formats_and_inputs_are_named(tmp_path):
+    model = model_of([LSTM(4)])
+    refused(r"'onnx' \(.onnx\)", model, tmp_path / "a.bin")
+    refused("nothing tells", RNN(Own(4)), tmp_path / "a.onnx")
+    other = "stablehlo" if BACKEND != "jax" else "litert"
+    refused(f"the backend is {BACKEND}", model, tmp_path / "a", other)
+
+
+def test_a_missing_package_is_named_with_its_extra(tmp_path, monkeypatch):
+    found = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util,
+        "find_spec",
+        lambda name, *more: None if name == "onnxruntime" else found(name, *more),
+    )
+    refused(
+        r"needs onnxruntime.*custom_lstm\[export\]",
+        model_of([LSTM(4)]),
+        tmp_path / "a.onnx",
+        error=ModuleNotFoundError,
+    )
+
+
+def test_what_answers_otherwise_is_not_written(tmp_path):
+    """A model that counts its calls answers otherwise each time."""
+
+    class Counts(keras.layers.Layer):
+        calls = 0
+
+        def call(self, inputs):
+            type(self).calls += 1
+            return inputs + float(self.calls)
+
+        def compute_output_shape(self, shape):
+            return shape
+
+    refused("differs from the model", model_of([Counts()]), tmp_path / "a.onnx")
