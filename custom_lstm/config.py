@@ -290,7 +290,7 @@ def groups(cls: type) -> Iterator[tuple[str, str, list[tuple[str, Any, str]]]]:
         yield "", "", [(name, defaults[name], helps.get(name, "")) for name in alone]
     for field in dataclasses.fields(cls):  # type: ignore[arg-type]
         kind: Any = type(field.default)
-        if dataclasses.is_dataclass(kind):
+        if dataclasses.is_dataclass(field.default):
             helps, defaults = _docstrings(kind), flat(kind)
             options = [
                 (name, value, helps.get(name, "")) for name, value in defaults.items()

@@ -8,6 +8,8 @@ import sys
 import tomllib
 from pathlib import Path
 
+import matplotlib
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
@@ -17,11 +19,12 @@ import mathml  # noqa: E402
 
 PROJECT = tomllib.loads((HERE.parent / "pyproject.toml").read_text("utf-8"))["project"]
 REPOSITORY = PROJECT["urls"]["Repository"]
+FONTS = Path(matplotlib.get_data_path(), "fonts", "ttf")
 
 project = PROJECT["name"]
 author = copyright = "The custom_lstm authors"
 release = version = PROJECT["version"]
-extensions = ["myst_nb", "sphinx_copybutton"]
+extensions = ["myst_nb", "sphinx_copybutton", "sphinx.ext.githubpages"]
 exclude_patterns = ["_build"]
 
 myst_enable_extensions = ["colon_fence", "dollarmath", "amsmath", "deflist"]
@@ -40,17 +43,11 @@ copybutton_prompt_is_regexp = True
 
 html_theme = "furo"
 html_title = "custom_lstm"
-html_static_path = ["_static"]
+html_static_path = ["_static", str(FONTS / "STIXGeneral.ttf")]
 html_css_files = ["site.css"]
 html_math_renderer = "mathml"
-html_theme_options = {
-    "source_repository": REPOSITORY,
-    "source_branch": "main",
-    "source_directory": "docs/",
-}
+html_theme_options = {"footer_icons": [], "top_of_page_buttons": []}
 html_show_sphinx = False
-python_maximum_signature_line_length = 80
-suppress_warnings: list[str] = []
 
 
 def setup(app):

@@ -133,7 +133,8 @@ def _section(head: str, text: str, defaults: dict, link: Callable[[str], str]) -
     if head not in _TABLES or not entries:
         return f"**{head}**\n\n{prose(text, link)}"
     shown = head == "Args" and bool(defaults)
-    rows = [f"| {_TABLES[head]} |{' default |' * shown} |", "|---" * (2 + shown) + "|"]
+    default = " default |" * shown
+    rows = [f"| {_TABLES[head]} |{default} meaning |", "|---" * (2 + shown) + "|"]
     for names, about in zip(entries[::2], entries[1::2], strict=True):
         found = [repr(defaults[n]) for n in names.split(", ") if n in defaults]
         default = f" {', '.join(f'`{value}`' for value in found)} |" * shown

@@ -165,7 +165,8 @@ def _catalogue() -> str:
     link = linker(public())
     rows = []
     for title, modules in FAMILIES.items():
-        rows += ["", f"## {title}", "", "| cell | | states | layer |", "|---" * 4 + "|"]
+        head = "| cell | what it is | states | layer |"
+        rows += ["", f"## {title}", "", head, "|---" * 4 + "|"]
         for cell in cell_classes():
             if _module(cell) in modules:
                 layer = layer_of(cell)
@@ -195,13 +196,14 @@ def _states(about: str, cell: type) -> str:
 def _command_line() -> str:
     parts = [
         "# The command line",
-        "`python train.py TASK` runs a task; without a name it runs `digits`. Every "
-        "option can be abbreviated to nothing less than its name, and a mistaken one "
-        "is answered with the nearest valid word. `--help` shows these tables too.",
+        "`python train.py TASK` runs a task; without a name it runs `digits`. A "
+        "mistaken option is answered with the nearest valid word. `--help` shows what "
+        "is here, and [checkpoints and resuming](../how-to/resume.md) has the exit "
+        "codes.",
     ]
     for name, options in TASKS.items():
         parts += [f"## `{name}`", options.summary, *_presets(options)]
-        rows = ["| option | default | |", "|---|---|---|"]
+        rows = ["| option | default | meaning |", "|---|---|---|"]
         for group, about, entries in groups(options):
             rows += [f"| **{group}** | | {_cell_text(about)} |"] * bool(group)
             rows += [_option(options, *entry) for entry in entries]
@@ -211,9 +213,10 @@ def _command_line() -> str:
 
 def _presets(options: Any) -> Iterator[str]:
     for preset, changes in options.presets.items():
-        if changes:
-            given = " ".join(f"{spelled(n)} {_words(v)}" for n, v in changes.items())
-            yield f"`--preset {preset}` begins with `{given}`."
+        changed = {name: value for name, value in changes.items() if name != "preset"}
+        given = " ".join(f"{spelled(n)} {_words(v)}" for n, v in changed.items())
+        if given:
+            yield f"`--preset {preset}` means `{given}`, unless told otherwise."
 
 
 def _option(options: type, name: str, value: Any, about: str) -> str:

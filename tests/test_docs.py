@@ -70,8 +70,8 @@ def test_every_option_of_every_task_is_listed(pages):
 def test_every_check_is_explained(pages):
     for check in custom_lstm.cell_checks(reference=keras.layers.LSTMCell):
         section = pages["checks"].split(f"\n## `{check.name}`\n")[1].split("\n## ")[0]
-        assert check.clause.split()[0] in section
-        assert len(section.split()) >= 4
+        assert section.strip().endswith((".", "```"))
+        assert len(section) >= len(check.clause)
 
 
 def test_a_drawing_shows_what_is_computed_from_what(made):
