@@ -17,7 +17,7 @@ from custom_lstm.layers.steps import names_shown
 from custom_lstm.tasks.compare_cells.training import make_cell
 
 UNITS, FEATURES, ROWS = 4, 3, 2
-WIDTH, HEIGHT, GAP, ACROSS = 92, 26, 12, 62
+WIDTH, HEIGHT, GAP, ACROSS, LANE = 92, 26, 12, 62, 8
 _OWN = {
     cells.ConvLSTMCell: (2, 3),
     cells.ConvGRUCell: (2, 3),
@@ -26,6 +26,7 @@ _OWN = {
 """Arguments of cells that do not step vectors alone."""
 
 Edges = dict[str, set[str]]
+Places = dict[str, tuple[float, float]]
 
 
 def diagram(cell: type) -> str:
@@ -125,36 +126,53 @@ def _svg(edges: Edges, states: Iterable[str], title: str) -> str:
     rows = max(map(len, columns))
     width = len(columns) * WIDTH + (len(columns) - 1) * ACROSS + 4
     height = rows * HEIGHT + (rows - 1) * GAP + 4
-    place = {}
+    place: Places = {}
     for k, column in enumerate(columns):
         top = (height - len(column) * (HEIGHT + GAP) + GAP) / 2
         for row, name in enumerate(column):
             place[name] = (2 + k * (WIDTH + ACROSS), top + row * (HEIGHT + GAP))
     label = f"{title}: what each gate and state is computed from"
+    lanes = _lanes(edges, place, height)
+    height = max(lanes.values(), default=height) + 4
     head = (
         f'<svg class="cell" viewBox="0 0 {width} {height:g}" width="{width}" '
         f'role="img" aria-label="{escape(label)}">'
     )
-    drawn = [*_lines(edges, place), *_boxes(place, edges, set(states))]
+    drawn = [*_lines(edges, place, lanes), *_boxes(place, edges, set(states))]
     return "\n".join(["```{raw} html", head, *drawn, "</svg>", "```"])
 
 
-def _lines(edges: Edges, place: dict[str, tuple[float, float]]) -> Iterator[str]:
+def _skips(place: Places, source: str, name: str) -> bool:
+    """Return whether there is a column between two boxes."""
+    return place[name][0] - place[source][0] > WIDTH + ACROSS
+
+
+def _lanes(edges: Edges, place: Places, bottom: float) -> dict[str, float]:
+    """Return how low the edges run that skip columns: a lane for each source."""
+    skipping = {s for name in edges for s in edges[name] if _skips(place, s, name)}
+    ordered = sorted(skipping, key=lambda s: (-place[s][1], -place[s][0]))
+    return {source: bottom + LANE * (k + 1) for k, source in enumerate(ordered)}
+
+
+def _lines(edges: Edges, place: Places, lanes: dict[str, float]) -> Iterator[str]:
+    """Yield the edges; those that skip a column pass below all boxes."""
+    half = ACROSS / 2
     for name, sources in edges.items():
-        x, y = place[name]
+        x, y = place[name][0], place[name][1] + HEIGHT / 2
         for source in sorted(sources):
-            a, b = place[source]
-            bend = (x - a - WIDTH) / 2
-            yield (
-                f'<path class="edge" d="M{a + WIDTH:g} {b + HEIGHT / 2:g}'
-                f"C{a + WIDTH + bend:g} {b + HEIGHT / 2:g} {x - bend:g} "
-                f'{y + HEIGHT / 2:g} {x:g} {y + HEIGHT / 2:g}"/>'
-            )
+            a, b = place[source][0] + WIDTH, place[source][1] + HEIGHT / 2
+            if _skips(place, source, name):
+                low = lanes[source]
+                path = (
+                    f"C{a + half:g} {b:g} {a:g} {low:g} {a + ACROSS:g} {low:g}"
+                    f"H{x - ACROSS:g}C{x:g} {low:g} {x - half:g} {y:g} {x:g} {y:g}"
+                )
+            else:
+                path = f"C{a + half:g} {b:g} {x - half:g} {y:g} {x:g} {y:g}"
+            yield f'<path class="edge" d="M{a:g} {b:g}{path}"/>'
 
 
-def _boxes(
-    place: dict[str, tuple[float, float]], edges: Edges, states: set[str]
-) -> Iterator[str]:
+def _boxes(place: Places, edges: Edges, states: set[str]) -> Iterator[str]:
     for name, (x, y) in place.items():
         kind = "input" if name in states or name in ("x", "memory") else "node"
         kind = "state" if name.removesuffix("'") in states and "'" in name else kind

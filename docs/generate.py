@@ -25,19 +25,19 @@ from custom_lstm.cli import TASKS
 from custom_lstm.config import groups, spelled
 
 ROOT = Path(__file__).parents[1]
-MODULES = {
-    "custom_lstm": "The names most programs need.",
-    "custom_lstm.layers": "Layers over whole sequences.",
-    "custom_lstm.cells": "Cells by name, and initial values.",
-    "custom_lstm.checking": "What `check_cell` is made of.",
-    "custom_lstm.convert": "Weights to and from other libraries.",
-    "custom_lstm.plots": "Every picture.",
-    "custom_lstm.data": "Digits and the sequences made of them.",
-    "custom_lstm.models": "The network of the main job.",
-    "custom_lstm.loading": "Model files from elsewhere.",
-    "custom_lstm.numpy_reference": "Simple RNN, LSTM and GRU in NumPy.",
-}
-"""The modules whose `__all__` is public, and what they hold."""
+MODULES = (
+    "custom_lstm",
+    "custom_lstm.layers",
+    "custom_lstm.cells",
+    "custom_lstm.checking",
+    "custom_lstm.convert",
+    "custom_lstm.plots",
+    "custom_lstm.data",
+    "custom_lstm.models",
+    "custom_lstm.loading",
+    "custom_lstm.numpy_reference",
+)
+"""The modules whose `__all__` is public. A name is documented in the first of them."""
 FAMILIES = {
     "The base": ("lstm", "gru", "simple_rnn", "convolutional"),
     "Kin of the LSTM": ("lstm_variants", "lstm_kin", "xlstm"),
@@ -120,7 +120,7 @@ def _api() -> Iterator[tuple[str, str]]:
     names = public()
     link = linker(names)
     catalogue = [f"custom_lstm.{cell.__name__}" for cell in cell_classes()]
-    for module, about in MODULES.items():
+    for module in MODULES:
         own = {n: t for n, t in names.items() if n.rpartition(".")[0] == module}
         entries = [
             docstrings.entry(name, thing, link, members=True)
@@ -128,9 +128,9 @@ def _api() -> Iterator[tuple[str, str]]:
             if name not in [*catalogue, "custom_lstm.__version__"]
         ]
         text = inspect.getdoc(importlib.import_module(module)) or ""
-        head = [f"# `{module}`", about, docstrings.prose(text, link)]
-        if module == "custom_lstm":
-            head = [*head[:2], "The cells are in the [catalogue](../cells/index.md)."]
+        cells_elsewhere = "The cells are in the [catalogue](../cells/index.md)."
+        head = [f"# `{module}`", docstrings.prose(text, link)]
+        head += [cells_elsewhere] * (module in ("custom_lstm", "custom_lstm.cells"))
         yield module, "\n\n".join([*head, *entries]) + "\n"
 
 
