@@ -25,7 +25,7 @@ project = PROJECT["name"]
 author = copyright = "The custom_lstm authors"
 release = version = PROJECT["version"]
 extensions = ["myst_nb", "sphinx_copybutton", "sphinx.ext.githubpages"]
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "**/node_modules"]
 
 myst_enable_extensions = ["colon_fence", "dollarmath", "amsmath", "deflist"]
 myst_dmath_allow_digits = False
