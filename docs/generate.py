@@ -172,7 +172,7 @@ def _catalogue() -> str:
                 layer = layer_of(cell)
                 about = (inspect.getdoc(cell) or "").partition("\n")[0]
                 about = re.sub(r"^One time step of |, with.*$|:$|\.$", "", about)
-                states = _states(about, cell)
+                states = _states(cell)
                 about = docstrings.prose(re.sub(r",? (states )?`\[.*", "", about), link)
                 shown = link(layer.__name__) if layer else "`RNN` around it"
                 rows.append(f"| {link(cell.__name__)} | {about} | {states} | {shown} |")
@@ -187,7 +187,7 @@ def _catalogue() -> str:
     return "\n".join(["# The catalogue of cells", "", intro, "", toctree, *rows]) + "\n"
 
 
-def _states(about: str, cell: type) -> str:
+def _states(cell: type) -> str:
     """Return the states that a cell's docstring names first."""
     found = re.search(r"`(\[[\w, ]+\])`", inspect.getdoc(cell) or "")
     return f"`{found[1]}`" if found else ""
