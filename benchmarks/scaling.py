@@ -1,6 +1,6 @@
 """Estimate what more devices bring, from a step's time and the network's bandwidth.
 
-    python benchmarks/scaling.py                          the README's table
+    python benchmarks/scaling.py                          a table of 2 to 256
     python benchmarks/scaling.py --step 0.005 --gigabits 400 --latency 5e-6
     python benchmarks/scaling.py --measure                beside it: 2 logical CPUs
 

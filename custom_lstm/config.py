@@ -282,16 +282,23 @@ def flat(options: Any) -> dict[str, Any]:
 def groups(cls: type) -> Iterator[tuple[str, str, list[tuple[str, Any, str]]]]:
     """Yield the groups of options: name, help, and of each option name, default, help.
 
+    Options that are in no group come first, under the name "" without a help.
+
     Args:
         cls: made by `options`.
     """
+    helps, defaults = _docstrings(cls), flat(cls)
+    alone = [field.name for group, field in _fields(cls) if group is None]
+    if alone:
+        yield "", "", [(name, defaults[name], helps.get(name, "")) for name in alone]
     for field in dataclasses.fields(cls):  # type: ignore[arg-type]
         kind: Any = type(field.default)
-        helps, defaults = _docstrings(kind), flat(kind)
-        options = [
-            (name, value, helps.get(name, "")) for name, value in defaults.items()
-        ]
-        yield field.name, kind.__doc__ or "", options
+        if dataclasses.is_dataclass(field.default):
+            helps, defaults = _docstrings(kind), flat(kind)
+            options = [
+                (name, value, helps.get(name, "")) for name, value in defaults.items()
+            ]
+            yield field.name, kind.__doc__ or "", options
 
 
 def _fields(options: Any) -> Iterator[tuple[str | None, dataclasses.Field]]:

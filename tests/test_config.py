@@ -192,3 +192,18 @@ def test_groups_are_inherited_with_help_and_checks():
 def test_an_option_of_before_is_answered_with_its_new_name():
     with pytest.raises(UsageError, match="option --width is called --units now"):
         Options.parse(["--width=3"])
+
+
+@options
+class Ungrouped(Options):
+    """All."""
+
+    pace: float = 1.0
+    """Steps a second."""
+    run: LongRun = LongRun()
+
+
+def test_options_without_a_group_come_first():
+    (name, about, alone), *others = config.groups(Ungrouped)
+    assert (name, about, alone) == ("", "", [("pace", 1.0, "Steps a second.")])
+    assert "run" in [name for name, *_ in others]

@@ -1,68 +1,124 @@
-"""The README's commands are the ones that work, and its examples run."""
+"""README and the site's pages: commands are the ones that work, and examples run."""
 
+import contextlib
+import doctest
 import importlib.util
+import io
 import os
 import re
+import runpy
 import shlex
 import subprocess
 import sys
 import tomllib
+import warnings
 from pathlib import Path
 
+import keras
 import pytest
 
 import custom_lstm
 from custom_lstm.cli import TASKS
-from custom_lstm.config import COMPLETION, groups, spelled
+from custom_lstm.config import COMPLETION
 from custom_lstm.tasks.digits.options import Config
 
 ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
-EXAMPLES = [code for language, code in BLOCKS if language == "python"]
-COMMANDS = [
-    line
-    for language, block in BLOCKS
-    if language == "sh"
-    for line in block.splitlines()
-    if line
-]
+README = ROOT / "README.md"
+MOST_WORDS = 900
+MADE = ("_build", "generated")
+PAGES = {
+    path.relative_to(ROOT).with_suffix("").as_posix(): path.read_text(encoding="utf-8")
+    for path in [README, *sorted((ROOT / "docs").rglob("*.md"))]
+    if not set(MADE) & set(path.parts)
+}
+BLOCK = re.compile(r"^(`{3,})([^\n`]*)\n(.*?)^\1$", re.DOTALL | re.MULTILINE)
+SHELLS = {"sh", "bash"}
+LANGUAGES = {"python", "text", "bibtex", *SHELLS}
+SHELL = {
+    name: [
+        line
+        for _, language, block in BLOCK.findall(text)
+        if language in SHELLS
+        for line in block.splitlines()
+        if line
+    ]
+    for name, text in PAGES.items()
+}
+COMMANDS = [line for lines in SHELL.values() for line in lines]
 
 
-def _example(code):
-    needs_torch = "import torch" in code
-    lacking = needs_torch and importlib.util.find_spec("torch") is None
-    marks = [pytest.mark.skipif(lacking, reason="torch is not installed")]
-    name = "torch" if needs_torch else re.search(r"class (\w+)|\Z", code)[1]
-    return pytest.param(code, marks=marks, id=name or "keras")
+def _runnable(text):
+    """Yield a page's Python blocks, but for those that need what is not installed."""
+    for _, language, code in BLOCK.findall(text):
+        needed = re.findall(r"^(?:import|from) (\w+)", code, re.MULTILINE)
+        if language == "python" and all(map(importlib.util.find_spec, needed)):
+            yield code
 
 
-@pytest.mark.parametrize("code", [_example(code) for code in EXAMPLES])
-def test_examples_run(code, tmp_path):
+def _pages_with_code():
+    for name, text in PAGES.items():
+        if "```python\n" in text:
+            torch = "-torch" * ("import torch" in text)
+            yield pytest.param(text, id=name.removeprefix("docs/") + torch)
+
+
+def _in_this_process(script):
+    """Run a script as a user would, but for the imports that are done already."""
+    keras.backend.clear_session()  # layers are named as in a fresh process
+    with contextlib.redirect_stdout(io.StringIO()) as shown, warnings.catch_warnings():
+        warnings.simplefilter("default")
+        warnings.simplefilter("error", UserWarning)
+        runpy.run_path(str(script), run_name="__main__")
+    return shown.getvalue()
+
+
+def _in_a_fresh_process(script):
+    """Run a script for which the order of imports matters."""
     done = subprocess.run(
-        [sys.executable, "-W", "error::UserWarning", "-c", code],
-        cwd=tmp_path,
+        [sys.executable, "-W", "error::UserWarning", str(script)],
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    shown = re.findall(r"^# prints: (.*)$", code, re.MULTILINE)
-    assert shown
-    assert done.stdout.splitlines() == shown
+    return done.stdout
 
 
-def test_every_block_says_what_it_is():
-    assert {language for language, _ in BLOCKS} == {"python", "sh", "text"}
-    assert README.count("```") == 2 * len(BLOCKS)
-    assert not re.search(r"^    (pip|python) ", README, re.MULTILINE)
-    assert len(EXAMPLES) >= 4
+@pytest.mark.parametrize("text", list(_pages_with_code()))
+def test_examples_run(text, tmp_path, monkeypatch):
+    """All blocks of a page, one after the other, print what they say they print."""
+    blocks = list(_runnable(text))
+    if not blocks:
+        pytest.skip("its libraries are not installed")
+    monkeypatch.chdir(tmp_path)
+    code = "\n".join(blocks)
+    torch = re.search(r"^import torch", code, re.MULTILINE)
+    script = tmp_path / "page.py"
+    script.write_text("import torch\n" * bool(torch) + code, encoding="utf-8")
+    printed = (_in_a_fresh_process if torch else _in_this_process)(script)
+    expected = re.findall(r"^# prints: (.*)$", code, re.MULTILINE)
+    want = "".join(f"{line}\n" for line in expected)
+    same = doctest.OutputChecker().check_output(want, printed, doctest.ELLIPSIS)
+    assert same, f"expected:\n{want}\nprinted:\n{printed}"
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_block_says_what_it_is(name):
+    text = PAGES[name]
+    blocks = BLOCK.findall(text)
+    assert not {kind for _, kind, _ in blocks if "{" not in kind} - LANGUAGES
+    assert len(re.findall(r"^```", text, re.MULTILINE)) == 2 * len(blocks)
+    assert not re.search(r"^    (pip|python) ", text, re.MULTILINE)
+
+
+def test_the_readme_is_short():
+    assert len(PAGES["README"].split()) <= MOST_WORDS
 
 
 def _runs_of_train_py():
-    """Yield the words behind train.py of each command in the README."""
-    for line in COMMANDS:
+    """Yield the words behind train.py of each command."""
+    for line in dict.fromkeys(COMMANDS):
         for command in re.findall(r"python (train\.py[^&)]*)", line):
             yield shlex.split(command, comments=True)[1:]
 
@@ -93,48 +149,42 @@ def test_commands_are_those_of_an_installed_checkout():
     extras = extras["project"]["optional-dependencies"]
     for line in COMMANDS:
         assert line.startswith(known), line
-    for extra in re.findall(r'"\.\[(\w+)\]"', README):
-        assert extra in extras
+    for text in PAGES.values():
+        for extra in re.findall(r'"\.\[(\w+)\]"', text):
+            assert extra in extras
+
+
+def test_the_readme_has_one_command_for_the_main_job_and_one_for_the_tests():
+    assert "pip install . && python train.py --data digits" in SHELL["README"]
+    assert 'pip install ".[test]" && python -m pytest' in SHELL["README"]
 
 
 def test_tasks_and_their_options_in_the_prose_exist():
-    for name, words in re.findall(r"`([a-z-]+) (--[^`]*)`", README):
+    found = [
+        words
+        for text in PAGES.values()
+        for words in re.findall(r"`(?:python train\.py )?([a-z-]+) (--[^`]*)`", text)
+    ]
+    assert found
+    for name, words in found:
         TASKS[name].parse(shlex.split(words))
 
 
-def _options_table():
-    """Return the options of the main job, as `--help` has them."""
-    lines = ["| option | default | meaning |", "|---|---|---|"]
-    for group, about, options in groups(Config):
-        lines.append(f"| **{group}** | | {about} |")
-        for name, value, meaning in options:
-            value = " ".join(map(str, value)) if isinstance(value, tuple) else value
-            shown = "" if value in (None, "") else f"`{value}`"
-            lines.append(f"| `{spelled(name)}` | {shown} | {meaning} |")
-    return "\n".join(lines)
+def test_programs_in_the_prose_exist():
+    for name, text in PAGES.items():
+        for path in re.findall(r"python ((?:benchmarks|tests)/[\w/.]*\w)", text):
+            assert (ROOT / path).exists(), (name, path)
 
 
-def test_the_options_are_those_of_the_command_line():
-    """If this fails, put what it expected into the README."""
-    assert f"\n{_options_table()}\n" in README
-
-
-LINKS = re.findall(r"\]\(((?!https?:)[^)]+)\)", README)
-ANCHORS = [
-    "#" + re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
-    for title in re.findall(r"^## (.*)$", README, re.MULTILINE)
-]
-
-
-def test_links_lead_somewhere():
-    for link in LINKS:
-        assert link in ANCHORS or (ROOT / link).exists(), link
-
-
-def test_the_contents_follow_the_sections():
-    *sections, _cite = ANCHORS
-    contents = [link for link in LINKS if link.startswith("#")][: len(sections)]
-    assert contents == sections
+@pytest.mark.parametrize("name", PAGES)
+def test_links_lead_somewhere(name):
+    """What is made when the site is built, its build checks."""
+    folder = (ROOT / name).parent
+    prose = re.sub(r"`[^`\n]*`", "", BLOCK.sub("", PAGES[name]))
+    for link in re.findall(r"\]\(((?!https?:)[^)#]+)(?:#[^)]*)?\)", prose):
+        target = ROOT / link[5:] if link.startswith("repo:") else folder / link
+        made = (ROOT / "docs/generated") in target.resolve().parents
+        assert made or target.exists(), link
 
 
 def test_one_version_everywhere():
@@ -143,6 +193,7 @@ def test_one_version_everywhere():
     assert project["version"] == version
     citation = (ROOT / "CITATION.cff").read_text("utf-8")
     assert f"\nversion: {version}\n" in citation
+    assert f"version = {{{version}}}" in PAGES["README"]
     changes = (ROOT / "CHANGELOG.md").read_text("utf-8")
     (latest, date), *others = re.findall(r"^## (\S+)(.*)$", changes, re.MULTILINE)
     assert latest == version

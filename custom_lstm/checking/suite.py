@@ -222,7 +222,12 @@ class CellCheck:
     @property
     def clause(self) -> str:
         """What is checked, in one line."""
-        return (inspect.getdoc(_FUNCTIONS[self.name]) or self.name).splitlines()[0]
+        return self.description.splitlines()[0]
+
+    @property
+    def description(self) -> str:
+        """What is checked, in full."""
+        return inspect.getdoc(_FUNCTIONS[self.name]) or self.name
 
     def __str__(self) -> str:
         """Return its name, for `ids=str`."""

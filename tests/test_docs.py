@@ -1,0 +1,98 @@
+"""The pages that the site makes of the package are complete and true."""
+
+import importlib
+import inspect
+import sys
+from pathlib import Path
+
+import keras
+import pytest
+
+import custom_lstm
+from custom_lstm import cells
+from custom_lstm.cli import TASKS
+from custom_lstm.config import flat, spelled
+
+DOCS = Path(__file__).parents[1] / "docs"
+
+pytestmark = pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="the site is built on TensorFlow"
+)
+
+
+@pytest.fixture(scope="module")
+def made():
+    """The modules beside the site's conf.py."""
+    sys.path.insert(0, str(DOCS))
+    yield importlib.import_module("generate")
+    sys.path.remove(str(DOCS))
+
+
+@pytest.fixture(scope="module")
+def pages(made):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(made, "diagram", lambda cell: f"(drawing of {cell.__name__})")
+        yield made.pages()
+
+
+def test_every_public_name_has_its_entry(made, pages):
+    text = "\n".join(pages.values())
+    for name in made.public():
+        if name != "custom_lstm.__version__":
+            assert text.count(f"}} {name}(") + text.count(f"}} {name}\n") == 1, name
+
+
+def test_every_argument_has_its_row(pages):
+    entry = pages["api/custom_lstm"].split("{py:class} custom_lstm.RNN(")[1]
+    for name in list(inspect.signature(custom_lstm.RNN.__init__).parameters)[1:-1]:
+        assert f"\n| `{name}` | " in entry
+    assert "\n| `return_sequences` | `False` | whether to return" in entry
+
+
+def test_every_cell_has_equations_and_a_drawing(made, pages):
+    text = "\n".join(page for name, page in pages.items() if "cells/" in name)
+    for cell in made.cell_classes():
+        section = text.split(f"\n## {cell.__name__}\n")[1].split("\n## ")[0]
+        assert f"(drawing of {cell.__name__})" in section
+        assert "```text\n" in section
+        assert " = " in section.split("```text\n")[1]
+    assert len(made.cell_classes()) == len(set(made.cell_classes())) > 50
+
+
+def test_every_option_of_every_task_is_listed(pages):
+    for name, options in TASKS.items():
+        section = pages["cli"].split(f"\n## `{name}`\n")[1].split("\n## ")[0]
+        for option in flat(options):
+            words = spelled(option), option.upper()  # by position
+            assert [f"\n| `{word}` |" in section for word in words].count(True) == 1
+    assert "\n| `FOLDERS` |" in pages["cli"]
+
+
+def test_every_check_is_explained(pages):
+    for check in custom_lstm.cell_checks(reference=keras.layers.LSTMCell):
+        section = pages["checks"].split(f"\n## `{check.name}`\n")[1].split("\n## ")[0]
+        assert section.strip().endswith((".", "```"))
+        assert len(section) >= len(check.clause)
+
+
+def test_a_drawing_shows_what_is_computed_from_what(made):
+    diagrams = importlib.import_module("diagrams")
+    edges, states = diagrams.dependencies(cells.PeepholeLSTMCell)
+    assert states == ["h", "c"]
+    assert edges["input"] == {"x", "h", "c"}
+    assert edges["candidate"] == {"x", "h"}
+    assert edges["c'"] == {"c", "input", "forget", "candidate"}
+    assert edges["output"] == {"x", "h", "c'"}
+    assert edges["h'"] == {"output", "c'"}
+    assert "y" not in edges  # the output is h'
+    of_sru, _ = diagrams.dependencies(cells.SRUCell)
+    assert of_sru["y"] == {"x", "c'", "reset"}
+    assert diagrams.diagram(cells.SRUCell).count("<rect") == len(of_sru)
+
+
+def test_notebooks_need_no_other_host(made):
+    shown = made.notebooks()
+    assert set(shown) == {path.name for path in (DOCS / "../notebooks").glob("*.ipynb")}
+    for text in shown.values():
+        assert "![" not in text.split('"source"')[1]
+        assert "](../" not in text
