@@ -25,7 +25,7 @@ from custom_lstm.tasks.digits.options import Config
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 MOST_WORDS = 900
-MADE = ("_build", "generated")
+MADE = ("_build", "generated", "node_modules")
 PAGES = {
     path.relative_to(ROOT).with_suffix("").as_posix(): path.read_text(encoding="utf-8")
     for path in [README, *sorted((ROOT / "docs").rglob("*.md"))]
@@ -143,6 +143,8 @@ def test_commands_are_those_of_an_installed_checkout():
         "KERAS_BACKEND=jax python train.py",
         "source <(python train.py ",
         "custom-lstm ",
+        "export KERAS_BACKEND=",
+        "npm ci --prefix docs/live",
         "python -m custom_lstm ",
     )
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
@@ -155,7 +157,7 @@ def test_commands_are_those_of_an_installed_checkout():
 
 
 def test_the_readme_has_one_command_for_the_main_job_and_one_for_the_tests():
-    assert "pip install . && python train.py --data digits" in SHELL["README"]
+    assert 'pip install ".[train]" && python train.py --data digits' in SHELL["README"]
     assert 'pip install ".[test]" && python -m pytest' in SHELL["README"]
 
 
