@@ -256,8 +256,8 @@ def _checks() -> str:
 def notebooks() -> dict[str, str]:
     """Return the course's notebooks as the site shows them, by file name.
 
-    Links into the repository become addresses, and the badge, a picture from another
-    host, becomes words: the site needs no network.
+    Links into the repository become addresses, but for the site's own pictures, and the
+    badge, a picture from another host, becomes words: the site needs no network.
     """
     made = {}
     repository = _repository()
@@ -267,7 +267,8 @@ def notebooks() -> dict[str, str]:
             if cell["cell_type"] == "markdown":
                 text = "".join(cell["source"])
                 text = re.sub(r"!\[(Open in Colab)\]\([^)]*\)", r"\1", text)
-                text = re.sub(r"\]\(\.\./", f"]({repository}/blob/main/", text)
+                text = re.sub(r"\]\(\.\./docs/", "](../../", text)
+                text = re.sub(r"\]\(\.\./(?!\.\./)", f"]({repository}/blob/main/", text)
                 cell["source"] = text
         made[path.name] = json.dumps(content, ensure_ascii=False)
     return made
