@@ -111,7 +111,7 @@ def listing(tasks: Mapping[str, type[Options]]) -> str:
 def _more(tasks: Mapping[str, type[Options]]) -> str:
     return f""" All tasks, each with its own --help:
 {listing(tasks)}
- Tab completion of {program.script()} as a command, in bash:
+ Tab completion of {program.script()}, in bash:
    source <({program.command()} {COMPLETION} bash)"""
 
 
