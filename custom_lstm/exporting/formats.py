@@ -124,11 +124,15 @@ def _read_onnx(computation: Computation, path: Path) -> Runner:
 
 def _write_openvino(computation: Computation, path: Path) -> None:
     import openvino
+    import openvino.frontend
 
     onnx_file = path.with_suffix(".onnx")
     _write_onnx(computation, onnx_file)
     try:
         model = openvino.convert_model(str(onnx_file))
+    except openvino.frontend.OpConversionFailure as error:
+        text = " ".join(str(error).split())[:300]
+        raise ValueError(f"export: OpenVINO cannot hold the model: {text}") from error
     finally:
         onnx_file.unlink()
     openvino.save_model(model, str(path), compress_to_fp16=False)

@@ -104,8 +104,8 @@ def _refusals() -> Iterator[None]:
     except (TypeError, NotImplementedError, RuntimeError, ValueError) as error:
         text = " ".join(str(error).split())[:300]
         raise ValueError(
-            f"export: jax2onnx cannot write the model: {text} Where a size that is free "
-            "is at fault, give `inputs` with known sizes."
+            f"export: jax2onnx cannot write the model: {text} Where a size that "
+            "is free is at fault, give `inputs` with known sizes."
         ) from error
 
 

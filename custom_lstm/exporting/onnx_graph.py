@@ -126,7 +126,6 @@ def _name(onnx, graph, nodes, computation, given, made) -> None:
     """Give inputs and outputs the computation's names, by nodes that copy."""
     ports, outputs = computation.inputs, computation.outputs
     types = {value.name: value.type.tensor_type.elem_type for value in graph.input}
-    shapes = {value.name: value for value in graph.output}
     inner = {name: f"inner_{name}" for name in _all_names(nodes)}
     taken = {port.name for port in ports} | set(outputs)
     renamed = {name: inner[name] for name in taken & set(inner)}
@@ -139,14 +138,15 @@ def _name(onnx, graph, nodes, computation, given, made) -> None:
     old = {value.name: value for value in kept}
     for port, name in zip(ports, given, strict=False):
         element = types[name] if name in types else types[_before(renamed, name)]
-        graph.input.append(_value(onnx, port.name, element, computation.named_sizes(port).shape))
+        graph.input.append(
+            _value(onnx, port.name, element, computation.named_sizes(port).shape)
+        )
         nodes.insert(0, onnx.helper.make_node("Identity", [port.name], [name]))
     for name, inside in zip(outputs, made, strict=False):
         value = old[_before(renamed, inside)]
         value.name = name
         graph.output.append(value)
         nodes.append(onnx.helper.make_node("Identity", [inside], [name]))
-    del shapes
 
 
 def _before(renamed: Mapping[str, str], name: str) -> str:

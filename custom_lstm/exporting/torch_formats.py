@@ -74,7 +74,7 @@ def to_onnx(computation: Computation, cuts: Sequence[Cut | None]) -> Any:
     for port in more:
         given.append(torch.zeros([sizes.get(n, n) for n in port.shape]))
     with _quiet(), torch.no_grad(), _refusals():
-        program = torch.onnx.export(
+        program: Any = torch.onnx.export(
             _Module(computation, cuts).eval(),
             tuple(given),
             dynamo=True,
@@ -92,9 +92,10 @@ def _refusals() -> Iterator[None]:
     try:
         yield
     except (RuntimeError, torch.onnx.errors.OnnxExporterError) as error:
-        while error.__cause__ is not None:
-            error = error.__cause__
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        cause: BaseException = error
+        while cause.__cause__ is not None:
+            cause = cause.__cause__
+        lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
         raise ValueError(
             f"export: PyTorch cannot write the model: {' '.join(lines)[:300]}"
         ) from error

@@ -323,11 +323,9 @@ def _index(output: Tensor, states: Sequence[Tensor]) -> int | None:
 
 def _where(condition: Tensor, x: Tensor, y: Tensor) -> Tensor:
     """`ops.where`, each entry of the condition for all that follows its axes."""
-    axes = [1] * (len(x.shape) - len(condition.shape))
-    shape = [-1 if size is None else size for size in condition.shape]
-    if shape.count(-1) > 1:
-        shape = [*ops.shape(condition)]
-    return ops.where(ops.reshape(condition, (*shape, *axes)), x, y)
+    for _ in range(len(x.shape) - len(condition.shape)):
+        condition = ops.expand_dims(condition, -1)
+    return ops.where(condition, x, y)
 
 
 def _last_before(mask: Tensor, outputs: Tensor) -> Tensor:

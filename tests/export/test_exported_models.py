@@ -146,7 +146,7 @@ def test_a_lone_layer_is_exported_by_its_inputs(tmp_path):
         step=True,
         inputs=keras.KerasTensor((1, None, FEATURES)),
     )
-    assert made.inputs == {"input": (1, FEATURES), "state": (1, 4)}
+    assert made.inputs == {"input": (1, FEATURES), "h": (1, 4)}
 
 
 def test_stateful_layers_have_their_states_in_and_out(tmp_path):
