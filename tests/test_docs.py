@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import re
 import sys
 from pathlib import Path
 
@@ -95,4 +96,5 @@ def test_notebooks_need_no_other_host(made):
     assert set(shown) == {path.name for path in (DOCS / "../notebooks").glob("*.ipynb")}
     for text in shown.values():
         assert "![" not in text.split('"source"')[1]
-        assert "](../" not in text
+        for link in re.findall(r"\]\((\.\./[^)]*)\)", text):
+            assert (DOCS / "generated/notebooks" / link).resolve().is_file(), link

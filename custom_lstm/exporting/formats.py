@@ -13,7 +13,10 @@ import numpy as np
 
 from custom_lstm.exporting import onnx_graph
 from custom_lstm.exporting.computation import Computation
+from custom_lstm.extras import MissingExtra
 
+_EXTRAS = {"jax2onnx": "export-jax"}
+"""The extras that install packages, where it is not "export"."""
 Runner = Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]]
 """Runs what was written: arrays by name to arrays by name."""
 
@@ -47,7 +50,7 @@ class Format:
 
         Raises:
             ValueError: if the backend cannot.
-            ModuleNotFoundError: if a package is missing; names it and the extra.
+            MissingExtra: if a package is missing; names it and the extra.
         """
         backend = keras.backend.backend()
         if backend not in self.backends:
@@ -58,11 +61,7 @@ class Format:
         needed = (*self.needs.get("", ()), *self.needs.get(backend, ()))
         missing = [name for name in needed if importlib.util.find_spec(name) is None]
         if missing:
-            raise ModuleNotFoundError(
-                f"export: {self.name!r} needs {', '.join(missing)}: "
-                'pip install "custom_lstm[export]"',
-                name=missing[0],
-            )
+            raise MissingExtra(missing[0], _EXTRAS.get(missing[0], "export"))
 
 
 def format_of(to: str | None, path: Path) -> Format:

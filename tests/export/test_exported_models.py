@@ -192,7 +192,7 @@ def test_a_missing_package_is_named_with_its_extra(tmp_path, monkeypatch):
         lambda name, *more: None if name == "onnxruntime" else found(name, *more),
     )
     refused(
-        r"needs onnxruntime.*custom_lstm\[export\]",
+        r"onnxruntime is not installed.*custom_lstm\[export\]",
         model_of([LSTM(4)]),
         tmp_path / "a.onnx",
         error=ModuleNotFoundError,

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from custom_lstm.errors import UserError
+from custom_lstm.extras import extra
 
 PAGE = Path(__file__).parent / "page"
 SIDE = 28
@@ -59,12 +59,8 @@ class OnnxNetwork:
 
 
 def _session(path: Path) -> Any:
-    try:
+    with extra("demo"):
         import onnxruntime
-    except ImportError as error:
-        raise UserError(
-            'the page needs onnxruntime: pip install "custom_lstm[demo]"'
-        ) from error
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1  # threads would wait for each other
     return onnxruntime.InferenceSession(path, options, ["CPUExecutionProvider"])

@@ -10,6 +10,7 @@ import numpy as np
 from keras import ops
 
 from custom_lstm.errors import UserError
+from custom_lstm.extras import extra
 from custom_lstm.files import writing
 from custom_lstm.layers.steps import one_step
 from custom_lstm.layers.time_distributed import TimeDistributed
@@ -46,12 +47,8 @@ class KerasNetwork:
         for part, model in (("encoder", self.encoder), ("step", self._step)):
             path = folder / f"{self.about['id']}-{part}.onnx"
             with writing(path), warnings.catch_warnings(action="ignore"):
-                try:
+                with extra("export"):
                     model.export(path, format="onnx", verbose=False)
-                except ImportError as error:
-                    raise UserError(
-                        f'{error.name} is missing: pip install "custom_lstm[export]"'
-                    ) from error
 
 
 def take_apart(model: keras.Model, about: About) -> KerasNetwork:

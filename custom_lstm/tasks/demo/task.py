@@ -9,7 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from custom_lstm import program
 from custom_lstm.errors import UserError
+from custom_lstm.extras import extra
 from custom_lstm.files import writing
 from custom_lstm.tasks.demo.networks import PAGE, Network, OnnxNetwork, shipped
 from custom_lstm.tasks.demo.options import Options
@@ -35,7 +37,7 @@ def main(options: Options, tasks: Any = None) -> int:
         if networks == []:
             raise UserError(
                 "plain files hold networks of digits alone: a model for series needs "
-                "the server, `train.py demo` without --static"
+                f"the server, `{program.name()} demo` without --static"
             )
         write(options.static, networks, options.runtime)
         print(f"The page is in {options.static}; any web server can offer it, such as")
@@ -60,14 +62,10 @@ def serve(options: Options, networks: Sequence[Network], series: Any = None) -> 
     Raises:
         UserError: a package is missing, or the port is taken.
     """
-    try:
+    with extra("demo"):
         import uvicorn
 
         from custom_lstm.tasks.demo.server import application
-    except ImportError as error:
-        raise UserError(
-            f'{error.name} is missing: pip install "custom_lstm[demo]"'
-        ) from error
     try:
         listening = socket.create_server((HOST, options.port))
     except OSError as error:

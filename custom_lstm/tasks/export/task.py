@@ -30,7 +30,7 @@ def main(options: Options, tasks: Mapping[str, type[config.Options]]) -> int:
     with writing(path):
         try:
             made = export(model, path, options.to, step=options.step)
-        except (ValueError, ModuleNotFoundError) as error:
+        except ValueError as error:
             raise UserError(str(error)) from error
     print(f"{made.path}: {made.to}, largest difference {made.difference:.1e}")
     print(f"  inputs:  {_listed(made.inputs)}")
