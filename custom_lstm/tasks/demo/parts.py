@@ -46,9 +46,9 @@ class KerasNetwork:
         """
         for part, model in (("encoder", self.encoder), ("step", self._step)):
             path = folder / f"{self.about['id']}-{part}.onnx"
-            with writing(path), warnings.catch_warnings(action="ignore"):
-                with extra("export"):
-                    model.export(path, format="onnx", verbose=False)
+            quiet = warnings.catch_warnings(action="ignore")
+            with writing(path), quiet, extra("export"):
+                model.export(path, format="onnx", verbose=False)
 
 
 def take_apart(model: keras.Model, about: About) -> KerasNetwork:
