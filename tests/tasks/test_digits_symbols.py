@@ -197,3 +197,21 @@ def test_a_stream_of_symbols_goes_on_in_whole_steps():
     stream = Stream(model)
     parts = [stream(images[:, :7]), stream(images[:, 7:])]
     np.testing.assert_array_equal(np.concatenate(parts, axis=1), numpy(model(images)))
+
+
+def test_what_a_symbol_adds_depends_on_the_step_alone():
+    """After training too: gates do not see which symbols came before."""
+    keras.utils.set_random_seed(7)
+    model = network(TIME)
+    model.compile("adam", HEAD.loss())
+    totals = np.arange(2 * TIME, dtype="float32").reshape(2, TIME, 1)
+    model.fit(IMAGES, totals, epochs=3, verbose=0)
+    cell, head = model.get_layer("core").cell.cell, model.get_layer("value")
+    chosen = np.random.default_rng(8).integers(0, SYMBOLS, (64, 9))
+    sums = numpy(head(RNN(cell, return_sequences=True)(codes(SYMBOLS)[chosen])))
+    added = np.diff(sums[..., 0], axis=1, prepend=0)
+    for step, symbols in zip(added.T, chosen.T, strict=True):
+        for symbol in range(SYMBOLS):
+            same = step[symbols == symbol]
+            np.testing.assert_allclose(same, same[0], rtol=1e-3, atol=1e-4)
+    assert np.ptp(added) > 1

@@ -42,6 +42,7 @@ from custom_lstm.tasks.digits.losses import (
     answers_of,
 )
 from custom_lstm.tasks.digits.symbols import (
+    ReachesCandidates,
     Symbols,
     SymbolsCell,
     SymbolsLikelihood,
@@ -202,7 +203,10 @@ def build_core(
         return keras.layers.LSTM(units, **options)
     if recurrent == "carousel":
         carousels = max(1, int(_CAROUSELS * units))
-        cell = CarouselLSTMCell(units, carousels, name="carousels")
+        constraint = ReachesCandidates(carousels) if symbols else None
+        cell = CarouselLSTMCell(
+            units, carousels, kernel_constraint=constraint, name="carousels"
+        )
         return RNN(SymbolsCell(cell, symbols) if symbols else cell, **options)
     raise ValueError(f"`recurrent` must be one of {RECURRENT}. Received: {recurrent!r}")
 

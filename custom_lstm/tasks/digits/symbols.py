@@ -85,6 +85,46 @@ class Symbols(keras.layers.Layer):
 
 
 @_register
+class ReachesCandidates(keras.constraints.Constraint):
+    """Lets the inputs of a `CarouselLSTMCell` reach what its carousels add, no more.
+
+    Gates and the other units then go through the same states whatever is read, so that
+    a symbol adds the same wherever it comes with the same sign, at any length.
+
+    Args:
+        carousels: how many units add up: the first.
+
+    Call arguments:
+        kernel: `(features, 4·units)`, of i, f, g and o.
+
+    Returns:
+        The kernel, 0 outside the columns of the carousels' g.
+
+    Raises:
+        ValueError: `carousels` is not a positive integer.
+
+    Example:
+        >>> ReachesCandidates(1)(ops.ones((1, 8)))[0].numpy().tolist()
+        [0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0]
+    """
+
+    def __init__(self, carousels: int):
+        owner = type(self).__name__
+        self.carousels = check_positive(owner, "carousels", carousels, whole=True)
+
+    def __call__(self, kernel: Tensor) -> Tensor:
+        """Return the kernel with 0 in all other columns."""
+        columns = np.arange(kernel.shape[-1])
+        first = kernel.shape[-1] // 2
+        kept = (columns >= first) & (columns < first + self.carousels)
+        return kernel * ops.cast(kept, kernel.dtype)
+
+    def get_config(self) -> Config:
+        """Return the arguments that rebuild this constraint."""
+        return {"carousels": self.carousels}
+
+
+@_register
 class SymbolsCell(AbstractRNNCell):
     """One time step of a cell with the mean of all symbols, and with each of them.
 
@@ -218,14 +258,16 @@ class SymbolsLikelihood(keras.losses.Loss):
 
 
 def spread(cell: AbstractRNNCell, head: keras.layers.Dense) -> None:
-    """Set a fresh head so that symbols add numbers from 0 to about `FIRST_SPREAD`.
+    """Set a fresh core and head so that symbols add 0 to about `FIRST_SPREAD`.
 
-    They are too many and too close to mean digits; what each adds is learned.
+    They are too many and too close to mean digits; what each adds is learned. The
+    kernel begins as its constraint keeps it.
 
     Args:
-        cell: a built `CarouselLSTMCell` that reads codes.
+        cell: a built `CarouselLSTMCell` that reads codes, under `ReachesCandidates`.
         head: built, on its carousels, without bias.
     """
+    cell.kernel.assign(cell.kernel_constraint(cell.kernel))
     last = _LINE * np.eye(1, cell.kernel.shape[0], dtype="float32")
     output, _ = cell(last, cell.get_initial_state(1))
     output = ops.convert_to_numpy(output)[0]
