@@ -34,6 +34,7 @@ PARTS = (
     "layer",
     "cells",
     "scans",
+    "exported",
     "job",
     "determinism",
     "pipeline",
@@ -83,6 +84,15 @@ def run(part: str, short: bool, names: list[str]) -> dict:
             for name in list(scans.CELLS)[: 1 if short else None]
             for words, shape in shapes.items()
             for train in (True, False)
+        }
+    if part == "exported":
+        import exported
+
+        shapes = dict(list(exported.SHAPES.items())[:1]) if short else exported.SHAPES
+        return {
+            f"{name}; {words}": exported.measure(name, shape, 5 if short else 30)
+            for name in list(exported.KINDS)[: 1 if short else None]
+            for words, shape in shapes.items()
         }
     import growth
     import job
