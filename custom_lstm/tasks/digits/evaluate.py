@@ -16,7 +16,7 @@ from custom_lstm.training.run_folder import RunFolder
 
 DIGITS_AT_ONCE = 1024
 """Digits in a batch when nothing is trained."""
-_FIRST, _MISTAKEN = 5, 3  # sequences that are drawn
+_DRAWN, _MISTAKEN = 8, 3  # sequences that are drawn; with a mistake, if there are
 _AT_ONCE = 256  # sequences
 
 
@@ -95,12 +95,7 @@ def draw(
     whole = mask.all(axis=1)
     images, totals = images[whole], totals[whole]
     answers = _answers(model, head_of(config), images, totals)
-    wrong = np.flatnonzero(_mistaken(answers, totals))
-    first = min(_FIRST, len(images))
-    chosen = list(dict.fromkeys([*range(first), *wrong[:_MISTAKEN]]))
-    title = f"The first {first} test sequences"
-    if len(chosen) > first:
-        title += f", and {len(chosen) - first} more with a mistake"
+    chosen, title = _chosen(_mistaken(answers, totals), len(images))
     plots.save(
         plots.predictions(
             images[chosen, ..., 0],
@@ -134,13 +129,30 @@ def _note(config: Config, head: Head, length: int) -> str | None:
     )
 
 
+def _chosen(mistaken: npt.NDArray[np.bool_], sequences: int) -> tuple[list[int], str]:
+    """Return which sequences to draw, `_DRAWN` if there are, and what to call them.
+
+    They are the first ones, and after them those with a mistake that come next.
+    """
+    drawn = min(_DRAWN, sequences)
+    for more in range(min(_MISTAKEN, drawn - 1), -1, -1):
+        first = drawn - more
+        later = first + np.flatnonzero(mistaken[first:])[:more]
+        if len(later) == more:
+            break
+    title = f"The first {first} test sequences" if first > 1 else "The first sequence"
+    if more:
+        title += f", and {more} more with a mistake"
+    return [*range(first), *later.tolist()], title
+
+
 def _answers(model, head, images, totals):
     """Answer sequences from the first on, until enough are found with a mistake."""
     answers = np.empty((0, *totals.shape[1:]), "float32")
     while len(answers) < len(images):
         some = slice(len(answers), len(answers) + _AT_ONCE)
         answers = np.concatenate([answers, answer(model, head, images[some])])
-        if _mistaken(answers, totals).sum() >= _MISTAKEN:
+        if _mistaken(answers, totals)[_DRAWN - _MISTAKEN :].sum() >= _MISTAKEN:
             break
     return answers
 
