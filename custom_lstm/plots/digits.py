@@ -134,9 +134,11 @@ def predictions(
     A total that is wrong after rounding is boxed. Where the digit was misread, so that
     the total changed by another number than the true one, the box is strong, with a
     cross, and the total bold. Where the error was only carried over, the total being
-    wrong by as much as at the step before, the box is pale and dashed. A legend says so.
-    A total that is right again is not marked. The sequences fill as many columns as make
-    the digits largest, of those that leave no cell empty.
+    wrong by as much as at the step before, the box is pale and dashed; a legend says
+    so. A total that is right again is not marked.
+
+    The sequences fill as many columns as make the digits largest, of those that leave
+    no cell empty.
 
     Args:
         images: `(n, time, 28, 28)`, or with a last axis of length 1.

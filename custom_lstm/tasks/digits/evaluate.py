@@ -110,12 +110,26 @@ def draw(
     shown = "cell" if kind == "keras" else kind  # Keras's has no gates
     twin = build(config, any_length=True, recurrent=shown)
     twin.set_weights(model.get_weights())
-    core = trace(twin, images[:1], layer="core")  # of an ensemble, the first network's
+    some = slice(max(1, DIGITS_AT_ONCE // length))
+    core = trace(twin, images[some], layer="core")  # of an ensemble, the first one's
     states = {name: np.asarray(values)[0] for name, values in core.items()}
     plots.save(
-        plots.gates(images[0, ..., 0], signs, states, totals[0], answers[0]),
+        plots.gates(
+            images[0, ..., 0],
+            signs,
+            states,
+            totals[0],
+            answers[0],
+            units=_units(core["c"], totals[some], signs),
+        ),
         folder.picture("gates"),
     )
+
+
+def _units(cells, totals, signs):
+    """Return the units to name: those that follow something in many sequences."""
+    follow = {"total": totals, "sign": np.broadcast_to(signs, totals.shape)}
+    return plots.notable_units(cells, follow, min(5, cells.shape[-1]))
 
 
 def _note(config: Config, head: Head, length: int) -> str | None:
