@@ -37,14 +37,14 @@ _KINDS = {
 }
 
 # Panels are laid out in inches.
-_LEFT, _BAR, _TITLE, _EDGE, _BOTTOM = 1.35, 0.85, 0.4, 0.2, 0.7
+_LEFT, _BAR, _TITLE, _EDGE, _BOTTOM = 1.35, 1.3, 0.4, 0.2, 0.7
 _HEADING, _NOTE = 0.5, 0.55  # heights of what is written above and below all panels
 _MAP = 1.75  # height of a heat map with a strip of others
 _LINES, _PICTURE = 0.8, 0.8  # height of a series, largest side of an image
 _LETTERS, _LETTER = 14, 0.12  # of a word at most; width of one
 _SPACE, _DOTS = "\N{OPEN BOX}", "\N{HORIZONTAL ELLIPSIS}"
 _WORD = 0.24  # least width of a step with a word or an image
-_HALF = 4.1  # width of a column's panels where there are two
+_HALF = 3.7  # width of a column's panels where there are two
 
 
 def states(
@@ -222,24 +222,26 @@ class _Head:
 
 def _head_of_labels(labels: Sequence[str] | ArrayLike, time: int) -> _Head:
     """Return the panel of words, numbers or images, one a step."""
-    array = np.asarray(list(labels) if isinstance(labels, str) else labels)
+    try:
+        array = np.asarray(list(labels) if isinstance(labels, str) else labels)
+    except ValueError:
+        array = np.empty(())  # rows of unequal length
     if array.ndim and len(array) != time:
         raise ValueError(
             f"labels must have one entry for each of {time} steps, got {len(array)}"
         )
-    if array.ndim == 1 and array.dtype.kind in "UO":
+    numbers, axes = array.dtype.kind in "biuf", array.ndim
+    if axes == 1 and array.dtype.kind == "U":
         return _words_head([str(word) for word in array])
-    if array.ndim in (1, 2) and array.dtype.kind in "biuf":
-        series = array[:, None] if array.ndim == 1 else array
+    if axes in (1, 2) and numbers:
+        series = array[:, None] if axes == 1 else array
         return _lines_head("input", check_array("labels", series, (time, "series")))
-    if array.dtype.kind in "biuf" and (
-        array.ndim == 3 or (array.ndim == 4 and array.shape[-1] in (1, 3))
-    ):
+    if numbers and (axes == 3 or (axes == 4 and array.shape[-1] in (1, 3))):
         return _images_head(array.squeeze(-1) if array.shape[3:] == (1,) else array)
     raise ValueError(
         f"labels must be {time} words, numbers (time,) or (time, series), or images "
-        "(time, height, width) with 1 or 3 channels or none, got shape "
-        f"{array.shape} and dtype {array.dtype}"
+        "(time, height, width) with 1 or 3 channels or none, got "
+        f"{type(labels).__name__} of shape {array.shape}"
     )
 
 

@@ -142,7 +142,8 @@ class Scale:
         else:
             beyond = ("\N{LESS-THAN OR EQUAL TO}", "\N{GREATER-THAN OR EQUAL TO}")
             below, above = beyond if self.highest > self.limit else ("", "")
-            size = f"{self.limit:.0f}" if self.limit >= 100 else f"{self.limit:.2g}"
+            whole = 100 <= self.limit < 100_000
+            size = f"{self.limit:.0f}" if whole else f"{self.limit:.2g}"
             ticks = {-self.limit: f"{below}-{size}", 0: "0", self.limit: above + size}
         wide = _BAR / panel_inches(axes)[0]
         bar = axes.inset_axes((1 + wide, 0, wide, 1))
