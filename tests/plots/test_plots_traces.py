@@ -187,7 +187,7 @@ def test_lines_and_images_are_those_given():
         ),
         ({"labels": [["a"], ["b", "c"]] * 2}, "labels must be 5 words, numbers .time"),
         ({"labels": ["a", "b"]}, "one entry for each of 5 steps, got 2"),
-        ({"labels": np.zeros((5, 3, 3, 2))}, r"labels must be .* got shape \(5, 3, 3,"),
+        ({"labels": np.zeros((5, 3, 3, 2))}, r"labels must be .* of shape \(5, 3, 3,"),
         ({"style": "sepia"}, "style must be"),
     ],
 )
