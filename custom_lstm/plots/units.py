@@ -57,7 +57,7 @@ def notable_units(
     changes = np.ma.masked_invalid(states).std(axis=1).mean(axis=0)
     scores[_ACTIVE] = np.ma.filled(changes, 0.0)
     chosen: dict[str, list[int]] = {name: [] for name in scores}
-    for _ in range(states.shape[-1]):
+    for _ in range(count):
         for name, score in scores.items():
             taken = [unit for units in chosen.values() for unit in units]
             left = np.delete(np.arange(len(score)), taken)

@@ -18,6 +18,7 @@ DIGITS_AT_ONCE = 1024
 """Digits in a batch when nothing is trained."""
 _DRAWN, _MISTAKEN = 8, 3  # sequences that are drawn; with a mistake, if there are
 _AT_ONCE = 256  # sequences
+_NAMED = 5  # units
 
 
 def for_any_length(config: Config, model: keras.Model) -> keras.Model:
@@ -129,7 +130,7 @@ def draw(
 def _units(cells, totals, signs):
     """Return the units to name: those that follow something in many sequences."""
     follow = {"total": totals, "sign": np.broadcast_to(signs, totals.shape)}
-    return plots.notable_units(cells, follow, min(5, cells.shape[-1]))
+    return plots.notable_units(cells, follow, _NAMED)
 
 
 def _note(config: Config, head: Head, length: int) -> str | None:
