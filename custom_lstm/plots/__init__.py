@@ -14,6 +14,7 @@ tell apart, and no picture tells things apart by colour alone.
     confusion       which digits were taken for which, by sign
     gates           every gate and state while the network saw one sequence
     states          the same of any cell on any data, as `custom_lstm.trace` gives it
+    explore         a widget for notebooks, to point at its units and steps
     notable_units   the units that follow something, and those that change most
     linear_probe    the running total, read from the cell state by one linear function
     shapes          what one sample becomes, layer by layer
@@ -41,7 +42,7 @@ with extra("plots"):
         score_table,
         showers,
     )
-    from custom_lstm.plots.traces import states
+    from custom_lstm.plots.traces import explore, states
     from custom_lstm.plots.training import bars, curves, gradient_norms, learning_curves
     from custom_lstm.plots.units import notable_units
 
@@ -50,6 +51,7 @@ __all__ = [
     "confusion",
     "counts",
     "curves",
+    "explore",
     "followed",
     "gates",
     "gradient_norms",

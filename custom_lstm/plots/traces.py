@@ -1,5 +1,6 @@
 """What `custom_lstm.trace` returns, drawn: any cell on text, series or images."""
 
+import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import cycle
@@ -11,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
+from custom_lstm.extras import MissingExtra
 from custom_lstm.plots.axes import Floats, check_array, hide_frame
 from custom_lstm.plots.digits import draw_digit
 from custom_lstm.plots.style import SMALL, WIDTH, Theme, new_figure
@@ -96,8 +98,7 @@ def states(
     """
     arrays = _check_trace(traced)
     batch, time = next(iter(arrays.values())).shape[:2]
-    if not -batch <= sequence < batch:
-        raise ValueError(f"sequence must be below {batch}, got {sequence}")
+    _check_sequence(sequence, batch)
     if by is not None and by not in arrays:
         raise ValueError(f"by must be one of {', '.join(arrays)}, got {by!r}")
     heads = [] if labels is None else [_head_of_labels(labels, time)]
@@ -123,6 +124,69 @@ def states(
             kinds = {label.split()[0] for chosen in named.values() for label in chosen}
             write_note(figure, _note(kinds, layout), theme)
     return figure
+
+
+def explore(
+    traced: Mapping[str, ArrayLike],
+    *,
+    labels: Sequence[str] | ArrayLike | None = None,
+    sequence: int = 0,
+) -> Any:
+    """Return a widget for a notebook in which one points at units and steps of a trace.
+
+    The unit and step under the mouse are marked in all maps as wide as that one, the
+    unit's values over time drawn as a line, and the value written with the step's
+    label; arrow keys move. Every unit has a row. Also `custom_lstm.explore`.
+
+    Args:
+        traced: what `custom_lstm.trace` returns of one layer: arrays
+            `(batch, time, ...)` by name.
+        labels: what the sequence shown consists of, as for `states`; images are not
+            shown.
+        sequence: which one of the batch is shown.
+
+    Returns:
+        An anywidget; with a warning the picture that `states` draws, where the extra
+        `explore` is not installed.
+
+    Raises:
+        ValueError: if the shapes do not match or there is no such sequence.
+
+    Example:
+        >>> import warnings
+        >>> from custom_lstm import LSTM, trace
+        >>> with warnings.catch_warnings():
+        ...     warnings.simplefilter("ignore")  # about the extra
+        ...     shown = explore(trace(LSTM(8), np.ones((1, 3, 2))), labels="abc")
+    """
+    arrays = _check_trace(traced)
+    batch, time = next(iter(arrays.values())).shape[:2]
+    _check_sequence(sequence, batch)
+    if labels is not None:
+        _head_of_labels(labels, time)
+    try:
+        from custom_lstm.plots.explorer import Explorer
+    except MissingExtra as missing:
+        warnings.warn(f"{missing}; until then, here is a picture", stacklevel=2)
+        return states(traced, labels=labels, sequence=sequence)
+    chosen = {name: array[sequence] for name, array in arrays.items()}
+    return Explorer(chosen, [] if labels is None else _written(labels))
+
+
+def _written(labels: Sequence[str] | ArrayLike) -> list[str]:
+    """Return labels as text, one a step; none of images."""
+    array = np.asarray(list(labels) if isinstance(labels, str) else labels)
+    if array.ndim > 2:
+        return []
+    if array.dtype.kind == "U":
+        return [str(word) for word in array]
+    return [" ".join(f"{value:.4g}" for value in np.ravel(row)) for row in array]
+
+
+def _check_sequence(sequence: int, batch: int) -> None:
+    """Raise a ValueError if there is no such sequence."""
+    if not -batch <= sequence < batch:
+        raise ValueError(f"sequence must be below {batch}, got {sequence}")
 
 
 def _check_trace(traced: Mapping[str, ArrayLike]) -> dict[str, Floats]:
