@@ -11,7 +11,7 @@ with extra("explore"):
     import traitlets
 
 
-class Explorer(anywidget.AnyWidget):  # type: ignore[misc]
+class Explorer(anywidget.AnyWidget):
     """Heat maps of one sequence; the unit pointed at is marked in all of them.
 
     Args:

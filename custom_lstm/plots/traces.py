@@ -254,11 +254,13 @@ def _alike(name: str, other: str, arrays: Mapping[str, Floats]) -> bool:
 
 def _leader(names: Sequence[str], by: str | None) -> str:
     """Return the one of the names by which units are chosen."""
+    if by is not None and by in names:
+        return by
     for wanted in ("c", "h"):
-        found = [name for name in names if name.rpartition("/")[2] == wanted]
-        if found and by not in names:
-            return found[0]
-    return by if by in names else names[-1]  # type: ignore[return-value]
+        for name in names:
+            if name.rpartition("/")[2] == wanted:
+                return name
+    return names[-1]
 
 
 def _scale(array: Floats) -> Scale:

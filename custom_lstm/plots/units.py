@@ -202,9 +202,8 @@ def draw_units(
 
 def panel_inches(axes: Axes) -> tuple[float, float]:
     """Return the width and height of a panel whose place is set."""
-    place, figure = axes.get_position(), axes.get_figure()
-    width, height = figure.get_size_inches()  # type: ignore[union-attr]
-    return place.width * width, place.height * height
+    width, height = axes.get_window_extent().size / axes.figure.dpi
+    return float(width), float(height)
 
 
 def draw_step_edges(axes: Axes, time: int, height: float, theme: Theme) -> None:
