@@ -19,6 +19,7 @@ class Explorer(anywidget.AnyWidget):
         labels: what the steps saw, or none.
 
     Example:
+        >>> import numpy as np
         >>> Explorer({"h": np.zeros((5, 3))}, []).units
         [3]
     """

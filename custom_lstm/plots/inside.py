@@ -39,6 +39,7 @@ from custom_lstm.plots.units import (
     Scale,
     draw_units,
     labelled,
+    map_inches,
     notable_units,
     sorted_note,
     strip_rows,
@@ -127,10 +128,10 @@ def gates(
     if units is None and maps["c"].shape[1] > layout.most_rows:
         follow = {"total": true[None], "sign": signs[None]}
         units = notable_units(maps["c"][None], follow, _NAMED)
-    if units is not None:
-        layout = _TwoColumns(layout.time, named=True)
+    named = {} if units is None else labelled(units, maps["c"].shape[1:])
+    layout = _TwoColumns(layout.time, len(named))
     with new_figure(style, layout.size, layout=None) as (figure, theme):
-        _draw_maps(figure, maps, units, layout, theme)
+        _draw_maps(figure, maps, named, layout, theme)
         axes = figure.add_axes(layout.panel(1, 2, 3))
         _draw_running_total(axes, true, answers, theme)
         _number_columns(axes, layout, last=True)
@@ -145,7 +146,7 @@ class _TwoColumns:
     """Two columns of panels over the same time steps, laid out in inches."""
 
     time: int
-    named: bool = False  # a few units have their names beside their rows
+    named: int = 0  # units that have their names beside their rows
     bar, title, edge = 0.95, 0.38, 0.15
     narrowest = 0.24  # time step that still shows its digit
 
@@ -162,7 +163,10 @@ class _TwoColumns:
     @property
     def height(self) -> float:
         """Height of the figure."""
-        return 9.8 if self.named else HEIGHT
+        if not self.named:
+            return HEIGHT
+        maps = 4 * (map_inches(self.named) + self.title)
+        return self.edge + self.top + maps + self.bottom
 
     @property
     def most_rows(self) -> int:
@@ -230,13 +234,12 @@ def _order(c: Floats) -> NDArray[np.intp]:
 def _draw_maps(
     figure: Figure,
     maps: dict[str, Floats],
-    units: Mapping[str, Sequence[int]] | None,
+    named: dict[str, int],
     layout: _TwoColumns,
     theme: Theme,
 ) -> None:
     """Draw the heat maps: every unit, or those named and the others summed up."""
     order = _order(maps["c"])
-    named = labelled(units, maps["c"].shape[1:]) if units is not None else {}
     strip = strip_rows(layout.panel(0, 0, 4)[3] * layout.height)
     for name, (column, row, rows, title, note) in _MAPS.items():
         axes = figure.add_axes(layout.panel(column, row, rows))

@@ -22,6 +22,7 @@ from custom_lstm.plots.units import (
     Scale,
     draw_units,
     labelled,
+    map_inches,
     notable_units,
     panel_inches,
     sorted_note,
@@ -41,7 +42,6 @@ _KINDS = {
 # Panels are laid out in inches.
 _LEFT, _BAR, _TITLE, _EDGE, _BOTTOM = 1.35, 1.3, 0.4, 0.2, 0.7
 _HEADING, _NOTE = 0.5, 0.55  # heights of what is written above and below all panels
-_MAP = 1.75  # height of a heat map with a strip of others
 _LINES, _PICTURE = 0.8, 0.8  # height of a series, largest side of an image
 _LETTERS, _LETTER = 14, 0.12  # of a word at most; width of one
 _SPACE, _DOTS = "\N{OPEN BOX}", "\N{HORIZONTAL ELLIPSIS}"
@@ -412,7 +412,7 @@ class _Layout:
     @property
     def high(self) -> float:
         """Height of a map."""
-        return _MAP if self.others else max(ROW * self.units, 0.35)
+        return map_inches(_NAMED) if self.others else max(ROW * self.units, 0.35)
 
     @property
     def top(self) -> float:

@@ -153,6 +153,11 @@ class Scale:
         bar.minorticks_off()
 
 
+def map_inches(named: int) -> float:
+    """Return the height of a map in which so many units have room for their names."""
+    return (ROW * named + _GAP) / (1 - _STRIP)
+
+
 def strip_rows(inches: float) -> int:
     """Return how many rows of the others can be told apart in a map of this height."""
     return int(_STRIP * inches / FINEST)
@@ -202,8 +207,8 @@ def draw_units(
 
 def panel_inches(axes: Axes) -> tuple[float, float]:
     """Return the width and height of a panel whose place is set."""
-    width, height = axes.get_window_extent().size / axes.figure.dpi
-    return float(width), float(height)
+    box, dpi = axes.get_window_extent(), axes.figure.dpi
+    return float(np.ptp(box.intervalx)) / dpi, float(np.ptp(box.intervaly)) / dpi
 
 
 def draw_step_edges(axes: Axes, time: int, height: float, theme: Theme) -> None:
@@ -237,7 +242,7 @@ def labelled(
         if 0 <= unit < count
     }
     given = [unit for chosen in units.values() for unit in chosen]
-    if not given or len(named) < len(given):
+    if not given or len(set(named.values())) < len(given):
         raise ValueError(
             f"units must hold different numbers from 0 to {count - 1}, got {given}"
         )

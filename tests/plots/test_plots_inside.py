@@ -130,7 +130,9 @@ def test_units_chosen_elsewhere_are_the_rows(complete, drawn_digits):
     complete(everything)
 
 
-@pytest.mark.parametrize("units", [{}, {"total": [12]}, {"total": [-1]}, {"t": [1, 1]}])
+@pytest.mark.parametrize(
+    "units", [{}, {"t": [12]}, {"t": [-1]}, {"t": [1, 1]}, {"t": [1], "s": [1]}]
+)
 def test_units_that_are_not_there_are_named(units, drawn_digits):
     with pytest.raises(ValueError, match="units must hold different numbers from 0 to"):
         plots.gates(*run_of(drawn_digits, 4, 12), units=units)
