@@ -1,7 +1,7 @@
 """Write, prove, run and understand recurrent cells in Keras 3."""
 
 import importlib
-from types import ModuleType
+from typing import Any
 
 from custom_lstm.extras import backend
 
@@ -52,12 +52,14 @@ __all__ += cells.__all__
 _LAZY = ("convert", "data", "models", "plots", "training")  # heavy imports wait here
 
 
-def __getattr__(name: str) -> ModuleType:
-    """Import a heavy module when it is first used (PEP 562)."""
+def __getattr__(name: str) -> Any:
+    """Import a heavy module, or `plots.explore`, when it is first used (PEP 562)."""
     if name in _LAZY:
         return importlib.import_module(f"custom_lstm.{name}")
+    if name == "explore":
+        return importlib.import_module("custom_lstm.plots").explore
     raise AttributeError(f"module 'custom_lstm' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_LAZY])
+    return sorted([*globals(), *_LAZY, "explore"])

@@ -13,6 +13,9 @@ tell apart, and no picture tells things apart by colour alone.
     positions       exact match per position between ceiling and baselines
     confusion       which digits were taken for which, by sign
     gates           every gate and state while the network saw one sequence
+    states          the same of any cell on any data, as `custom_lstm.trace` gives it
+    explore         a widget for notebooks, to point at its units and steps
+    notable_units   the units that follow something, and those that change most
     linear_probe    the running total, read from the cell state by one linear function
     shapes          what one sample becomes, layer by layer
     showers         showers in a calorimeter, with truth and predictions
@@ -30,7 +33,7 @@ from custom_lstm.extras import extra
 
 with extra("plots"):
     from custom_lstm.plots.digits import confusion, positions, predictions
-    from custom_lstm.plots.states import gates, linear_probe, readout, shapes
+    from custom_lstm.plots.inside import gates, linear_probe, readout, shapes
     from custom_lstm.plots.style import save
     from custom_lstm.plots.tasks import (
         counts,
@@ -39,18 +42,22 @@ with extra("plots"):
         score_table,
         showers,
     )
+    from custom_lstm.plots.traces import explore, states
     from custom_lstm.plots.training import bars, curves, gradient_norms, learning_curves
+    from custom_lstm.plots.units import notable_units
 
 __all__ = [
     "bars",
     "confusion",
     "counts",
     "curves",
+    "explore",
     "followed",
     "gates",
     "gradient_norms",
     "learning_curves",
     "linear_probe",
+    "notable_units",
     "positions",
     "predictions",
     "readout",
@@ -59,4 +66,5 @@ __all__ = [
     "score_table",
     "shapes",
     "showers",
+    "states",
 ]

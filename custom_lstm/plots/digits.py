@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
-from matplotlib.patches import FancyBboxPatch, Rectangle
+from matplotlib.patches import FancyBboxPatch, Patch, Rectangle
 from numpy.typing import ArrayLike, NDArray
 
 from custom_lstm.plots.axes import (
@@ -42,9 +42,12 @@ _DIGIT: Rule = (lambda v: (v == np.rint(v)) & (v >= 0) & (v <= 9), "be 0 to 9")
 
 # Sequences are laid out in inches on one axes that fills the figure.
 _MARGIN, _HEADER, _ROW_LABEL, _LINE = 0.3, 0.75, 1.05, 0.27
+_LEGEND = 0.35  # below the heading, where something is marked
 _LONGEST = 20  # digits on one line
 _CELL = 1.55  # width of a digit with its sign, in digits
 _OTHER = 10  # the confusion's column of steps that are no digit
+_MISREAD, _CARRIED = 1, 2
+_MARKS = {_MISREAD: f"{CROSS} misread", _CARRIED: "pale: error carried over"}
 _OPERATIONS = {1: "added", -1: "subtracted"}
 
 
@@ -102,6 +105,21 @@ def differ_rounded(true: Floats, predicted: Floats) -> NDArray[np.bool_]:
     return np.rint(predicted) != np.rint(true)
 
 
+def carried_over(true: Floats, predicted: Floats) -> NDArray[np.bool_]:
+    """Return where a total is wrong by as much as at the step before, `(n, time)`.
+
+    There the digit was read rightly: the rounded total changed as it should, and is
+    wrong because of a digit before. What is not finite stays so.
+
+    Example:
+        >>> true, predicted = np.array([[2.0, 5.0, 1.0]]), np.array([[2.0, 7.0, 3.0]])
+        >>> carried_over(true, predicted)
+        array([[False, False,  True]])
+    """
+    off = np.where(np.isfinite(predicted), np.rint(predicted) - np.rint(true), np.inf)
+    return (off != 0) & (off == np.insert(off[:, :-1], 0, 0, axis=1))
+
+
 def predictions(
     images: ArrayLike,
     true_totals: ArrayLike | None,
@@ -113,7 +131,14 @@ def predictions(
 ) -> Figure:
     """Draw sequences of digits with the true and the predicted total at every step.
 
-    A total that is wrong after rounding is boxed, bold and crossed.
+    A total that is wrong after rounding is boxed. Where the digit was misread, so that
+    the total changed by another number than the true one, the box is strong, with a
+    cross, and the total bold. Where the error was only carried over, the total being
+    wrong by as much as at the step before, the box is pale and dashed; a legend says
+    so. A total that is right again is not marked.
+
+    The sequences fill as many columns as make the digits largest, of those that leave
+    no cell empty.
 
     Args:
         images: `(n, time, 28, 28)`, or with a last axis of length 1.
@@ -146,19 +171,21 @@ def predictions(
     }
     if not rows:
         raise ValueError("one of true_totals and predicted_totals must be given")
-    wrong, heading = np.zeros((n, time), bool), f"{next(iter(rows))} running totals"
+    marks, heading = np.zeros((n, time), int), f"{next(iter(rows))} running totals"
     if len(rows) == 2:
-        wrong = differ_rounded(rows["true"], rows["predicted"])
+        wrong = differ_rounded(**rows)
+        marks = np.where(carried_over(**rows), _CARRIED, _MISREAD) * wrong
         heading = f"{wrong.size - wrong.sum()} of {wrong.size} running totals right"
-    grid = _largest_grid(n, time)
+    grid = _largest_grid(n, time, _HEADER + _LEGEND * bool(marks.any()))
     with new_figure(style, grid.size, layout=None) as (figure, theme):
         sheet = _Sheet(figure, grid, theme, heading if title is None else title)
         for k, t in np.ndindex(n, time):
-            if wrong[k, t]:
-                sheet.box(k, t)
+            if marks[k, t]:
+                sheet.box(k, t, pale=marks[k, t] == _CARRIED)
             sheet.digit(k, t, digits[k, t], float(before[t]))
             for row, (word, totals) in enumerate(rows.items()):
-                sheet.total(k, t, row, word, float(totals[k, t]), bool(wrong[k, t]))
+                sheet.total(k, t, row, word, float(totals[k, t]), int(marks[k, t]))
+        sheet.legend([mark for mark in _MARKS if mark in marks])
     return figure
 
 
@@ -170,6 +197,7 @@ class _Grid:
     steps: int
     lines: int
     across: int
+    header: float = _HEADER
 
     @property
     def rows(self) -> int:
@@ -180,7 +208,7 @@ class _Grid:
         """The digit's side that fills a slide, within what looks well."""
         labels = self.across * _ROW_LABEL + (self.across - 1) * _MARGIN
         wide = (WIDTH - 2 * _MARGIN - labels) / (self.across * self.steps * _CELL)
-        high = (HEIGHT - _HEADER - _MARGIN) / self.rows - 2 * _LINE - _MARGIN
+        high = (HEIGHT - self.header - _MARGIN) / self.rows - 2 * _LINE - _MARGIN
         return min(wide, max(high, 0.36), 0.95)
 
     @property
@@ -194,7 +222,7 @@ class _Grid:
     @property
     def size(self) -> tuple[float, float]:
         width = self.across * (self.block + _MARGIN) + _MARGIN
-        return max(width, 6.0), _HEADER + self.rows * self.row
+        return max(width, 6.0), self.header + self.rows * self.row
 
     def place(self, sequence: int, step: int) -> tuple[float, float]:
         """Return the centre of a digit, in inches from the top left."""
@@ -203,7 +231,7 @@ class _Grid:
         slack = self.size[0] - self.across * (self.block + _MARGIN) - _MARGIN
         x = _MARGIN + slack / 2 + right * (self.block + _MARGIN) + _ROW_LABEL
         x += (column + 1) * _CELL * self.side - self.side / 2
-        return x, _HEADER + (down * self.lines + line) * self.row + self.side / 2
+        return x, self.header + (down * self.lines + line) * self.row + self.side / 2
 
     def centre(self, sequence: int, step: int) -> tuple[float, float]:
         """Return the middle between a digit and its sign."""
@@ -211,10 +239,12 @@ class _Grid:
         return x - (_CELL - 1.1) / 2 * self.side, y
 
 
-def _largest_grid(n: int, time: int) -> _Grid:
-    """Return the grid with the largest digits."""
-    steps, lines = min(time, _LONGEST), -(-time // _LONGEST)
-    choices = [_Grid(n, steps, lines, across) for across in range(1, min(n, 4) + 1)]
+def _largest_grid(n: int, time: int, header: float) -> _Grid:
+    """Return the grid with the largest digits of those that have no empty cell."""
+    lines = -(-time // _LONGEST)
+    steps = -(-time // lines)
+    columns = [across for across in range(1, 5) if n % across == 0]
+    choices = [_Grid(n, steps, lines, across, header) for across in columns]
     return max(choices, key=lambda grid: grid.side)
 
 
@@ -238,39 +268,64 @@ class _Sheet:
         self._write(x - 0.7 * side, y, sign_text(sign), max(SMALL, 26 * side))
 
     def total(
-        self, sequence: int, step: int, row: int, word: str, total: float, wrong: bool
+        self, sequence: int, step: int, row: int, word: str, total: float, mark: int
     ) -> None:
         """Write a total under the digit and, where a line begins, what it is."""
         (x, y), side = self.grid.centre(sequence, step), self.grid.side
         y += side / 2 + (row + 0.5) * _LINE
         colour = self.theme.muted if word == "true" else self.theme.model
         look: dict[str, Any] = {"color": colour}
-        if wrong and word == "predicted":
-            look = {"color": self.theme.wrong, "weight": "bold"}
+        if mark and word == "predicted":
+            weight = "bold" if mark == _MISREAD else "normal"
+            look = {"color": self.theme.wrong, "weight": weight}
         size = TEXT if side > 0.5 else SMALL
         self._write(x, y, _total_text(total), size, **look)
         if step % self.grid.steps == 0:
             left = x - _CELL * side / 2
             self._write(left, y, word, SMALL, color=colour, ha="right")
 
-    def box(self, sequence: int, step: int) -> None:
-        """Frame the digit and its totals, with a cross on the frame's corner."""
+    def box(self, sequence: int, step: int, pale: bool) -> None:
+        """Frame the digit and its totals; unless pale, cross the frame's corner."""
         (x, y), side = self.grid.centre(sequence, step), self.grid.side
         wide, high = (_CELL - 0.12) * side, side + 2 * _LINE + 0.12
         left, top = x - wide / 2, y - side / 2 - 0.06
-        frame = FancyBboxPatch(
-            (left, top),
-            wide,
-            high,
-            boxstyle="round,pad=0,rounding_size=0.06",
-            facecolor=(self.theme.wrong, 0.15),
-            edgecolor=self.theme.wrong,
-            linewidth=2,
-        )
+        shape = "round,pad=0,rounding_size=0.06"
+        look = self._frame(pale)
+        frame = FancyBboxPatch((left, top), wide, high, boxstyle=shape, **look)
         self.axes.add_patch(frame)
-        pin = {"boxstyle": "circle,pad=0.15", "fc": self.theme.wrong, "ec": "none"}
-        look = {"color": self.theme.background, "weight": "bold", "bbox": pin}
-        self._write(left + wide - 0.02, top + 0.02, CROSS, SMALL, **look)
+        if not pale:
+            pin = {"boxstyle": "circle,pad=0.15", "fc": self.theme.wrong, "ec": "none"}
+            cross = {"color": self.theme.background, "weight": "bold", "bbox": pin}
+            self._write(left + wide - 0.02, top + 0.02, CROSS, SMALL, **cross)
+
+    def legend(self, marks: Sequence[int]) -> None:
+        """Say below the heading what the marks mean that are drawn."""
+        frames = [
+            Patch(label=_MARKS[mark], **self._frame(pale=mark == _CARRIED))
+            for mark in marks
+        ]
+        if frames:
+            height = self.grid.size[1]
+            self.axes.legend(
+                handles=frames,
+                ncols=len(frames),
+                loc="center",
+                bbox_to_anchor=(0.5, 1 - (_HEADER + 0.02) / height),
+                fontsize=SMALL,
+                columnspacing=1.5,
+                borderpad=0,
+            )
+
+    def _frame(self, pale: bool) -> dict[str, Any]:
+        """Return how the frame round a wrong total looks."""
+        wrong = self.theme.wrong
+        fill, edge = (0.05, 0.55) if pale else (0.15, 1.0)
+        return {
+            "facecolor": (wrong, fill),
+            "edgecolor": (wrong, edge),
+            "linewidth": 1.2 if pale else 2,
+            "linestyle": "--" if pale else "-",
+        }
 
     def _write(self, x: float, y: float, text: str, size: float, **look: Any) -> None:
         self.axes.text(x, y, text, size=size, **{"ha": "center", "va": "center"} | look)

@@ -103,6 +103,70 @@ def test_mistakes_are_boxed_crossed_and_bold(style, drawn_digits):
     )
 
 
+def test_an_error_carried_over_is_paler_than_its_cause(style, complete, drawn_digits):
+    """The second digit is misread, the third read; at the fourth a second mistake."""
+    true, predicted = [[8, 1, 6, 2]], [[8, 7.2, 11.9, 3]]
+    figure = plots.predictions(
+        drawn_digits(1, 4), true, predicted, [1, -1, 1, -1], style=style
+    )
+    cause, carried, other = boxes(figure)
+    for strong, linestyle in ((cause, "-"), (other, "-"), (carried, "--")):
+        assert strong.get_linestyle() == linestyle
+    for alpha in (lambda b: b.get_facecolor()[3], lambda b: b.get_edgecolor()[3]):
+        assert alpha(cause) == alpha(other) > 1.5 * alpha(carried)
+    assert texts(figure).count(CROSS) == 2
+    bold = [t.get_text() for t in figure.axes[0].texts[1:] if t.get_weight() == "bold"]
+    assert [text for text in bold if text != CROSS] == ["7", "3"]
+    complete(figure)
+
+
+def test_pixels_of_a_carried_error_are_nearer_the_paper(style, pixels, drawn_digits):
+    figure = plots.predictions(
+        drawn_digits(1, 2), [[3, 1]], [[5, 3]], [1, -1], style=style
+    )
+    page = pixels(figure).astype(int)
+    paper = page[0, 0]
+    far = []
+    for box in boxes(figure):
+        corner = figure.axes[0].transData.transform(box.get_bbox().get_points())
+        left, bottom = corner.min(0).astype(int) + 20
+        far.append(np.abs(page[len(page) - bottom, left] - paper).sum())
+    assert far[0] > 2 * far[1] > 0
+
+
+@pytest.mark.parametrize(
+    ("predicted", "legend"),
+    [
+        ([[3, 1]], []),
+        ([[3, 2]], [f"{CROSS} misread"]),
+        ([[5, 3]], [f"{CROSS} misread", "pale: error carried over"]),
+        ([[np.nan, np.nan]], [f"{CROSS} misread", "pale: error carried over"]),
+    ],
+)
+def test_a_legend_says_what_is_marked(predicted, legend, complete, drawn_digits):
+    figure = plots.predictions(drawn_digits(1, 2), [[3, 1]], predicted, [1, -1])
+    found = figure.axes[0].get_legend()
+    told = [text.get_text() for text in found.get_texts()] if found else []
+    assert told == legend
+    complete(figure)
+
+
+@pytest.mark.parametrize("n", range(1, 13))
+def test_no_cell_is_empty(n, drawn_digits):
+    images, true, signs = sequences(drawn_digits, n, 4)
+    figure = plots.predictions(images, true, true, signs)
+    places = [image.get_extent() for image in figure.axes[0].images[::4]]
+    lefts, bottoms = ({round(place[k], 3) for place in places} for k in (0, 2))
+    assert len(lefts) * len(bottoms) == n
+
+
+def test_lines_of_a_long_sequence_are_of_one_length(drawn_digits):
+    images, true, signs = sequences(drawn_digits, 1, 45)
+    figure = plots.predictions(images, true, true, signs)
+    lines = [round(image.get_extent()[2], 3) for image in figure.axes[0].images]
+    assert [lines.count(line) for line in dict.fromkeys(lines)] == [15, 15, 15]
+
+
 def test_without_predictions_there_is_no_predicted_row(style, complete, drawn_digits):
     figure = plots.predictions(drawn_digits(1, 2), [[5, 2]], None, [1, -1], style=style)
     assert texts(figure) == ["true running totals", "+", "5", "true", "−", "2"]

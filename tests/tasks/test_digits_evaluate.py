@@ -1,5 +1,7 @@
 """Scores of a model, against a reader that misreads one digit and is right else."""
 
+import re
+
 import keras
 import numpy as np
 import pytest
@@ -69,11 +71,36 @@ class Reader:
 
 @pytest.mark.parametrize(
     ("wrong", "asked"),
-    [([7, 8, 9], 256), ([7, 255, 256], 512), ([7, 8], 600), ([], 600)],
+    [
+        ([7, 8, 9], 256),
+        ([7, 255, 256], 512),
+        ([1, 7, 8], 600),  # the first sequences are drawn anyway
+        ([7, 8], 600),
+        ([], 600),
+    ],
 )
-def test_answers_until_three_mistakes_are_found(wrong, asked):
+def test_answers_until_three_later_mistakes_are_found(wrong, asked):
     model, numbers = Reader(wrong), np.arange(600)[:, None]
     answers = evaluate._answers(model, Head("value", 0, 9), numbers, numbers)
     assert model.asked == len(answers) == asked
     found = np.flatnonzero(evaluate._mistaken(answers, numbers))
     np.testing.assert_array_equal(found, wrong)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sequences", "chosen", "title"),
+    [
+        ([6, 9, 20, 30], 600, [0, 1, 2, 3, 4, 6, 9, 20], "first 5 .*, and 3 more"),
+        ([1, 6, 9, 20], 600, [0, 1, 2, 3, 4, 6, 9, 20], "first 5 .*, and 3 more"),
+        ([6, 20], 600, [0, 1, 2, 3, 4, 5, 6, 20], "first 6 .*, and 2 more"),
+        ([3, 5], 600, range(8), "first 8 test sequences$"),
+        ([], 600, range(8), "first 8 test sequences$"),
+        ([1], 2, [0, 1], "The first sequence, and 1 more"),
+        ([0], 1, [0], "The first sequence$"),
+    ],
+)
+def test_the_title_counts_the_sequences_drawn(wrong, sequences, chosen, title):
+    mistaken = np.isin(np.arange(sequences), wrong)
+    drawn, told = evaluate._chosen(mistaken, sequences)
+    assert drawn == list(chosen)
+    assert re.search(title, told)

@@ -16,8 +16,9 @@ from custom_lstm.training.run_folder import RunFolder
 
 DIGITS_AT_ONCE = 1024
 """Digits in a batch when nothing is trained."""
-_FIRST, _MISTAKEN = 5, 3  # sequences that are drawn
+_DRAWN, _MISTAKEN = 8, 3  # sequences that are drawn; with a mistake, if there are
 _AT_ONCE = 256  # sequences
+_NAMED = 5  # units
 
 
 def for_any_length(config: Config, model: keras.Model) -> keras.Model:
@@ -95,12 +96,7 @@ def draw(
     whole = mask.all(axis=1)
     images, totals = images[whole], totals[whole]
     answers = _answers(model, head_of(config), images, totals)
-    wrong = np.flatnonzero(_mistaken(answers, totals))
-    first = min(_FIRST, len(images))
-    chosen = list(dict.fromkeys([*range(first), *wrong[:_MISTAKEN]]))
-    title = f"The first {first} test sequences"
-    if len(chosen) > first:
-        title += f", and {len(chosen) - first} more with a mistake"
+    chosen, title = _chosen(_mistaken(answers, totals), len(images))
     plots.save(
         plots.predictions(
             images[chosen, ..., 0],
@@ -115,12 +111,26 @@ def draw(
     shown = "cell" if kind == "keras" else kind  # Keras's has no gates
     twin = build(config, any_length=True, recurrent=shown)
     twin.set_weights(model.get_weights())
-    core = trace(twin, images[:1], layer="core")  # of an ensemble, the first network's
+    some = slice(max(1, DIGITS_AT_ONCE // length))
+    core = trace(twin, images[some], layer="core")  # of an ensemble, the first one's
     states = {name: np.asarray(values)[0] for name, values in core.items()}
     plots.save(
-        plots.gates(images[0, ..., 0], signs, states, totals[0], answers[0]),
+        plots.gates(
+            images[0, ..., 0],
+            signs,
+            states,
+            totals[0],
+            answers[0],
+            units=_units(core["c"], totals[some], signs),
+        ),
         folder.picture("gates"),
     )
+
+
+def _units(cells, totals, signs):
+    """Return the units to name: those that follow something in many sequences."""
+    follow = {"total": totals, "sign": np.broadcast_to(signs, totals.shape)}
+    return plots.notable_units(cells, follow, _NAMED)
 
 
 def _note(config: Config, head: Head, length: int) -> str | None:
@@ -134,13 +144,30 @@ def _note(config: Config, head: Head, length: int) -> str | None:
     )
 
 
+def _chosen(mistaken: npt.NDArray[np.bool_], sequences: int) -> tuple[list[int], str]:
+    """Return which sequences to draw, `_DRAWN` if there are, and what to call them.
+
+    They are the first ones, and after them those with a mistake that come next.
+    """
+    drawn = min(_DRAWN, sequences)
+    for more in range(min(_MISTAKEN, drawn - 1), -1, -1):
+        first = drawn - more
+        later = first + np.flatnonzero(mistaken[first:])[:more]
+        if len(later) == more:
+            break
+    title = f"The first {first} test sequences" if first > 1 else "The first sequence"
+    if more:
+        title += f", and {more} more with a mistake"
+    return [*range(first), *later.tolist()], title
+
+
 def _answers(model, head, images, totals):
     """Answer sequences from the first on, until enough are found with a mistake."""
     answers = np.empty((0, *totals.shape[1:]), "float32")
     while len(answers) < len(images):
         some = slice(len(answers), len(answers) + _AT_ONCE)
         answers = np.concatenate([answers, answer(model, head, images[some])])
-        if _mistaken(answers, totals).sum() >= _MISTAKEN:
+        if _mistaken(answers, totals)[_DRAWN - _MISTAKEN :].sum() >= _MISTAKEN:
             break
     return answers
 

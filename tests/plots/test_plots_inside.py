@@ -27,7 +27,7 @@ def heat(axes):
     return axes.images[0].get_array()
 
 
-@pytest.mark.parametrize(("time", "units"), [(1, 1), (4, 64), (20, 64), (30, 8)])
+@pytest.mark.parametrize(("time", "units"), [(1, 1), (4, 256), (20, 64), (30, 8)])
 def test_gates_are_complete(time, units, style, complete, drawn_digits):
     *sequence, predicted = run_of(drawn_digits, time, units)
     predicted[-1] += 3
@@ -52,25 +52,90 @@ def test_time_steps_are_drawn_below_their_digits(time, pixels, drawn_digits):
 
 
 def test_maps_hold_every_unit_in_one_order(drawn_digits):
-    run = run_of(drawn_digits, 4)
+    run = run_of(drawn_digits, 4, 32)
     figure = plots.gates(*run)
     states = run[2]
     order = [
         int(np.flatnonzero((row == states["c"].T).all(1))[0])
         for row in np.asarray(heat(figure.axes[4]))
     ]
-    assert sorted(order) == list(range(64))
+    assert sorted(order) == list(range(32))
     for axes, name in zip(figure.axes, NAMES, strict=False):
         np.testing.assert_array_equal(heat(axes), states[name][:, order].T)
 
 
 def test_order_follows_a_trajectory_that_units_share(drawn_digits):
     rng = np.random.default_rng(1)
-    images, signs, states, total, predicted = run_of(drawn_digits, 20)
-    share = rng.permutation(np.linspace(-1, 1, 64))
+    images, signs, states, total, predicted = run_of(drawn_digits, 20, 32)
+    share = rng.permutation(np.linspace(-1, 1, 32))
     states["c"] = np.outer(np.linspace(0.1, 2, 20), share)
     drawn = heat(plots.gates(images, signs, states, total, predicted).axes[4])
-    np.testing.assert_allclose(drawn[:, -1], np.linspace(2, -2, 64))
+    np.testing.assert_allclose(drawn[:, -1], np.linspace(2, -2, 32))
+
+
+def rows_of(axes):
+    """Return where each row of each heat map lies, in pixels from the bottom."""
+    for image in axes.images:
+        values = np.asarray(image.get_array())
+        _, _, bottom, top = image.get_extent()
+        edges = np.linspace(top, bottom, len(values) + 1)
+        ends = axes.transData.transform([(0, edge) for edge in edges])[:, 1]
+        yield image, values, ends
+
+
+@pytest.mark.parametrize(("time", "units"), [(4, 24), (4, 256), (20, 1000)])
+def test_no_map_drops_a_row(time, units, style, pixels, drawn_digits):
+    """The colour of every row is on the page, in every column."""
+    figure = plots.gates(*run_of(drawn_digits, time, units), style=style)
+    page = pixels(figure)
+    for axes in figure.axes[:6]:
+        across = axes.transData.transform([(t, 0) for t in range(time)])[:, 0]
+        for image, values, ends in rows_of(axes):
+            assert (-np.diff(ends)).min() >= 3.5, "a row of less than 3 or 4 pixels"
+            down = len(page) - (ends[1:] + ends[:-1]) / 2
+            drawn = page[down.astype(int)][:, across.astype(int)]
+            np.testing.assert_array_equal(
+                drawn, image.to_rgba(values, bytes=True)[..., :3]
+            )
+
+
+def test_many_units_are_a_few_by_name_and_all_others_summed_up(drawn_digits):
+    images, signs, states, total, predicted = run_of(drawn_digits, 20, 256)
+    states["c"][:, 7] = -total / 10
+    states["c"][:, 200] = 0.5 * signs
+    states["c"][:, 31] *= 100
+    figure = plots.gates(images, signs, states, total, predicted)
+    for axes, name in zip(figure.axes[:6], NAMES, strict=True):
+        *named, others = [tick.get_text() for tick in axes.get_yticklabels()]
+        assert {"total 7", "sign 200", "active 31"} <= set(named)
+        assert others == f"{256 - len(named)} others"
+        own = [int(label.split()[1]) for label in named]
+        rows, strip = (np.asarray(image.get_array()) for image in axes.images)
+        np.testing.assert_array_equal(rows, states[name][:, own].T)
+        rest = np.delete(states[name], own, axis=1)
+        np.testing.assert_allclose(strip.mean(0), rest.mean(1), rtol=0.1, atol=0.02)
+        assert (np.diff(strip, axis=0) <= 0).all(), "sorted at every step"
+    (note,) = [text.get_text() for text in figure.texts]
+    assert f"averaged to {len(strip)} rows" in note
+
+
+def test_units_chosen_elsewhere_are_the_rows(complete, drawn_digits):
+    run = run_of(drawn_digits, 4, 12)
+    figure = plots.gates(*run, units={"total": [3, 5], "sign": [0]})
+    labels = [tick.get_text() for tick in figure.axes[0].get_yticklabels()]
+    assert labels == ["total 3", "total 5", "sign 0", "9 others"]
+    complete(figure)
+    everything = plots.gates(*run, units={"unit": range(12)})
+    assert len(everything.axes[0].images) == 1, "there are no others"
+    complete(everything)
+
+
+@pytest.mark.parametrize(
+    "units", [{}, {"t": [12]}, {"t": [-1]}, {"t": [1, 1]}, {"t": [1], "s": [1]}]
+)
+def test_units_that_are_not_there_are_named(units, drawn_digits):
+    with pytest.raises(ValueError, match="units must hold different numbers from 0 to"):
+        plots.gates(*run_of(drawn_digits, 4, 12), units=units)
 
 
 def test_colour_scales_are_those_of_the_quantities(drawn_digits):

@@ -27,13 +27,23 @@ from custom_lstm.plots.digits import (
 )
 from custom_lstm.plots.style import (
     HEIGHT,
-    MINUS,
     SMALL,
     TEXT,
     TITLE,
     WIDTH,
     Theme,
     new_figure,
+)
+from custom_lstm.plots.units import (
+    FINEST,
+    Scale,
+    draw_units,
+    labelled,
+    map_inches,
+    notable_units,
+    sorted_note,
+    strip_rows,
+    write_note,
 )
 
 _FINITE: Rule = (np.isfinite, "be finite")
@@ -45,6 +55,11 @@ _MAPS = {  # name: column, row, rows in that column, title, what it does
     "c": (1, 0, 3, "cell state $c$", r"$c\,' = f \circ c + i \circ g$"),
     "h": (1, 1, 3, "hidden state $h$", r"$h' = o \circ \tanh(c\,')$"),
 }
+_KINDS = (
+    "total, sign: units whose $c$ follows the running total, the alternating sign; "
+    "active: whose $c$ changes most\n"
+)
+_NAMED = 5  # units with a name where there are too many for a row each
 _SEQUENCES = 4  # drawn over time beside a linear probe
 
 # Shapes are laid out in inches on one axes that fills the figure.
@@ -61,6 +76,7 @@ def gates(
     true_totals: ArrayLike,
     predicted: ArrayLike,
     *,
+    units: Mapping[str, Sequence[int]] | None = None,
     style: str = "light",
 ) -> Figure:
     """Draw every gate and state of an LSTM above one another while it sees a sequence.
@@ -70,6 +86,11 @@ def gates(
     every map: sorted along the strongest common trajectory of the cell states, from the
     units that follow it to those that mirror it.
 
+    Where there are more units than rows can be told apart, about 30, or `units` names
+    some, a few have a row with their name, and below them all others are sorted at
+    every step and averaged to as many rows as can be told apart: how much of that strip
+    has a colour is how many of them have that value.
+
     Args:
         images: `(time, 28, 28)`, or with a last axis of length 1.
         signs: `(time,)`, 1 where the digit is added and -1 where it is subtracted.
@@ -77,13 +98,17 @@ def gates(
             `c`, each `(time, units)`.
         true_totals: `(time,)`.
         predicted: `(time,)`, the totals predicted, rounded or not.
+        units: which have a row with their name, by kind, as `notable_units` finds them
+            in many sequences; by default, those that it finds in this one: where c
+            follows the total or the sign, or changes most.
         style: "light" or "dark".
 
     Returns:
         A figure.
 
     Raises:
-        ValueError: if a state is missing or the shapes do not match.
+        ValueError: if a state is missing, the shapes do not match, or there is no such
+            unit.
 
     Example:
         >>> import numpy as np
@@ -100,16 +125,13 @@ def gates(
     true = check_array("true_totals", true_totals, (layout.time,))
     answers = check_array("predicted", predicted, (layout.time,))
     maps = _check_states(states, layout.time)
-    order = _order(maps["c"])
+    if units is None and maps["c"].shape[1] > layout.most_rows:
+        follow = {"total": true[None], "sign": signs[None]}
+        units = notable_units(maps["c"][None], follow, _NAMED)
+    named = {} if units is None else labelled(units, maps["c"].shape[1:])
+    layout = _TwoColumns(layout.time, len(named))
     with new_figure(style, layout.size, layout=None) as (figure, theme):
-        for name, (column, row, rows, title, note) in _MAPS.items():
-            axes = figure.add_axes(layout.panel(column, row, rows))
-            axes.set_title(title)
-            axes.set_title(
-                note, loc="right", weight="normal", size=SMALL, color=theme.muted
-            )
-            _draw_heat_map(figure, axes, maps[name][:, order].T, name, theme)
-            _number_columns(axes, layout, last=row == 3)
+        _draw_maps(figure, maps, named, layout, theme)
         axes = figure.add_axes(layout.panel(1, 2, 3))
         _draw_running_total(axes, true, answers, theme)
         _number_columns(axes, layout, last=True)
@@ -124,13 +146,37 @@ class _TwoColumns:
     """Two columns of panels over the same time steps, laid out in inches."""
 
     time: int
-    left, bar, between, bottom, title, edge = 0.65, 0.95, 0.65, 0.75, 0.38, 0.15
+    named: int = 0  # units that have their names beside their rows
+    bar, title, edge = 0.95, 0.38, 0.15
     narrowest = 0.24  # time step that still shows its digit
+
+    @property
+    def left(self) -> float:
+        """Width of what stands beside a panel, there and between the columns."""
+        return 1.1 if self.named else 0.65
+
+    @property
+    def bottom(self) -> float:
+        """Height of what stands below the panels."""
+        return 1.3 if self.named else 0.75
+
+    @property
+    def height(self) -> float:
+        """Height of the figure."""
+        if not self.named:
+            return HEIGHT
+        maps = 4 * (map_inches(self.named) + self.title)
+        return self.edge + self.top + maps + self.bottom
+
+    @property
+    def most_rows(self) -> int:
+        """How many rows can be told apart in the lowest panel."""
+        return int(self.panel(0, 0, 4)[3] * self.height / FINEST)
 
     @property
     def span(self) -> float:
         """Width of a column's panels."""
-        free = WIDTH - self.left - self.between - 2 * self.bar
+        free = WIDTH - 2 * (self.left + self.bar)
         return max(free / 2, self.time * self.narrowest)
 
     @property
@@ -146,17 +192,17 @@ class _TwoColumns:
     @property
     def size(self) -> tuple[float, float]:
         """Width and height of the figure."""
-        return self.left + self.between + 2 * (self.span + self.bar), HEIGHT
+        return 2 * (self.left + self.span + self.bar), self.height
 
     def panel(
         self, column: int, row: int, rows: int
     ) -> tuple[float, float, float, float]:
         """Return a panel's place in the figure; row -1 is that of the digits."""
-        left = self.left + column * (self.span + self.bar + self.between)
+        left = self.left + column * (self.left + self.span + self.bar)
         if row < 0:
-            bottom, high = HEIGHT - self.edge - self.top, self.top
+            bottom, high = self.height - self.edge - self.top, self.top
         else:
-            each = (HEIGHT - self.edge - self.top - self.bottom) / rows
+            each = (self.height - self.edge - self.top - self.bottom) / rows
             bottom, high = self.bottom + (rows - 1 - row) * each, each - self.title
         width, height = self.size
         return left / width, bottom / height, self.span / width, high / height
@@ -185,39 +231,43 @@ def _order(c: Floats) -> NDArray[np.intp]:
     return np.argsort(-right[0] * (np.sign(left[:, 0].sum()) or 1), kind="stable")
 
 
-def _draw_heat_map(
-    figure: Figure, axes: Axes, values: Floats, name: str, theme: Theme
+def _draw_maps(
+    figure: Figure,
+    maps: dict[str, Floats],
+    named: dict[str, int],
+    layout: _TwoColumns,
+    theme: Theme,
 ) -> None:
-    """Draw `(units, time)` as a heat map with its colour bar."""
-    gate = name in ("input", "forget", "output")
-    highest = float(np.abs(values).max())
-    limit = 1.0
-    if name == "c" or highest > 1:
-        limit = float(np.percentile(np.abs(values), 98)) or highest or 1.0
-    image = axes.imshow(
-        values,
-        cmap=theme.gate if gate else theme.state,
-        vmin=0 if gate else -limit,
-        vmax=limit,
-        aspect="auto",
-        interpolation="nearest",
-    )
+    """Draw the heat maps: every unit, or those named and the others summed up."""
+    order = _order(maps["c"])
+    strip = strip_rows(layout.panel(0, 0, 4)[3] * layout.height)
+    for name, (column, row, rows, title, note) in _MAPS.items():
+        axes = figure.add_axes(layout.panel(column, row, rows))
+        axes.set_title(title)
+        axes.set_title(
+            note, loc="right", weight="normal", size=SMALL, color=theme.muted
+        )
+        gate = name in ("input", "forget", "output")
+        scale = Scale.of(maps[name], gate, fixed=name != "c")
+        if named:
+            draw_units(axes, maps[name], named, strip, scale, theme)
+        else:
+            _draw_heat_map(axes, maps[name][:, order].T, scale, theme)
+        scale.draw_bar(figure, axes)
+        _number_columns(axes, layout, last=row == 3)
+    others = len(order) - len(named)
+    if named and others:
+        write_note(figure, _KINDS + sorted_note(others, strip), theme)
+
+
+def _draw_heat_map(axes: Axes, values: Floats, scale: Scale, theme: Theme) -> None:
+    """Draw `(units, time)` as a heat map, a row a unit."""
+    axes.imshow(values, **scale.image(theme))
     units, time = values.shape
     axes.grid(False)
     axes.set_yticks([])
     axes.set_ylabel(f"{units} units", size=SMALL)
     axes.vlines(np.arange(1, time) - 0.5, -0.5, units - 0.5, theme.background, lw=1.5)
-    if gate:
-        ticks = {0: "0 closed", limit: f"{limit:.2g} open"}
-    else:
-        beyond = ("\N{LESS-THAN OR EQUAL TO}", "\N{GREATER-THAN OR EQUAL TO}")
-        below, above = beyond if highest > limit else ("", "")
-        size = f"{limit:.0f}" if limit >= 100 else f"{limit:.2g}"
-        ticks = {-limit: f"{below}-{size}", 0: "0", limit: f"{above}{size}"}
-    bar = axes.inset_axes((1.02, 0, 0.02, 1))
-    figure.colorbar(image, cax=bar)
-    bar.set_yticks(list(ticks), [text.replace("-", MINUS) for text in ticks.values()])
-    bar.minorticks_off()
 
 
 def _draw_running_total(
