@@ -62,7 +62,7 @@ def poisoned(work: Path, times: int, seed: int = 0) -> int:
         with np.load(path) as arrays:
             names = [name for name in arrays.files if not name.endswith(".json")]
             finite = all(np.isfinite(arrays[name]).all() for name in names)
-        said = f"train.py: step {step}: the loss is nan." in log.read_text()
+        said = f": step {step}: the loss is nan." in log.read_text()
         good += code == 1 and said and path.stem == f"step-{step - 1:08}" and finite
     return good
 
