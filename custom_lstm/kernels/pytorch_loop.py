@@ -4,9 +4,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from torch._higher_order_ops.scan import scan
-from torch._subclasses.fake_tensor import unset_fake_temporarily
-from torch.fx.experimental.proxy_tensor import disable_proxy_modes_tracing, make_fx
 
 from custom_lstm.typing import Tensor
 
@@ -39,8 +36,7 @@ def plain(
     Returns:
         Outputs, `(batch, time, ...)` each, and the last states.
     """
-    time = inputs[0].shape[1]
-    if not isinstance(time, int):
+    if isinstance(inputs[0].shape[1], torch.SymInt):
         return _scanned(step, inputs, states, constants, weights)
     made, states = [], list(states)
     for each in zip(*(tensor.unbind(1) for tensor in inputs), strict=True):
@@ -53,8 +49,10 @@ def _scanned(step, inputs, states, constants, weights):
     """Run as many steps as there will be, by one operation of the graph.
 
     The step is traced before: what PyTorch puts into that operation may read and set
-    nothing of Python's.
+    nothing of Python's. Both operations are PyTorch's own, without a public name yet.
     """
+    from torch._higher_order_ops.scan import scan
+
     by_step = [tensor.movedim(1, 0) for tensor in inputs]
     fixed, count = [x.clone() for x in (*constants, *weights)], len(constants)
     ends: list[int] = []
@@ -82,6 +80,9 @@ def _scanned(step, inputs, states, constants, weights):
 
 def _traced(function, tensors):
     """Return a function as a graph, and the constants that follow its arguments."""
+    from torch._subclasses.fake_tensor import unset_fake_temporarily
+    from torch.fx.experimental.proxy_tensor import disable_proxy_modes_tracing, make_fx
+
     sizes = [[_size(n) for n in tensor.shape] for tensor in tensors]
     with disable_proxy_modes_tracing(), unset_fake_temporarily(), torch.no_grad():
         example = [
