@@ -247,10 +247,7 @@ def _read_ltc(
     implicit: bool | None,
 ) -> tuple[Twin, Arrays]:
     """Return the twin and its arrays, of which softplus and masks are part."""
-    if cell_class(cell) != "LTCCell":
-        raise ValueError(
-            f"{name} must be an LTCCell, as {what} holds. Received: {cell_class(cell)}"
-        )
+    _check_class(what, name, cell, "an LTCCell")
     if module is not None:
         check_arguments(name, _LTC_TWIN, module, cell)
         implicit = module._implicit_param_constraints
@@ -268,6 +265,14 @@ def _read_ltc(
     arrays.setdefault("input_w", np.ones(features, "float32"))
     arrays.setdefault("input_b", np.zeros(features, "float32"))
     return _LTC_TWIN, arrays
+
+
+def _check_class(what: str, name: str, cell: Any, wanted: str) -> None:
+    """Raise a ValueError unless a cell is what is wanted: "an LTCCell"."""
+    if cell_class(cell) != wanted.split()[1]:
+        raise ValueError(
+            f"{name} must be {wanted}, as {what} holds. Received: {cell_class(cell)}"
+        )
 
 
 def _size(array: np.ndarray | None, axis: int) -> int:
@@ -288,10 +293,7 @@ def _read_cfc(
     implicit: bool | None,
 ) -> tuple[Twin, Arrays]:
     """Return the twin and its arrays, with a backbone that changes nothing if none."""
-    if cell_class(cell) != "CfCCell":
-        raise ValueError(
-            f"{name} must be a CfCCell, as {what} holds. Received: {cell_class(cell)}"
-        )
+    _check_class(what, name, cell, "a CfCCell")
     twin = _CFC_TWINS[cell.mode]
     bare = not any(key.startswith("backbone.") for key in arrays)
     if bare:

@@ -130,6 +130,7 @@ def _name(onnx, graph, nodes, computation, given, made) -> None:
     taken = {port.name for port in ports} | set(outputs)
     renamed = {name: inner[name] for name in taken & set(inner)}
     _rename(nodes, graph, renamed)
+    before = {new: old for old, new in renamed.items()}
     given = [renamed.get(name, name) for name in given]
     made = [renamed.get(name, name) for name in made]
     del graph.input[:]
@@ -137,24 +138,16 @@ def _name(onnx, graph, nodes, computation, given, made) -> None:
     del graph.output[:]
     old = {value.name: value for value in kept}
     for port, name in zip(ports, given, strict=False):
-        element = types[name] if name in types else types[_before(renamed, name)]
-        graph.input.append(
-            _value(onnx, port.name, element, computation.named_sizes(port).shape)
-        )
+        sizes = computation.named_sizes(port).shape
+        element = types[before.get(name, name)]
+        value = onnx.helper.make_tensor_value_info(port.name, element, sizes)
+        graph.input.append(value)
         nodes.insert(0, onnx.helper.make_node("Identity", [port.name], [name]))
     for name, inside in zip(outputs, made, strict=False):
-        value = old[_before(renamed, inside)]
+        value = old[before.get(inside, inside)]
         value.name = name
         graph.output.append(value)
         nodes.append(onnx.helper.make_node("Identity", [inside], [name]))
-
-
-def _before(renamed: Mapping[str, str], name: str) -> str:
-    return next((old for old, new in renamed.items() if new == name), name)
-
-
-def _value(onnx, name, element, sizes) -> Any:
-    return onnx.helper.make_tensor_value_info(name, element, sizes)
 
 
 def _all_names(nodes: Iterable[Any]) -> set[str]:

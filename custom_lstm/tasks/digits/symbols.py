@@ -104,7 +104,8 @@ class ReachesCandidates(keras.constraints.Constraint):
         ValueError: `carousels` is not a positive integer.
 
     Example:
-        >>> ReachesCandidates(1)(ops.ones((1, 8)))[0].numpy().tolist()
+        >>> kernel = ReachesCandidates(1)(ops.ones((1, 8)))
+        >>> ops.convert_to_numpy(kernel)[0].tolist()
         [0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0]
     """
 
