@@ -74,7 +74,7 @@ def gradient_bytes() -> int:
     from custom_lstm.tasks.digits.model import build
     from custom_lstm.tasks.digits.options import Config
 
-    weights = build(Config()).trainable_variables
+    weights = build(Config().resolve_defaults("mnist")).trainable_variables
     return 4 * sum(math.prod(w.shape) for w in weights)
 
 

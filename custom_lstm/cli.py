@@ -24,6 +24,7 @@ TASKS: dict[str, type[Options]] = {
             "custom_lstm.tasks.count_ones.options:Options",
             "custom_lstm.tasks.showers.options:Options",
             "custom_lstm.tasks.walk_through.options:Options",
+            "custom_lstm.tasks.extrapolate.options:Options",
             "custom_lstm.tasks.compare_cells.options:Options",
             "custom_lstm.tasks.compare.options:Options",
             "custom_lstm.tasks.demo.options:Options",

@@ -171,6 +171,16 @@ class Options:
                 made[field.name] = group(**made[field.name])
         return type(self)(**made)
 
+    def settled(self, name: str) -> Any:
+        """Return an option that its task chooses where it is left out.
+
+        Args:
+            name: of the option; it has a value by now.
+        """
+        value = flat(self)[name]
+        assert value is not None, f"{spelled(name)} is left open"
+        return value
+
     def to_json(self) -> dict[str, Any]:
         """Return every option by name, in JSON's types."""
         dumped = _adapter(type(self)).dump_python(self, mode="json")

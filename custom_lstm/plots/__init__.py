@@ -22,6 +22,7 @@ tell apart, and no picture tells things apart by colour alone.
     saliency        what a network looks at in them, slice by slice
     counts          how well ones were counted, for each number of them
     followed        sequences of numbers, true and predicted step by step
+    extrapolation   how totals hold at lengths that nothing was trained at
     score_table     what each cell reached on each problem, in numbers and shades
     save            writes a figure as PNG, complete or not at all
 
@@ -37,6 +38,7 @@ with extra("plots"):
     from custom_lstm.plots.style import save
     from custom_lstm.plots.tasks import (
         counts,
+        extrapolation,
         followed,
         saliency,
         score_table,
@@ -52,6 +54,7 @@ __all__ = [
     "counts",
     "curves",
     "explore",
+    "extrapolation",
     "followed",
     "gates",
     "gradient_norms",

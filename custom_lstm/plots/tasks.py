@@ -1,6 +1,8 @@
 """The other tasks: showers, ones counted, sequences, a table of cells' scores."""
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -8,9 +10,10 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from custom_lstm.plots.axes import (
+    FRACTION,
     HALF,
     Floats,
     Rule,
@@ -20,6 +23,7 @@ from custom_lstm.plots.axes import (
     hide_frame,
     number_steps,
     percent_tick,
+    plain_tick,
 )
 from custom_lstm.plots.style import CROSS, SMALL, WIDTH, Theme, new_figure
 
@@ -33,6 +37,10 @@ _LIGHT = 0.2
 """The skill up to which it is light enough for coloured letters."""
 _IN_TABLE = 10.0
 _ERRORS = ("lowest_error", "mean_error", "highest_error")
+_PARTS = 20
+"""Of a decade of positions, each of which has a point."""
+_LEAST = 0.01
+"""The smallest error that is drawn."""
 
 
 def showers(
@@ -340,6 +348,108 @@ def _draw_strings(axes: Axes, columns: Mapping[str, Floats], theme: Theme) -> No
     axes.yaxis.set_minor_formatter(NullFormatter())
     axes.set_ylim(0.5, 3 * max(2, total.max()))
     axes.set_title(f"{wrong.sum():,.0f} of {total.sum():,.0f} counted wrong")
+
+
+def extrapolation(
+    curves: Mapping[str, Mapping[str, ArrayLike]],
+    title: str | None = None,
+    *,
+    style: str = "light",
+) -> Figure:
+    """Draw how totals of networks hold, the longer their sequences are.
+
+    On the left the share of totals that are right at a position, and dashed in the same
+    colour what p^t gives, for a network that reads as well and adds without a mistake;
+    on the right the mean absolute error. Positions are on a logarithmic axis, and
+    averaged where they lie closer than a twentieth of a decade.
+
+    Args:
+        curves: of each network by name `exact` and `mae`, `(positions,)`, `p`, its
+            share of single digits that are right, and `trained`, the length that it was
+            trained at.
+        title: a heading over the whole picture.
+        style: "light" or "dark".
+
+    Returns:
+        A figure.
+
+    Raises:
+        ValueError: if something is missing, lengths differ or a share is none.
+
+    Example:
+        >>> one = {"exact": [1, 0.9], "mae": [0.0, 0.2], "p": 0.99, "trained": 1}
+        >>> len(extrapolation({"LSTM": one}).axes)
+        2
+    """
+    checked = _check_curves(curves)
+    with new_figure(style, (WIDTH, 6.4), title) as (figure, theme):
+        left, right = figure.subplots(1, 2)
+        looks = cycle(zip(theme.series, "osD^vP", strict=True))
+        for (name, one), (colour, marker) in zip(checked.items(), looks, strict=False):
+            steps = 1 + np.arange(len(one["exact"]))
+            middle, *means = _by_decade(
+                steps, one["exact"], one["p"] ** steps, one["mae"]
+            )
+            look: dict[str, Any] = {"color": colour, "marker": marker, "ms": 7}
+            left.plot(middle, means[0], label=name, **look)
+            left.plot(middle, means[1], "--", color=colour, lw=1.5)
+            right.plot(middle, np.maximum(means[2], _LEAST), **look)
+        left.set_title("totals that are right; dashed: $p^t$")
+        left.yaxis.set_major_formatter(FuncFormatter(percent_tick))
+        left.set_ylim(-0.03, 1.03)
+        right.set_title("mean absolute error")
+        right.set_yscale("log")
+        right.set_ylim(bottom=0.7 * _LEAST)
+        right.yaxis.set_major_formatter(FuncFormatter(plain_tick))
+        trained = sorted({float(one["trained"]) for one in checked.values()})
+        for axes in (left, right):
+            axes.set_xscale("log")
+            axes.xaxis.set_major_formatter(FuncFormatter(plain_tick))
+            axes.set_xlabel("digits so far")
+            for length in trained:
+                axes.axvline(length, color=theme.muted, ls=":", lw=2, zorder=0)
+        left.annotate(
+            " trained up to here" if len(trained) == 1 else " trained up to these",
+            (trained[-1], 0.02),
+            color=theme.muted,
+            size=SMALL,
+        )
+        figure.legend(ncols=min(3, len(checked)), loc="outside lower center")
+    return figure
+
+
+def _check_curves(
+    curves: Mapping[str, Mapping[str, ArrayLike]],
+) -> dict[str, dict[str, Floats]]:
+    if not curves:
+        raise ValueError("curves must hold at least one network")
+    checked = {}
+    for name, one in curves.items():
+        lacking = {"exact", "mae", "p", "trained"} - set(one)
+        if lacking:
+            raise ValueError(
+                f"curves[{name!r}] must hold {', '.join(sorted(lacking))} too"
+            )
+        at, where = ("positions",), f"curves[{name!r}]"
+        exact = check_array(f"{where}['exact']", one["exact"], at, FRACTION)
+        checked[name] = {
+            "exact": exact,
+            "mae": check_array(
+                f"{where}['mae']", one["mae"], (len(exact),), _NOT_NEGATIVE
+            ),
+            "p": check_array(f"{where}['p']", one["p"], (), FRACTION),
+            "trained": check_array(f"{where}['trained']", one["trained"], ()),
+        }
+    return checked
+
+
+def _by_decade(steps: NDArray[np.int_], *columns: Floats) -> list[Floats]:
+    """Return geometric means of steps, and means of columns, a twentieth of a decade
+    together."""
+    parts = np.unique(np.rint(_PARTS * np.log10(steps)), return_inverse=True)[1]
+    counts = np.bincount(parts)
+    middle = 10 ** (np.bincount(parts, np.log10(steps)) / counts)
+    return [middle, *(np.bincount(parts, column) / counts for column in columns)]
 
 
 def followed(

@@ -21,17 +21,27 @@ RNG = np.random.default_rng(0)
 SMALL = {"units": 8, "filters": (4,), "features": 5}
 
 
-def network(recurrent="carousel", **options):
+def network(recurrent="carousel", symbols=0, **options):
     keras.utils.set_random_seed(1)
-    return build_model(Head("value", -9, 9), recurrent=recurrent, **SMALL, **options)
+    head = Head("value", -9, 9, symbols=symbols)
+    return build_model(head, recurrent=recurrent, **SMALL, **options)
 
 
 @pytest.mark.parametrize(
-    ("recurrent", "views"),
-    [("carousel", 1), ("carousel", 5), ("cell", 1), ("layer", 1), ("keras", 1)],
+    "options",
+    [
+        {},
+        {"views": 5},
+        {"symbols": 4},
+        {"symbols": 4, "views": 5},
+        {"recurrent": "cell"},
+        {"recurrent": "layer"},
+        {"recurrent": "keras"},
+    ],
+    ids=str,
 )
-def test_its_steps_give_what_the_whole_network_gives(recurrent, views):
-    model = network(recurrent, views=views)
+def test_its_steps_give_what_the_whole_network_gives(options):
+    model = network(**options)
     apart = take_apart(model, {"id": "mine"})
     images = RNG.integers(0, 256, (6, 28 * 28), "uint8")
     rows = advance(apart, np.array(apart.about["initial"], "float32"), images)

@@ -29,7 +29,7 @@ from custom_lstm.files import add_checksum
 from custom_lstm.loading import load_model
 from custom_lstm.tasks.count_ones import model as counting
 from custom_lstm.tasks.count_ones.options import Options as CountingOptions
-from custom_lstm.tasks.digits.model import build_compiled
+from custom_lstm.tasks.digits.model import RECURRENT, build_compiled
 from custom_lstm.tasks.digits.options import Config
 from custom_lstm.tasks.showers import networks
 from custom_lstm.tasks.showers import options as showers
@@ -458,11 +458,11 @@ def same(ours, model):
 
 
 def task_models():
-    config = (
-        Config().replace(units=4, filters=(2,), features=3).resolve_defaults("digits")
-    )
-    for recurrent in ("cell", "layer", "keras"):
-        yield build_compiled(config.replace(recurrent=recurrent), 3)
+    config = Config().replace(units=4, filters=(2,), features=3)
+    for recurrent in RECURRENT:
+        yield build_compiled(
+            config.replace(recurrent=recurrent).resolve_defaults("mnist"), 3
+        )
     for cell in cells.names():
         options = CountingOptions().resolve_defaults(cell)
         yield counting.build_compiled(options, 3)

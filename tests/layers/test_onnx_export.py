@@ -134,9 +134,10 @@ def test_pytorch_exports_a_known_length(name, tmp_path):
 
 @pytest.mark.parametrize("views", [1, 5, 9])
 def test_the_finished_digits_model_of_any_length(views, tmp_path):
-    config = Config().resolve_defaults("digits").replace(views=views, units=16)
-    core = "layer" if BACKEND == "torch" else config.model.recurrent
-    model = build(config, any_length=True, recurrent=core)
+    core = "layer" if BACKEND == "torch" else "cell"
+    given = {"recurrent": core, "views": views, "units": 16}
+    config = Config().replace(**given).resolve_defaults("digits")
+    model = build(config, any_length=True)
     rng = np.random.default_rng(0)
     x = rng.integers(0, 256, size=(2, 4, 28, 28, 1)).astype(model.inputs[0].dtype)
     run = exported(model, x, tmp_path)

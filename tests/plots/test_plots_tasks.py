@@ -283,3 +283,53 @@ def test_tables_of_scores_check_their_shapes():
         plots.score_table([[1.5]], [["a"]], rows=["a"], columns=["b"])
     with pytest.raises(ValueError, match="texts must have 1 rows of 1, got"):
         plots.score_table([[0.5]], [["a", "b"]], rows=["a"], columns=["b"])
+
+
+def curve(p, drop, length=1000, trained=4):
+    steps = np.arange(1, length + 1)
+    exact = np.clip(p**steps - drop * (steps > trained), 0, 1)
+    return {"exact": exact, "mae": (1 - exact) * steps, "p": p, "trained": trained}
+
+
+@pytest.mark.parametrize("length", [1, 7, 1000])
+def test_curves_of_long_sums_are_complete(complete, style, length):
+    found = {
+        "LSTM with carousels": curve(0.995, 0, length),
+        "LSTM": curve(0.99, 0.9, length, trained=10),
+        "GRU": curve(0.98, 1, length),
+    }
+    complete(plots.extrapolation(found, "Sums of digits", style=style))
+
+
+def test_near_positions_are_averaged_and_the_first_ones_stand_alone():
+    left, right = plots.extrapolation({"LSTM": curve(0.99, 0)}).axes
+    drawn, ceiling = left.lines[:2]
+    x, y = drawn.get_data()
+    assert len(x) < 61
+    np.testing.assert_allclose(x[:6], np.arange(1, 7))
+    np.testing.assert_allclose(y[:6], 0.99 ** np.arange(1, 7))
+    np.testing.assert_allclose(y, ceiling.get_ydata())
+    late = 0.99 ** np.arange(900, 1001)
+    assert late.min() < y[-1] < late.max()
+    assert min(right.lines[0].get_ydata()) >= 0.01
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (
+            {"exact": [0.5, 2.0]},
+            r"curves\['LSTM'\]\['exact'\] must lie between 0 and 1",
+        ),
+        ({"mae": [1.0]}, r"curves\['LSTM'\]\['mae'\] must have shape \(1000,\)"),
+        ({"p": 1.5}, r"curves\['LSTM'\]\['p'\] must lie between 0 and 1"),
+    ],
+)
+def test_curves_that_cannot_be_are_refused(changes, said):
+    with pytest.raises(ValueError, match=said):
+        plots.extrapolation({"LSTM": curve(0.99, 0) | changes})
+    with pytest.raises(ValueError, match="must hold p too"):
+        one = curve(0.99, 0)
+        plots.extrapolation({"LSTM": {k: v for k, v in one.items() if k != "p"}})
+    with pytest.raises(ValueError, match="at least one network"):
+        plots.extrapolation({})

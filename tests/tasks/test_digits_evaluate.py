@@ -38,7 +38,7 @@ def reader(start, seven):
 @pytest.mark.parametrize("seven", [7, 1])
 def test_every_test_digit_counts_at_either_first_sign(start, seven):
     pools = Pools("digits", pool(0), pool(1), pool(2), "")
-    config = Config().replace(length=LENGTH, start=start, head="value")
+    config = Config().replace(length=LENGTH, start=start).resolve_defaults("digits")
     scores = score_lengths(config, reader(start, seven), pools)[str(LENGTH)]
 
     labels = pools.test.labels.astype(int)

@@ -9,7 +9,14 @@ import pytest
 
 from custom_lstm.config import flat, groups
 from custom_lstm.errors import UsageError
-from custom_lstm.tasks.digits.options import EPOCHS, Config
+from custom_lstm.tasks.digits.options import (
+    CAROUSELS,
+    CLASSIFIER,
+    EMBEDDED_EPOCHS,
+    SYMBOLS,
+    WITHOUT_SYMBOLS,
+    Config,
+)
 
 TRAIN = Path(__file__).parents[2] / "train.py"
 parse = Config.parse
@@ -121,10 +128,15 @@ def test_devices_are_named_again_on_resume():
     assert resumed.parallel == Config().parallel
 
 
-def test_help_says_what_epochs_depend_on():
+def test_help_says_what_is_chosen_where_nothing_is_given():
     helps = {name: text for *_, group in groups(Config) for name, _, text in group}
-    assert f"{EPOCHS['mnist']} for MNIST" in helps["epochs"]
-    assert f"{EPOCHS['digits']} for the embedded" in helps["epochs"]
+    assert f"{CAROUSELS['epochs']} for MNIST" in helps["epochs"]
+    assert f"({CLASSIFIER['epochs']} with" in helps["epochs"]
+    assert f"{EMBEDDED_EPOCHS} for the embedded" in helps["epochs"]
+    assert f"default {SYMBOLS} with MNIST" in helps["symbols"]
+    for name in ("features", "units", "learning_rate", "weight_decay"):
+        for usual in (CAROUSELS, WITHOUT_SYMBOLS, CLASSIFIER):
+            assert f"{usual[name]:g}" in helps[name]
     for data, number in (("MNIST", 64), ("the embedded digits", 16)):
         name = "mnist" if data == "MNIST" else "digits"
         resolved = Config().resolve_defaults(name).optimisation.batch_size
@@ -190,3 +202,53 @@ def test_longer_sequences_take_more_steps():
 
     assert [sequences(n) for n in (1, 4, 6, 10, 20)] == [256, 64, 42, 16, 4]
     assert [sequences(n, "digits") for n in (4, 10, 1000)] == [16, 4, 1]
+
+
+@pytest.mark.parametrize(
+    ("words", "data", "expected"),
+    [
+        ("", "mnist", CAROUSELS | {"symbols": SYMBOLS}),
+        ("", "digits", WITHOUT_SYMBOLS | {"symbols": 0, "epochs": EMBEDDED_EPOCHS}),
+        ("--symbols 0", "mnist", WITHOUT_SYMBOLS | {"symbols": 0}),
+        ("--symbols 12", "digits", {"symbols": 12, "units": CAROUSELS["units"]}),
+        ("--ensemble-size 2", "mnist", WITHOUT_SYMBOLS | {"symbols": 0}),
+        ("--recurrent cell", "mnist", CLASSIFIER | {"symbols": 0}),
+        ("--recurrent keras --head value", "mnist", CLASSIFIER | {"head": "value"}),
+        ("--preset best", "mnist", CLASSIFIER | {"ensemble_size": 6, "views": 9}),
+        ("--units 7 --learning-rate 0.02", "mnist", {"units": 7, "features": 128}),
+        ("--features 0 --weight-decay 0", "mnist", {"features": 0, "units": 24}),
+    ],
+)
+def test_what_is_not_given_follows_core_and_digits(words, data, expected):
+    found = flat(parse(words.split()).resolve_defaults(data))
+    assert None not in {name: found[name] for name in CAROUSELS}.values()
+    assert {name: found[name] for name in expected} == expected
+
+
+def test_resolving_twice_changes_nothing():
+    once = parse([]).resolve_defaults("mnist")
+    assert once.resolve_defaults("mnist") == once
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (
+            "--head totals",
+            "--head totals needs another --recurrent than carousel, such as cell",
+        ),
+        ("--recurrent cell --loss cauchy", "--loss cauchy needs --head value"),
+        ("--recurrent layer --symbols 4", "--symbols needs --recurrent carousel"),
+        ("--symbols 4 --ensemble-size 2", "--symbols needs --ensemble-size 1, not 2"),
+    ],
+)
+def test_options_that_exclude_each_other_say_so(words, said):
+    with pytest.raises(UsageError) as caught:
+        parse(words.split())
+    assert str(caught.value).startswith(said)
+
+
+def test_a_run_of_the_old_preset_is_one_of_the_default():
+    config = Config().resolve_defaults("digits")
+    old = config.to_json() | {"preset": "any-length"}
+    assert Config.from_json(old) == config

@@ -6,7 +6,6 @@ import pytest
 
 from custom_lstm import RNN, Stream
 from custom_lstm.cells import CarouselLSTMCell
-from custom_lstm.errors import UsageError
 from custom_lstm.tasks.digits.model import Head, build, build_compiled, build_model
 from custom_lstm.tasks.digits.options import Config
 from custom_lstm.tasks.digits.symbols import (
@@ -140,18 +139,8 @@ def test_what_cannot_be_is_named(make, said):
         make()
 
 
-@pytest.mark.parametrize(
-    "words",
-    ["--symbols 4", "--preset any-length --symbols 4 --ensemble-size 2"],
-)
-def test_options_that_exclude_symbols_say_so(words):
-    with pytest.raises(UsageError, match="--symbols needs --"):
-        Config.parse(words.split())
-
-
-def test_sixteen_symbols_fit_a_small_network():
-    words = "--preset any-length --symbols 16 --features 128 --units 24"
-    config = Config.parse(words.split()).resolve_defaults("mnist")
+def test_the_default_network_is_small():
+    config = Config().resolve_defaults("mnist")
     trained = build_compiled(config, steps_per_epoch=1)
     assert trained.count_params() <= 150_000
     assert build(config, any_length=True).count_params() == trained.count_params()

@@ -15,6 +15,7 @@ from custom_lstm.files import writing
 from custom_lstm.layers.steps import one_step
 from custom_lstm.layers.time_distributed import TimeDistributed
 from custom_lstm.tasks.demo.networks import SIDE, About, Floats
+from custom_lstm.tasks.digits.symbols import Symbols
 
 
 class KerasNetwork:
@@ -55,8 +56,8 @@ def take_apart(model: keras.Model, about: About) -> KerasNetwork:
     """Take a network of `train.py` apart that adds up digits.
 
     Args:
-        model: encoder in a `TimeDistributed`, one recurrent layer, and a head of one
-            number; a layer that rounds to whole steps may follow.
+        model: encoder in a `TimeDistributed`, perhaps `Symbols`, one recurrent layer,
+            and a head of one number; a layer that rounds to whole steps may follow.
         about: its "id", "title", "note" and "start".
 
     Returns:
@@ -77,7 +78,9 @@ def take_apart(model: keras.Model, about: About) -> KerasNetwork:
     """
     chain = [x for x in model.layers if not isinstance(x, keras.layers.InputLayer)]
     names = ", ".join(layer.name for layer in chain)
-    encode, core, *rest = chain if len(chain) > 2 else [*chain, None, None]
+    encode, *readers = chain if chain else [None]
+    symbols = [readers.pop(0)] if readers and isinstance(readers[0], Symbols) else []
+    core, *rest = readers if len(readers) > 1 else [None]
     head = rest[0] if rest else None
     if not (
         isinstance(encode, TimeDistributed)
@@ -89,11 +92,12 @@ def take_apart(model: keras.Model, about: About) -> KerasNetwork:
     ):
         raise UserError(
             "the page shows networks of digits with one encoder, one recurrent layer "
-            "and --head value, such as --preset any-length trains; this one has the "
+            "and --head value, as train.py trains it by default; this one has the "
             f"layers {names or 'of no name'}"
         )
     images = keras.Input((SIDE, SIDE, 1), dtype="uint8", name="image")
-    encoder = keras.Model(images, encode.layer(images), name="encoder")
+    read = keras.Sequential([encode.layer, *symbols])(images)
+    encoder = keras.Model(images, read, name="encoder")
     one = _Step([core, *rest], name="step")
     initial = one.initial()
     features = keras.Input(encoder.output_shape[1:], name="features")

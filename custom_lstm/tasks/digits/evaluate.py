@@ -9,7 +9,7 @@ import numpy.typing as npt
 from custom_lstm import data as datasets
 from custom_lstm import plots
 from custom_lstm.tasks.digits import metrics
-from custom_lstm.tasks.digits.model import Head, build, head_of
+from custom_lstm.tasks.digits.model import RECURRENT, Head, build, head_of
 from custom_lstm.tasks.digits.options import Config
 from custom_lstm.tracing import trace
 from custom_lstm.training.run_folder import RunFolder
@@ -37,6 +37,14 @@ def answer(
     return np.asarray(head.answers(outputs))
 
 
+def read_digits(
+    model: keras.Model, head: Head, images: npt.NDArray[np.uint8], start: int
+) -> npt.NDArray[np.float32]:
+    """Return what the model reads of single digits `(digits, 28, 28)`."""
+    totals = answer(model, head, images[:, None, ..., None])
+    return start * np.rint(totals[:, 0])  # start is its inverse
+
+
 def score_lengths(
     config: Config, model: keras.Model, pools: datasets.Pools
 ) -> dict[str, dict[str, Any]]:
@@ -51,8 +59,7 @@ def score_lengths(
         For each length the fields that `metrics.table` shows.
     """
     head, start = head_of(config), config.data.start
-    singles = pools.test.images[:, None, ..., None]
-    read = start * np.rint(answer(model, head, singles)[:, 0])  # start is its inverse
+    read = read_digits(model, head, pools.test.images, start)
     digit_accuracy = float((read == pools.test.labels).mean())
     shares = np.bincount(pools.train.labels, minlength=10) / len(pools.train)
     results = {}
@@ -113,18 +120,18 @@ def draw(
     twin.set_weights(model.get_weights())
     some = slice(max(1, DIGITS_AT_ONCE // length))
     core = trace(twin, images[some], layer="core")  # of an ensemble, the first one's
-    states = {name: np.asarray(values)[0] for name, values in core.items()}
-    plots.save(
-        plots.gates(
+    if shown in RECURRENT:
+        picture = plots.gates(
             images[0, ..., 0],
             signs,
-            states,
+            {name: np.asarray(values)[0] for name, values in core.items()},
             totals[0],
             answers[0],
             units=_units(core["c"], totals[some], signs),
-        ),
-        folder.picture("gates"),
-    )
+        )
+    else:
+        picture = plots.states(core, labels=images[0], target=totals[some])
+    plots.save(picture, folder.picture("gates"))
 
 
 def _units(cells, totals, signs):
@@ -140,7 +147,7 @@ def _note(config: Config, head: Head, length: int) -> str | None:
         f"This totals head covers {head.lowest} to {head.highest}, the totals of "
         f"length {config.data.length}: from position {config.data.length + 1} on a "
         "total can lie outside, and then it is always wrong.\n"
-        f"For longer sequences train with --length {length} or --head value."
+        f"For longer sequences train with --length {length} or --recurrent carousel."
     )
 
 

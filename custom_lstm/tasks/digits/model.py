@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 from keras import ops
 
+from custom_lstm import cells
 from custom_lstm.cells.lstm import LSTMCell
 from custom_lstm.cells.lstm_variants import CarouselLSTMCell
 from custom_lstm.layers.batch_normalization import BatchNormalization
@@ -166,13 +167,14 @@ def build_core(
     unroll: bool = False,
     name: str = "core",
 ) -> keras.layers.Layer:
-    """Build the recurrent layer; the first three kinds have the same weights.
+    """Build the recurrent layer; the LSTMs have the same weights.
 
     Args:
         recurrent: `"cell"` for `keras.layers.RNN(LSTMCell(units))`, the course's
             wrapping; `"layer"` for `custom_lstm.LSTM`; `"keras"` for Keras's;
             `"carousel"` for `RNN(CarouselLSTMCell(units))`, three quarters of whose
-            units add, and are its outputs.
+            units add, and are its outputs; or any cell that `custom_lstm.cells.get`
+            knows, in `RNN`.
         units: size of each of the two states.
         symbols: of how many the logits are that carousels learn to read, by
             `SymbolsCell`; 0 for features or codes.
@@ -180,7 +182,7 @@ def build_core(
         name: the layer's.
 
     Returns:
-        A layer `(batch, time, features)` → `(batch, time, units)`, of carousels
+        A layer `(batch, time, features)` → `(batch, time, units)`; of carousels
         `(batch, time, ¾·units)`, or with symbols `(batch, time, symbols + 1, ¾·units)`.
 
     Raises:
@@ -208,7 +210,13 @@ def build_core(
             units, carousels, kernel_constraint=constraint, name="carousels"
         )
         return RNN(SymbolsCell(cell, symbols) if symbols else cell, **options)
-    raise ValueError(f"`recurrent` must be one of {RECURRENT}. Received: {recurrent!r}")
+    try:
+        cell_class = cells.get(recurrent)
+    except ValueError as error:
+        raise ValueError(
+            f"`recurrent` must be one of {RECURRENT} or a cell's name. {error}"
+        ) from error
+    return RNN(cell_class(units), **options)
 
 
 def build_model(
@@ -338,7 +346,11 @@ def head_of(config: Config) -> Head:
 
     lowest, highest = total_range(config.data.length, config.data.start)
     return Head(
-        config.model.head, lowest, highest, config.model.loss, config.model.symbols
+        config.settled("head"),
+        lowest,
+        highest,
+        config.settled("loss"),
+        config.settled("symbols"),
     )
 
 
@@ -348,7 +360,7 @@ def build(
     """Build the model that the options describe, with fresh weights.
 
     Args:
-        config: all options.
+        config: all options, resolved.
         any_length: build the finished model instead of the one to train: one that
             loops over any number of digits, and averages over views if asked to.
         recurrent: the recurrent layer, instead of the one in the options.
@@ -358,11 +370,11 @@ def build(
         head_of(config),
         length=None if any_length else config.data.length,
         recurrent=recurrent or options.recurrent,
-        units=options.units,
+        units=config.settled("units"),
         ensemble_size=options.ensemble_size,
         views=options.views if any_length else 1,
         filters=options.filters,
-        features=options.features,
+        features=config.settled("features"),
         pooling=options.pooling,
         dropout=options.dropout,
         precision=options.precision,
@@ -378,9 +390,8 @@ def build_optimizer(config: Config, steps_per_epoch: int) -> keras.Optimizer:
     gradients of any scale but for ε, so that is an m-th, too.
     """
     options = config.optimisation
-    assert options.epochs is not None
-    steps = options.epochs * steps_per_epoch
-    rate = one_cycle(options.learning_rate, steps, options.warmup)
+    steps = config.settled("epochs") * steps_per_epoch
+    rate = one_cycle(config.settled("learning_rate"), steps, options.warmup)
     return keras.optimizers.Adam(
         rate,
         beta_2=0.99,

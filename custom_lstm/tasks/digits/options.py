@@ -14,15 +14,40 @@ from custom_lstm.config import (
     Norm,
     Positive,
     Share,
+    flat,
     options,
 )
 from custom_lstm.errors import UsageError
+from custom_lstm.tasks.cell_names import CellName
 from custom_lstm.training.options import CheckpointOptions, Parallel, RunOptions
 
-EPOCHS = {"mnist": 28, "digits": 55}
-"""Epochs when none are given, by pool; the help of `--epochs` has them too."""
-CAROUSEL_EPOCHS = {"mnist": 14, "digits": 55}
-"""The same of networks that learn to add by carousels."""
+POOLS = ("mnist", "digits")
+SYMBOLS = 16
+"""Of networks of carousels that learn from MNIST; the embedded digits are too few."""
+CAROUSELS = {
+    "epochs": 14,
+    "features": 128,
+    "units": 24,
+    "head": "value",
+    "loss": "cauchy",
+    "learning_rate": 0.01,
+    "weight_decay": 0.0,
+}
+"""What holds with `--recurrent carousel` and symbols, where nothing is given."""
+WITHOUT_SYMBOLS = {**CAROUSELS, "features": 64, "units": 64}
+"""The same without symbols."""
+CLASSIFIER = {
+    "epochs": 28,
+    "features": 128,
+    "units": 256,
+    "head": "totals",
+    "loss": "squared",
+    "learning_rate": 0.004,
+    "weight_decay": 0.05,
+}
+"""The same with any other core. `Config`'s help has all these numbers too."""
+EMBEDDED_EPOCHS = 55
+"""Epochs of the embedded digits, of which there are few."""
 DIGITS_IN_A_STEP = {"mnist": 256, "digits": 64}
 """Digits in a step when no batch size is given, for each network, by pool: as many
 steps an epoch at every length up to the next number."""
@@ -67,8 +92,9 @@ class Model:
 
     filters: Annotated[tuple[Positive, ...], Field(min_length=1)] = (16, 48, 64, 96)
     """Filters of each convolution block."""
-    features: Count = 128
-    """Width of the encoder's dense layer; 0 leaves it out."""
+    features: Count | None = None
+    """Width of the encoder's dense layer; 0 leaves it out. By default 128, of carousels
+    without symbols 64."""
     pooling: Literal["flatten", "global"] = "flatten"
     """How the last feature map becomes a vector."""
     dropout: Annotated[float, Field(ge=0, le=0.99)] = 0.0
@@ -76,21 +102,25 @@ class Model:
     precision: Literal["float32", "bfloat16"] = "float32"
     """Numbers in the encoder; bfloat16 is faster where the CPU has it, if the
     filters are multiples of 16."""
-    recurrent: Literal["cell", "layer", "keras", "carousel"] = "cell"
-    """Keras's RNN around custom_lstm.LSTMCell, custom_lstm.LSTM, or Keras's LSTM; or an
-    LSTM part of which only adds, CarouselLSTMCell, with --head value: then totals hold
-    at any length."""
-    units: Positive = 256
-    """Units of the LSTM."""
-    head: Literal["totals", "value"] = "totals"
-    """Softmax over all possible totals, or one number."""
-    loss: Literal["squared", "cauchy"] = "squared"
+    recurrent: CellName = "carousel"
+    """An LSTM part of which only adds, CarouselLSTMCell, so that totals hold at any
+    length; cell, layer or keras: Keras's RNN around custom_lstm.LSTMCell,
+    custom_lstm.LSTM, or Keras's LSTM, which know the totals of one length; or any other
+    cell of the catalogue by its name, such as gru."""
+    units: Positive | None = None
+    """Units of the LSTM; by default 24 carousels and others with symbols, 64 without,
+    256 of another LSTM."""
+    head: Literal["value", "totals"] | None = None
+    """One number, or softmax over all totals of the length; by default what suits
+    --recurrent: carousels need value, others have totals."""
+    loss: Literal["squared", "cauchy"] | None = None
     """What trains --head value: squared error, or log(1 + (2·error)²), to which digits
-    that are misread matter less."""
-    symbols: Count = 0
+    that are misread matter less; by default cauchy with carousels."""
+    symbols: Count | None = None
     """With --recurrent carousel: symbols, of which the encoder chooses one for each
-    digit, learned from totals alone by a loss of their own, instead of --loss; it takes
-    MNIST to find them. 0 passes its features on."""
+    digit, learned from totals alone by a loss of their own, instead of --loss. 0 passes
+    its features on. By default 16 with MNIST, 0 with the embedded digits, which are too
+    few to find symbols by, and in an ensemble."""
     ensemble_size: Annotated[int, Field(ge=1, le=100)] = 1
     """Networks whose answers are averaged; each learns from its share of a batch."""
     views: Literal[1, 5, 9] = 5
@@ -105,17 +135,18 @@ class Optimisation:
     loop: Literal["fit", "custom"] = "fit"
     """Keras's compile/fit, or the custom loop; both reach the same weights."""
     epochs: Positive | None = None
-    """Passes of each network over the training digits; by default 28 for MNIST (14 with
-    --recurrent carousel), 55 for the embedded digits."""
+    """Passes of each network over the training digits; by default 14 for MNIST (28 with
+    another core than carousels), 55 for the embedded digits."""
     batch_size: Positive | None = None
     """Sequences in a step; by default, for each network, 64 of MNIST or 16 of the
     embedded digits at length 4, and fewer longer ones."""
-    learning_rate: LearningRate = 0.004
-    """Peak of Adam's one-cycle learning rate."""
+    learning_rate: LearningRate | None = None
+    """Peak of Adam's one-cycle learning rate; by default 0.01 with carousels, else
+    0.004."""
     warmup: Annotated[float, Field(ge=0, le=0.9)] = 0.25
     """Share of the steps in which the rate rises; it falls to 0 after."""
-    weight_decay: Share = 0.05
-    """Decoupled weight decay."""
+    weight_decay: Share | None = None
+    """Decoupled weight decay; by default 0 with carousels, else 0.05."""
     clip_norm: Norm = 0.0
     """Largest norm of all gradients together; 0 leaves them as they are."""
     patience: Count = 0
@@ -126,10 +157,10 @@ class Optimisation:
 class Run(RunOptions):
     """The run folder and what is done with it."""
 
-    preset: Literal["default", "best", "any-length"] = "default"
-    """Defaults of all the options here: default; best: an ensemble of six networks and
-    nine views; or any-length: a small network that adds up as many digits as it is
-    given."""
+    preset: Literal["default", "best"] = "default"
+    """Defaults of all the options here: default, a small network that adds up as many
+    digits as it is given; or best: an ensemble of six larger ones for one length, with
+    nine views."""
     resume: Path | None = None
     """Resume this run; if it is finished, score it or read --images. Its own options
     hold, except --lengths, --images, --data-dir and those of devices."""
@@ -171,16 +202,11 @@ class Config(config.Options):
     and gives their alternating sum, +d1 -d2 +d3 ..., after each."""
     presets = {
         "default": {},
-        "best": {"preset": "best", "ensemble_size": 6, "views": 9},
-        "any-length": {
-            "preset": "any-length",
-            "recurrent": "carousel",
-            "features": 64,
-            "units": 64,
-            "head": "value",
-            "loss": "cauchy",
-            "learning_rate": 0.01,
-            "weight_decay": 0.0,
+        "best": {
+            "preset": "best",
+            "recurrent": "cell",
+            "ensemble_size": 6,
+            "views": 9,
         },
     }
     may_change = (
@@ -198,12 +224,15 @@ class Config(config.Options):
         if self.run.images and self.run.resume is None:
             raise UsageError("--images needs --resume RUN, a finished run")
         model = self.model
-        for option, needs in (("recurrent", "carousel"), ("loss", "cauchy")):
-            if getattr(model, option) == needs and model.head != "value":
-                raise UsageError(
-                    f"--{option} {needs} needs --head value, not {model.head}"
-                )
-        if model.symbols and model.recurrent != "carousel":
+        adds = model.recurrent == "carousel"
+        head = model.head or ("value" if adds else "totals")
+        if adds and head == "totals":
+            raise UsageError(
+                "--head totals needs another --recurrent than carousel, such as cell"
+            )
+        if model.loss == "cauchy" and head == "totals":
+            raise UsageError("--loss cauchy needs --head value, not totals")
+        if model.symbols and not adds:
             raise UsageError(
                 f"--symbols needs --recurrent carousel, not {model.recurrent}"
             )
@@ -212,21 +241,37 @@ class Config(config.Options):
                 f"--symbols needs --ensemble-size 1, not {model.ensemble_size}"
             )
 
+    @classmethod
+    def updated(cls, content: Mapping[str, Any]) -> dict[str, Any]:
+        """Return options from JSON; what was --preset any-length is the default."""
+        content = super().updated(content)
+        if content.get("preset") == "any-length":
+            content["preset"] = "default"
+        return content
+
     def resolve_defaults(self, data: str) -> Self:
-        """Return a copy in which nothing depends any more on the digits used.
+        """Return a copy in which every option has a value.
+
+        What is left out follows the core, the digits, and the symbols of both.
 
         Args:
             data: `"mnist"` or `"digits"`.
         """
-        how, networks = self.optimisation, self.model.ensemble_size
-        epochs = CAROUSEL_EPOCHS if self.model.recurrent == "carousel" else EPOCHS
+        model, networks = self.model, self.model.ensemble_size
+        adds = model.recurrent == "carousel"
+        symbols = model.symbols
+        if symbols is None:
+            finds = adds and data == "mnist" and networks == 1
+            symbols = SYMBOLS if finds else 0
+        usual = CAROUSELS if symbols else WITHOUT_SYMBOLS if adds else CLASSIFIER
+        if data == "digits":
+            usual = {**usual, "epochs": EMBEDDED_EPOCHS}
         fewer = min(1, LONGEST_FULL_STEP / self.data.length)
         sequences = max(1, int(fewer * DIGITS_IN_A_STEP[data] / self.data.length))
-        return self.replace(
-            data=data,
-            epochs=how.epochs or epochs[data],
-            batch_size=how.batch_size or networks * sequences,
-        )
+        usual = {**usual, "batch_size": networks * sequences}
+        given = flat(self)
+        left = {name: usual[name] for name in usual if given[name] is None}
+        return self.replace(data=data, symbols=symbols, **left)
 
     def resumed_with(self, asked: Self) -> Self:
         """Return a run's options with those given with `--resume`, and its devices."""

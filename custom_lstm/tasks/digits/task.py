@@ -11,9 +11,15 @@ from custom_lstm import data as datasets
 from custom_lstm.data.images import read_digit_images
 from custom_lstm.errors import UsageError, UserError
 from custom_lstm.loading import load_model
+from custom_lstm.tasks.cell_names import cell_class
 from custom_lstm.tasks.digits import evaluate, metrics
-from custom_lstm.tasks.digits.model import build_compiled, head_of, summarise
-from custom_lstm.tasks.digits.options import EPOCHS, Config
+from custom_lstm.tasks.digits.model import (
+    RECURRENT,
+    build_compiled,
+    head_of,
+    summarise,
+)
+from custom_lstm.tasks.digits.options import POOLS, Config
 from custom_lstm.tasks.task import Models, Task
 from custom_lstm.training import distribution
 from custom_lstm.training.run_folder import RunFolder, resume_command
@@ -51,6 +57,8 @@ class Digits(Task[Config]):
     def prepare(self) -> None:
         """Set up the devices, load the digits and check that all sizes fit them."""
         how, model = self.options.optimisation, self.options.model
+        if model.recurrent not in RECURRENT:
+            cell_class("--recurrent", model.recurrent, RECURRENT)
         self.group = distribution.assemble(
             self.options.parallel,
             seed=self.options.run.seed,
@@ -62,8 +70,7 @@ class Digits(Task[Config]):
         self.pools = datasets.load_pools(data.data, data_dir=data.data_dir)
         print(self.pools.notice, flush=True)
         self.options = self.options.resolve_defaults(self.pools.name)
-        batch_size = self.options.optimisation.batch_size
-        assert batch_size is not None
+        batch_size = self.options.settled("batch_size")
         self.group.check_batch(batch_size, model.ensemble_size)
         self._check_lengths()
         steps_per_epoch(self.options, self.pools)
@@ -90,7 +97,7 @@ class Digits(Task[Config]):
     def recall(self, config: Mapping[str, Any]) -> None:
         """Use the same digits again."""
         used = config.get("data_used")
-        if used not in list(EPOCHS):
+        if used not in POOLS:
             raise UserError("its config.json does not say which digits the run used")
         self.options = self.options.replace(data=used)
 
@@ -107,12 +114,11 @@ class Digits(Task[Config]):
 
         How strong the warps are depends on where a batch is in the whole run.
         """
-        data, options = self.options.data, self.options.optimisation
-        assert options.batch_size is not None
+        data = self.options.data
         return datasets.training_sequences(
             self.pools.train,
             length=data.length,
-            batch_size=options.batch_size,
+            batch_size=self.options.settled("batch_size"),
             epochs=self.epochs,
             seed=self.options.run.seed,
             start=data.start,
@@ -195,8 +201,7 @@ def steps_per_epoch(config: Config, pools: datasets.Pools) -> int:
     Raises:
         UsageError: a sequence or a batch is larger than the training pool.
     """
-    length, batch_size = config.data.length, config.optimisation.batch_size
-    assert batch_size is not None
+    length, batch_size = config.data.length, config.settled("batch_size")
     try:
         return datasets.steps_per_epoch(
             len(pools.train), length, batch_size, config.model.ensemble_size

@@ -1,0 +1,139 @@
+"""Totals of long sequences, by runs that were trained at short ones."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from tqdm import tqdm
+
+from custom_lstm import cells, config, plots
+from custom_lstm import data as datasets
+from custom_lstm.errors import UsageError, UserError
+from custom_lstm.files import writing
+from custom_lstm.loading import load_model
+from custom_lstm.tasks.digits.evaluate import answer, read_digits
+from custom_lstm.tasks.digits.model import head_of
+from custom_lstm.tasks.digits.options import POOLS, Config
+from custom_lstm.tasks.extrapolate.options import Options
+from custom_lstm.tasks.tables import text_table
+from custom_lstm.training.run_folder import RunFolder, write_json
+
+Floats = npt.NDArray[np.float64]
+_NAMES = {
+    "carousel": "LSTM with carousels",
+    "cell": "LSTM",
+    "layer": "LSTM",
+    "keras": "Keras's LSTM",
+}
+_AT_ONCE = 10  # sequences
+_TOLD = (1, 4, 10, 100, 1000)
+
+
+def main(
+    options: Options, tasks: Mapping[str, type[config.Options]] | None = None
+) -> int:
+    """Score and draw; return the exit code, 0.
+
+    Raises:
+        UsageError: no run is named, or a sequence is longer than there are test digits.
+        UserError: a run is not finished, or adds no digits; or a file cannot be
+            written.
+    """
+    if not options.folders:
+        raise UsageError("extrapolate needs finished runs: extrapolate RUN [RUN ...]")
+    runs = [_Run(RunFolder.open(path), options) for path in options.folders]
+    names = _told_apart(runs)
+    found = {}
+    for name, run in zip(names, runs, strict=True):
+        found[name] = run.curves(options, name)
+    print(f"\n{_table(found, options)}\n")
+    path = options.picture or runs[0].folder.path.parent / "extrapolation.png"
+    numbers = path.with_suffix(".json")
+    write_json(numbers, {name: _listed(curves) for name, curves in found.items()})
+    with writing(path):
+        title = f"Sums of digits, {options.sequences} sequences of test digits"
+        plots.save(plots.extrapolation(found, title, style=options.style), path)
+    print(f"{path}\n{numbers}")
+    return 0
+
+
+class _Run:
+    """A finished run, its network and the digits it is tested on."""
+
+    def __init__(self, folder: RunFolder, asked: Options) -> None:
+        self.folder = folder
+        self.config: Config = folder.read_options(Config)
+        used = folder.read_config(Config.task).get("data_used")
+        if not folder.model.is_file() or used not in POOLS:
+            raise UserError(f"{folder.path} is not finished: it has no model.keras yet")
+        data_dir = asked.data_dir or self.config.data.data_dir
+        self.test = datasets.load_pools(used, data_dir=data_dir).test
+        if asked.longest > len(self.test):
+            raise UsageError(
+                f"--longest {asked.longest} is longer than the {len(self.test):,} test "
+                f"digits of {folder.path}"
+            )
+
+    @property
+    def kind(self) -> str:
+        """What the recurrent layer is called."""
+        kind = self.config.model.recurrent
+        return _NAMES.get(kind) or cells.get(kind).__name__.removesuffix("Cell")
+
+    def curves(self, asked: Options, name: str) -> dict[str, Any]:
+        """Return exact match and error at every position, and p^t."""
+        model, head = load_model(self.folder.model), head_of(self.config)
+        read = read_digits(model, head, self.test.images, self.config.data.start)
+        p = float((read == self.test.labels).mean())
+        rng = np.random.default_rng(asked.seed)
+        start = self.config.data.start
+        signs = np.asarray(datasets.alternating_signs(asked.longest, start))
+        errors = []
+        rounds = range(0, asked.sequences, _AT_ONCE)
+        for first in tqdm(rounds, desc=name, unit="0 sequences", leave=False):
+            count = min(_AT_ONCE, asked.sequences - first)
+            chosen = np.stack(
+                [rng.permutation(len(self.test))[: asked.longest] for _ in range(count)]
+            )
+            totals = np.cumsum(signs * self.test.labels[chosen].astype(int), axis=1)
+            answers = answer(model, head, self.test.images[chosen][..., None])
+            errors.append(np.abs(answers.astype(np.float64) - totals))
+        error = np.concatenate(errors)
+        return {
+            "trained": self.config.data.length,
+            "p": p,
+            "exact": (error < 0.5).mean(axis=0),
+            "mae": error.mean(axis=0),
+        }
+
+
+def _told_apart(runs: Sequence[_Run]) -> list[str]:
+    """Return a name for each run: its kind, and its folder where two are of one."""
+    kinds = [run.kind for run in runs]
+    return [
+        kind if kinds.count(kind) == 1 else f"{kind} ({run.folder.path.name})"
+        for kind, run in zip(kinds, runs, strict=True)
+    ]
+
+
+def _table(found: Mapping[str, Mapping[str, Any]], options: Options) -> str:
+    """Return mean exact match up to some lengths, in brackets that of p^t; and MAE."""
+    lengths = [n for n in _TOLD if n < options.longest] + [options.longest]
+    heads = ["exact % up to (p^t)", *map(str, lengths), "MAE at", str(lengths[-1])]
+    rows = []
+    for name, curves in found.items():
+        powers = curves["p"] ** np.arange(1, options.longest + 1)
+        cells_ = [
+            f"{100 * curves['exact'][:n].mean():.2f} ({100 * powers[:n].mean():.2f})"
+            for n in lengths
+        ]
+        rows.append([name, *cells_, "", f"{curves['mae'][-1]:.3g}"])
+    return text_table(heads, rows)
+
+
+def _listed(curves: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: value.tolist() if isinstance(value, np.ndarray) else value
+        for name, value in curves.items()
+    }
