@@ -4,6 +4,7 @@
     python benchmarks/speed --short               each part once, small: about 2 min
     python benchmarks/speed --parts layer job     some parts
     python benchmarks/speed --parts cells --cells mgu star        or: --cells all
+    python benchmarks/speed --parts layer --shapes looped         one of the shapes
     KERAS_BACKEND=torch python benchmarks/speed --parts layer
     python benchmarks/speed --json F --picture F.png
 
@@ -46,17 +47,24 @@ PARTS = (
 )
 
 
-def run(part: str, short: bool, names: list[str]) -> dict:
-    """Measure one part; of the cells those of these names, or all, or the usual."""
+def run(part: str, short: bool, names: list[str], words: list[str]) -> dict:
+    """Measure one part.
+
+    Args:
+        part: its name.
+        short: whether little is measured, seldom.
+        names: of cells; none for the usual ones.
+        words: names of shapes of layers and cells; none for all.
+    """
     if part == "layer":
         import layer
 
-        shapes = dict(list(layer.SHAPES.items())[:2]) if short else layer.SHAPES
+        words = words or list(layer.SHAPES)[: 2 if short else None]
         return {
             f"{name}, {'train' if train else 'infer'}": layer.measure(
-                shape, train, 5 if short else 30
+                layer.SHAPES[name], train, 5 if short else 30
             )
-            for name, shape in shapes.items()
+            for name in words
             for train in (True, False)
         }
     if part == "cells":
@@ -64,7 +72,7 @@ def run(part: str, short: bool, names: list[str]) -> dict:
 
         names = names or [*cells.FAMILY, *cells.USERS][: 1 if short else None]
         names = list(cells.EVERY) if names == ["all"] else names
-        shapes = list(cells.SHAPES)[:1] if short else cells.SHAPES
+        shapes = words or list(cells.SHAPES)[: 1 if short else None]
         return {
             f"{name}; {shape}, {'train' if train else 'infer'}": cells.measure(
                 name, shape, train, 5 if short else 20
@@ -150,6 +158,7 @@ def main() -> None:
     )
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
     parser.add_argument("--cells", nargs="+", default=[])
+    parser.add_argument("--shapes", nargs="+", default=[])
     parser.add_argument("--short", action="store_true")
     parser.add_argument("--busy", action="store_true")
     parser.add_argument("--json", type=Path)
@@ -163,7 +172,7 @@ def main() -> None:
     print(found["machine"], found["backend"], sep="; ")
     for part in options.parts:
         with company(options.busy):
-            found[part] = run(part, options.short, options.cells)
+            found[part] = run(part, options.short, options.cells, options.shapes)
         print(report.text(part, found[part]), flush=True)
         if options.json:
             options.json.write_text(json.dumps(found, indent=1, default=float) + "\n")

@@ -17,6 +17,7 @@ SHAPES = {  # batch, time, features, units
     "small": (32, 6, 128, 64),
     "narrow": (64, 20, 64, 24),
     "middle": (64, 50, 64, 128),
+    "looped": (32, 100, 64, 64),
     "Keras's own benchmark": (256, 256, 256, 32),
     "wide": (32, 40, 1000, 1000),
     "one long sequence": (1, 1000, 64, 64),

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from custom_lstm.cells.layer_norm import normalized
 from custom_lstm.cells.lstm import LSTMCell, LSTMGates, LSTMStep, lstm_step
 from custom_lstm.cells.validation import check_positive, check_rate, own_arguments
 from custom_lstm.typing import (
@@ -212,7 +213,8 @@ class LayerNormLSTMCell(LSTMCell):
     def _normalize(
         self, a: Tensor, gain: Tensor, shift: Tensor | None = None
     ) -> Tensor:
-        return ops.layer_normalization(a, gain, shift, epsilon=self.epsilon)
+        made = normalized(a, gain, self.epsilon)
+        return made if shift is None else made + shift
 
 
 @_register
