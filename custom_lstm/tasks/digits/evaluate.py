@@ -119,7 +119,8 @@ def draw(
     twin = build(config, any_length=True, recurrent=shown)
     twin.set_weights(model.get_weights())
     some = slice(max(1, DIGITS_AT_ONCE // length))
-    core = trace(twin, images[some], layer="core")  # of an ensemble, the first one's
+    # of an ensemble, the first one's
+    core: Any = trace(twin, images[some], layer="core")
     if shown in RECURRENT:
         picture = plots.gates(
             images[0, ..., 0],

@@ -211,7 +211,7 @@ def build_core(
         )
         return RNN(SymbolsCell(cell, symbols) if symbols else cell, **options)
     try:
-        cell_class = cells.get(recurrent)
+        cell_class: Any = cells.get(recurrent)
     except ValueError as error:
         raise ValueError(
             f"`recurrent` must be one of {RECURRENT} or a cell's name. {error}"
