@@ -41,6 +41,8 @@ _PARTS = 20
 """Of a decade of positions, each of which has a point."""
 _LEAST = 0.01
 """The smallest error that is drawn."""
+_LETTERS = 75
+"""Of names in a line of the legend."""
 
 
 def showers(
@@ -390,16 +392,16 @@ def extrapolation(
             middle, *means = _by_decade(
                 steps, one["exact"], one["p"] ** steps, one["mae"]
             )
-            look: dict[str, Any] = {"color": colour, "marker": marker, "ms": 7}
+            look: dict[str, Any] = {"color": colour, "marker": marker, "markevery": 4}
             left.plot(middle, means[0], label=name, **look)
             left.plot(middle, means[1], "--", color=colour, lw=1.5)
-            right.plot(middle, np.maximum(means[2], _LEAST), **look)
+            right.plot(middle, np.where(means[2] < _LEAST, np.nan, means[2]), **look)
         left.set_title("totals that are right; dashed: $p^t$")
         left.yaxis.set_major_formatter(FuncFormatter(percent_tick))
         left.set_ylim(-0.03, 1.03)
         right.set_title("mean absolute error")
         right.set_yscale("log")
-        right.set_ylim(bottom=0.7 * _LEAST)
+        right.set_ylim(bottom=_LEAST)
         right.yaxis.set_major_formatter(FuncFormatter(plain_tick))
         trained = sorted({float(one["trained"]) for one in checked.values()})
         for axes in (left, right):
@@ -414,7 +416,8 @@ def extrapolation(
             color=theme.muted,
             size=SMALL,
         )
-        figure.legend(ncols=min(3, len(checked)), loc="outside lower center")
+        columns = max(1, min(len(checked), _LETTERS // max(map(len, checked))))
+        figure.legend(ncols=columns, loc="outside lower center")
     return figure
 
 

@@ -78,7 +78,8 @@ def test_who_adds_without_a_mistake_is_right_as_often_as_it_reads(
     assert name == "LSTM with carousels"
     one = numbers[name]
     assert one["p"] == np.mean(LABELS != 7)
-    assert one["exact"][0] == pytest.approx(one["p"], abs=0.2)
+    powers = one["p"] ** np.arange(1, LONGEST + 1)
+    np.testing.assert_allclose(one["exact"][:3], powers[:3], atol=0.25)
     assert len(one["exact"]) == len(one["mae"]) == LONGEST
     # two misread with unlike signs make up for each other
     assert 0.02 < one["exact"][-1] < 0.4
@@ -101,10 +102,23 @@ def test_a_drift_that_one_digit_hides_shows_in_a_long_sequence(run, capsys, tmp_
     assert "100.00 (100.00)" in said
 
 
-def test_two_runs_of_a_kind_have_the_names_of_their_folders(run, capsys, tmp_path):
+def test_two_runs_of_a_kind_have_numbers(run, capsys, tmp_path):
     paths = [run(name, Reader(), recurrent="cell", head="value") for name in "ab"]
     _, numbers = curves(capsys, tmp_path, *paths)
-    assert [*numbers] == ["LSTM (a)", "LSTM (b)"]
+    assert [*numbers] == ["LSTM 1", "LSTM 2"]
+
+
+def test_first_positions_are_those_of_more_sequences(run, capsys, tmp_path):
+    """Of ten times as many, so that shares come in tenths of a sequence's share."""
+    path = run("a", Reader(seven=1.0))
+    words = ["--longest", "100", "--sequences", "2"]
+    assert main(["extrapolate", path, *words]) == 0
+    (one,) = json.loads((tmp_path / "runs" / "extrapolation.json").read_text()).values()
+    first, rest = np.array(one["exact"][:10]) * 20, np.array(one["exact"][10:]) * 2
+    assert np.allclose(first, first.round())
+    assert np.allclose(rest, rest.round())
+    assert not np.allclose(first / 10, (first / 10).round())
+    assert first[0] / 20 == pytest.approx(one["p"], abs=0.2)
 
 
 def test_the_same_seed_draws_the_same(run, capsys, tmp_path):

@@ -24,8 +24,9 @@ class Options(config.Options):
     """Finished runs that add and subtract digits."""
     longest: Positive = 1000
     """Digits in a sequence."""
-    sequences: Positive = 50
-    """How many sequences are drawn; each takes no test digit twice."""
+    sequences: Positive = 20
+    """How many sequences are drawn, none of which has a digit twice; and ten times as
+    many for the first tenth of the positions, and so on."""
     seed: Seed = 0
     """Draws the sequences."""
     picture: Path | None = None

@@ -26,7 +26,7 @@ _NAMES = {
     "layer": "LSTM",
     "keras": "Keras's LSTM",
 }
-_AT_ONCE = 10  # sequences
+_AT_ONCE = 10_000  # digits
 _TOLD = (1, 4, 10, 100, 1000)
 
 
@@ -43,16 +43,16 @@ def main(
     if not options.folders:
         raise UsageError("extrapolate needs finished runs: extrapolate RUN [RUN ...]")
     runs = [_Run(RunFolder.open(path), options) for path in options.folders]
-    names = _told_apart(runs)
     found = {}
-    for name, run in zip(names, runs, strict=True):
+    for name, run in zip(_told_apart(runs), runs, strict=True):
         found[name] = run.curves(options, name)
+        print(f"{name}: {run.folder.path}", flush=True)
     print(f"\n{_table(found, options)}\n")
     path = options.picture or runs[0].folder.path.parent / "extrapolation.png"
     numbers = path.with_suffix(".json")
     write_json(numbers, {name: _listed(curves) for name, curves in found.items()})
     with writing(path):
-        title = f"Sums of digits, {options.sequences} sequences of test digits"
+        title = "Sums of test digits, one after the other"
         plots.save(plots.extrapolation(found, title, style=options.style), path)
     print(f"{path}\n{numbers}")
     return 0
@@ -84,52 +84,77 @@ class _Run:
     def curves(self, asked: Options, name: str) -> dict[str, Any]:
         """Return exact match and error at every position, and p^t."""
         model, head = load_model(self.folder.model), head_of(self.config)
-        read = read_digits(model, head, self.test.images, self.config.data.start)
-        p = float((read == self.test.labels).mean())
-        rng = np.random.default_rng(asked.seed)
         start = self.config.data.start
-        signs = np.asarray(datasets.alternating_signs(asked.longest, start))
+        read = read_digits(model, head, self.test.images, start)
+        exact, mae = np.empty((2, asked.longest))
+        drawn = _rounds(asked.longest, asked.sequences)
+        total = sum(length * count for length, count in drawn)
+        with tqdm(total=total, desc=name, unit="digit", leave=False) as bar:
+            for length, count in drawn:
+                error = self._errors(model, head, length, count, asked.seed, bar)
+                exact[:length] = (error < 0.5).mean(axis=0)
+                mae[:length] = error.mean(axis=0)
+        return {
+            "trained": self.config.data.length,
+            "p": float((read == self.test.labels).mean()),
+            "exact": exact,
+            "mae": mae,
+        }
+
+    def _errors(self, model, head, length, count, seed, bar) -> Floats:
+        """Return how far totals are from the true ones, `(count, length)`."""
+        rng = np.random.default_rng([seed, length])
+        signs = np.asarray(datasets.alternating_signs(length, self.config.data.start))
         errors = []
-        rounds = range(0, asked.sequences, _AT_ONCE)
-        for first in tqdm(rounds, desc=name, unit="0 sequences", leave=False):
-            count = min(_AT_ONCE, asked.sequences - first)
+        while count:
+            some = min(count, max(1, _AT_ONCE // length))
             chosen = np.stack(
-                [rng.permutation(len(self.test))[: asked.longest] for _ in range(count)]
+                [rng.permutation(len(self.test))[:length] for _ in range(some)]
             )
             totals = np.cumsum(signs * self.test.labels[chosen].astype(int), axis=1)
             answers = answer(model, head, self.test.images[chosen][..., None])
             errors.append(np.abs(answers.astype(np.float64) - totals))
-        error = np.concatenate(errors)
-        return {
-            "trained": self.config.data.length,
-            "p": p,
-            "exact": (error < 0.5).mean(axis=0),
-            "mae": error.mean(axis=0),
-        }
+            bar.update(totals.size)
+            count -= some
+        return np.concatenate(errors)
+
+
+def _rounds(longest: int, sequences: int) -> list[tuple[int, int]]:
+    """Return lengths, the longest first, and how many sequences of each are drawn.
+
+    Example:
+        >>> _rounds(1000, 20)
+        [(1000, 20), (100, 200), (10, 2000)]
+    """
+    rounds = [(longest, sequences)]
+    while rounds[-1][0] >= 100:
+        length, count = rounds[-1]
+        rounds.append((length // 10, 10 * count))
+    return rounds
 
 
 def _told_apart(runs: Sequence[_Run]) -> list[str]:
-    """Return a name for each run: its kind, and its folder where two are of one."""
+    """Return a name for each run: its kind, with a number where two are of one."""
     kinds = [run.kind for run in runs]
     return [
-        kind if kinds.count(kind) == 1 else f"{kind} ({run.folder.path.name})"
-        for kind, run in zip(kinds, runs, strict=True)
+        kind if kinds.count(kind) == 1 else f"{kind} {1 + kinds[:n].count(kind)}"
+        for n, kind in enumerate(kinds)
     ]
 
 
 def _table(found: Mapping[str, Mapping[str, Any]], options: Options) -> str:
     """Return mean exact match up to some lengths, in brackets that of p^t; and MAE."""
     lengths = [n for n in _TOLD if n < options.longest] + [options.longest]
-    heads = ["exact % up to (p^t)", *map(str, lengths), "MAE at", str(lengths[-1])]
+    heads = [f"exact % up to {n} (p^t)" for n in lengths]
     rows = []
     for name, curves in found.items():
         powers = curves["p"] ** np.arange(1, options.longest + 1)
-        cells_ = [
+        shares = [
             f"{100 * curves['exact'][:n].mean():.2f} ({100 * powers[:n].mean():.2f})"
             for n in lengths
         ]
-        rows.append([name, *cells_, "", f"{curves['mae'][-1]:.3g}"])
-    return text_table(heads, rows)
+        rows.append([name, *shares, f"{curves['mae'][-1]:.3g}"])
+    return text_table(["network", *heads, f"MAE at {lengths[-1]}"], rows)
 
 
 def _listed(curves: Mapping[str, Any]) -> dict[str, Any]:
