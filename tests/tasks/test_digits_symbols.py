@@ -74,18 +74,21 @@ def test_a_cell_of_symbols_is_rebuilt_from_its_configuration():
     assert twin.cell.get_config() == cell.cell.get_config()
 
 
-def likelihood(y, outputs, symbols, scale):
+def likelihood(y, outputs, symbols, scale, final_scale):
     """Return the loss of `SymbolsLikelihood` in NumPy, step by step."""
-    of_mean, of_choice = np.empty(y.shape), np.empty(y.shape)
+    of_mean = np.empty(y.shape)
+    chosen, misfit = np.empty((2, *y.shape, symbols))
     for n, t in np.ndindex(y.shape):
         truth = y[n, t] - (y[n, t - 1] if t else 0)
         steps = outputs[n, t, : symbols + 1] - (outputs[n, t - 1, 0] if t else 0)
         shares = np.exp(outputs[n, t, symbols + 1 :])
         shares /= shares.sum()
         of_mean[n, t] = np.log(1 + (2 * (steps[0] - truth)) ** 2)
-        densities = 1 / (1 + ((steps[1:] - truth) / scale) ** 2)
-        of_choice[n, t] = -np.log(shares @ densities)
-    return of_mean + np.exp(-of_mean.mean()) * of_choice
+        chosen[n, t], misfit[n, t] = shares, steps[1:] - truth
+    known = np.exp(-of_mean.mean())
+    width = scale + known * (final_scale - scale)
+    of_choice = -np.log((chosen / (1 + (misfit / width) ** 2)).sum(axis=-1))
+    return of_mean + known * (of_choice - of_mean)
 
 
 def test_the_likelihood_is_a_mixture_over_symbols():
@@ -93,8 +96,8 @@ def test_the_likelihood_is_a_mixture_over_symbols():
     y = rng.integers(-9, 10, (2, TIME)).astype("float32")
     outputs = rng.normal(size=(2, TIME, 2 * SYMBOLS + 1)).astype("float32")
     outputs[..., : SYMBOLS + 1] += y[..., None]
-    loss = SymbolsLikelihood(SYMBOLS, scale=0.5)
-    expected = likelihood(y, outputs.astype("float64"), SYMBOLS, 0.5)
+    loss = SymbolsLikelihood(SYMBOLS, scale=0.5, final_scale=0.2)
+    expected = likelihood(y, outputs.astype("float64"), SYMBOLS, 0.5, 0.2)
     np.testing.assert_allclose(loss.call(y[..., None], outputs), expected, rtol=1e-4)
     assert float(loss(y[..., None], outputs)) == pytest.approx(expected.mean(), 1e-4)
 
@@ -107,14 +110,15 @@ def test_a_total_misread_before_costs_a_step_nothing():
     loss = SymbolsLikelihood(SYMBOLS)
     first, second = (loss.call(y, x.astype("float32"))[0] for x in (outputs, shifted))
     assert float(second[0]) > float(first[0])
-    before = likelihood(y[..., 0], outputs, SYMBOLS, loss.scale)
-    after = likelihood(y[..., 0], shifted, SYMBOLS, loss.scale)
+    scales = loss.scale, loss.final_scale
+    before = likelihood(y[..., 0], outputs, SYMBOLS, *scales)
+    after = likelihood(y[..., 0], shifted, SYMBOLS, *scales)
     assert float(first[1]) == pytest.approx(before[0, 1], 1e-4)
     assert float(second[1]) == pytest.approx(after[0, 1], 1e-4)
 
 
 def test_the_loss_survives_serialisation():
-    loss = SymbolsLikelihood(3, scale=0.5)
+    loss = SymbolsLikelihood(3, scale=0.5, final_scale=0.1)
     twin = keras.losses.deserialize(keras.losses.serialize(loss))
     assert isinstance(twin, SymbolsLikelihood)
     assert twin.get_config() == loss.get_config()
@@ -129,6 +133,7 @@ def test_the_loss_survives_serialisation():
             "SymbolsCell: `symbols` must be a positive integer",
         ),
         (lambda: SymbolsLikelihood(3, scale=0), "SymbolsLikelihood: `scale` must be"),
+        (lambda: SymbolsLikelihood(3, final_scale=-1), "`final_scale` must be"),
         (lambda: Head("totals", 0, 9, symbols=3), "`symbols` need.*3, 'totals'"),
         (lambda: network(3, ensemble_size=2), "`ensemble_size=1`.*'carousel', 2"),
         (lambda: build_model(HEAD, length=3, **SMALL), "'carousel'.*'cell', 1"),
