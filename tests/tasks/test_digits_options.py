@@ -1,6 +1,7 @@
 """The options of the digits: what is accepted, what refused and in which words."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ from custom_lstm.errors import UsageError
 from custom_lstm.tasks.digits.options import (
     CAROUSELS,
     CLASSIFIER,
-    EMBEDDED_EPOCHS,
+    EPOCHS,
     SYMBOLS,
     WITHOUT_SYMBOLS,
     Config,
@@ -131,11 +132,11 @@ def test_devices_are_named_again_on_resume():
 
 def test_help_says_what_is_chosen_where_nothing_is_given():
     helps = {name: text for *_, group in groups(Config) for name, _, text in group}
-    assert f"{CAROUSELS['epochs']} for MNIST" in helps["epochs"]
-    assert f"({CLASSIFIER['epochs']} with" in helps["epochs"]
-    assert f"{EMBEDDED_EPOCHS} for the embedded" in helps["epochs"]
-    assert f"default {SYMBOLS} with MNIST" in helps["symbols"]
-    for name in ("features", "units", "learning_rate", "weight_decay"):
+    mnist, embedded = EPOCHS["mnist"].values(), EPOCHS["digits"].values()
+    numbers = [n for pair in zip(mnist, embedded, strict=True) for n in pair]
+    assert re.findall(r"\d+", helps["epochs"]) == [str(n) for n in numbers]
+    assert f"default {SYMBOLS}." in helps["symbols"]
+    for name in ("features", "units", "learning_rate", "warmup", "weight_decay"):
         for usual in (CAROUSELS, WITHOUT_SYMBOLS, CLASSIFIER):
             assert f"{usual[name]:g}" in helps[name]
     for data, number in (("MNIST", 64), ("the embedded digits", 16)):
@@ -209,13 +210,13 @@ def test_longer_sequences_take_more_steps():
     ("words", "data", "expected"),
     [
         ("", "mnist", CAROUSELS | {"symbols": SYMBOLS}),
-        ("", "digits", WITHOUT_SYMBOLS | {"symbols": 0, "epochs": EMBEDDED_EPOCHS}),
+        ("", "digits", CAROUSELS | {"symbols": SYMBOLS, "epochs": 40}),
         ("--symbols 0", "mnist", WITHOUT_SYMBOLS | {"symbols": 0}),
         ("--symbols 12", "digits", {"symbols": 12, "units": CAROUSELS["units"]}),
-        ("--ensemble-size 2", "mnist", WITHOUT_SYMBOLS | {"symbols": 0}),
-        ("--recurrent cell", "mnist", CLASSIFIER | {"symbols": 0}),
+        ("--ensemble-size 2", "mnist", CAROUSELS | {"symbols": SYMBOLS}),
+        ("--recurrent cell", "mnist", CLASSIFIER | {"symbols": 0, "epochs": 28}),
         ("--recurrent keras --head value", "mnist", CLASSIFIER | {"head": "value"}),
-        ("--preset best", "mnist", CLASSIFIER | {"ensemble_size": 6, "views": 9}),
+        ("--preset best", "mnist", CAROUSELS | {"ensemble_size": 6, "views": 9}),
         ("--units 7 --learning-rate 0.02", "mnist", {"units": 7, "features": 128}),
         ("--features 0 --weight-decay 0", "mnist", {"features": 0, "units": 24}),
     ],
@@ -240,7 +241,6 @@ def test_resolving_twice_changes_nothing():
         ),
         ("--recurrent cell --loss cauchy", "--loss cauchy needs --head value"),
         ("--recurrent layer --symbols 4", "--symbols needs --recurrent carousel"),
-        ("--symbols 4 --ensemble-size 2", "--symbols needs --ensemble-size 1, not 2"),
     ],
 )
 def test_options_that_exclude_each_other_say_so(words, said):

@@ -10,6 +10,8 @@ from custom_lstm.tasks.digits.model import Head, build, build_compiled, build_mo
 from custom_lstm.tasks.digits.options import Config
 from custom_lstm.tasks.digits.symbols import (
     FIRST_SPREAD,
+    LeavesCandidates,
+    ReachesCandidates,
     Symbols,
     SymbolsCell,
     SymbolsLikelihood,
@@ -135,8 +137,8 @@ def test_the_loss_survives_serialisation():
         (lambda: SymbolsLikelihood(3, scale=0), "SymbolsLikelihood: `scale` must be"),
         (lambda: SymbolsLikelihood(3, final_scale=-1), "`final_scale` must be"),
         (lambda: Head("totals", 0, 9, symbols=3), "`symbols` need.*3, 'totals'"),
-        (lambda: network(3, ensemble_size=2), "`ensemble_size=1`.*'carousel', 2"),
-        (lambda: build_model(HEAD, length=3, **SMALL), "'carousel'.*'cell', 1"),
+        (lambda: WholeSteps(0), "WholeSteps: `members` must be a positive integer"),
+        (lambda: build_model(HEAD, length=3, **SMALL), "'carousel'.*'cell'"),
     ],
 )
 def test_what_cannot_be_is_named(make, said):
@@ -204,8 +206,64 @@ def test_what_a_symbol_adds_depends_on_the_step_alone():
     chosen = np.random.default_rng(8).integers(0, SYMBOLS, (64, 9))
     sums = numpy(head(RNN(cell, return_sequences=True)(codes(SYMBOLS)[chosen])))
     added = np.diff(sums[..., 0], axis=1, prepend=0)
-    for step, symbols in zip(added.T, chosen.T, strict=True):
+    means = np.empty((9, SYMBOLS))
+    for t, (step, symbols) in enumerate(zip(added.T, chosen.T, strict=True)):
         for symbol in range(SYMBOLS):
             same = step[symbols == symbol]
             np.testing.assert_allclose(same, same[0], rtol=1e-3, atol=1e-4)
+            means[t, symbol] = same[0]
     assert np.ptp(added) > 1
+    factors = means[:, -1:] / means[:1, -1:]  # a number of each, times one of each step
+    np.testing.assert_allclose(means, factors * means[:1], rtol=1e-2, atol=1e-2)
+
+
+@pytest.mark.parametrize("members", [1, 2, 3, 5])
+def test_the_step_that_most_networks_take_counts(members):
+    rng = np.random.default_rng(members)
+    steps = rng.integers(-2, 3, (4, 200, members))
+    errors = rng.uniform(-0.2, 0.2, steps.shape).cumsum(axis=1).clip(-0.2, 0.2)
+    totals = (steps.cumsum(axis=1) + errors).astype("float32")
+    whole = numpy(RNN(WholeSteps(members), return_sequences=True)(totals))
+    expected = np.empty((4, 200))
+    for row, t in np.ndindex(4, 200):
+        votes = steps[row, t].tolist()
+        expected[row, t] = max(votes, key=votes.count)  # of ties the first
+    np.testing.assert_array_equal(whole[..., 0], expected.cumsum(axis=1))
+
+
+def test_networks_of_symbols_vote_when_finished():
+    keras.utils.set_random_seed(9)
+    trained, finished = (network(n, ensemble_size=3) for n in (TIME, None))
+    finished.set_weights(trained.get_weights())
+    assert numpy(trained(IMAGES)).shape == (2, TIME, 2 * SYMBOLS + 1)
+    three = np.concatenate([IMAGES] * 3)
+    assert trained(three, training=True).shape == (6, TIME, 2 * SYMBOLS + 1)
+    alone = []
+    for nth in ("", "_2", "_3"):
+        codes_ = finished.get_layer(f"symbols{nth}")(
+            finished.get_layer(f"encode{nth}")(IMAGES)
+        )
+        core, head = (finished.get_layer(f"{name}{nth}") for name in ("core", "value"))
+        alone.append(numpy(head(core(codes_)))[..., 0])
+    totals = np.stack(alone, axis=-1)
+    voted = RNN(WholeSteps(3), return_sequences=True)(totals)
+    np.testing.assert_array_equal(numpy(finished(IMAGES)), numpy(voted))
+
+
+@pytest.mark.parametrize("kind", [ReachesCandidates, LeavesCandidates])
+def test_constraints_hold_after_training_and_serialisation(kind):
+    twin = keras.constraints.deserialize(keras.constraints.serialize(kind(3)))
+    weights = np.random.default_rng(0).normal(size=(4, 20)).astype("float32")
+    once = numpy(twin(weights))
+    np.testing.assert_allclose(numpy(twin(once)), once, rtol=1e-6)
+    theirs = np.zeros(20, bool)
+    theirs[10:13] = True
+    if kind is ReachesCandidates:
+        assert not once[:, ~theirs].any()
+        mean = weights[:, theirs].mean(axis=1, keepdims=True)
+        np.testing.assert_allclose(once[:, theirs], np.tile(mean, 3), rtol=1e-5)
+    else:
+        assert not once[:, theirs].any()
+        np.testing.assert_array_equal(once[:, ~theirs], weights[:, ~theirs])
+    with pytest.raises(ValueError, match=f"{kind.__name__}: `carousels` must be"):
+        kind(0)

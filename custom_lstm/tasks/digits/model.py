@@ -43,6 +43,7 @@ from custom_lstm.tasks.digits.losses import (
     answers_of,
 )
 from custom_lstm.tasks.digits.symbols import (
+    LeavesCandidates,
     ReachesCandidates,
     Symbols,
     SymbolsCell,
@@ -205,10 +206,15 @@ def build_core(
         return keras.layers.LSTM(units, **options)
     if recurrent == "carousel":
         carousels = max(1, int(_CAROUSELS * units))
-        constraint = ReachesCandidates(carousels) if symbols else None
-        cell = CarouselLSTMCell(
-            units, carousels, kernel_constraint=constraint, name="carousels"
-        )
+        constraints: dict[str, Any] = {}
+        if symbols:
+            leaves = LeavesCandidates(carousels)
+            constraints = {
+                "kernel_constraint": ReachesCandidates(carousels),
+                "recurrent_constraint": leaves,
+                "bias_constraint": leaves,
+            }
+        cell = CarouselLSTMCell(units, carousels, name="carousels", **constraints)
         return RNN(SymbolsCell(cell, symbols) if symbols else cell, **options)
     try:
         cell_class: Any = cells.get(recurrent)
@@ -240,7 +246,8 @@ def build_model(
         length: digits in a sequence, unrolled; None loops over any number.
         recurrent, units: see `build_core`.
         ensemble_size: such networks, each of which learns from its share of every
-            batch; outside training they answer together, by their mean.
+            batch; outside training they answer together, by their mean, or with symbols
+            by the step that most of them take.
         views: of each image, over which the encoder's features are averaged outside
             training: 1; 5, with those shifted by a pixel; or 9, with those turned by
             6° and zoomed by 6 % too. See `custom_lstm.layers.ViewAverage`.
@@ -268,10 +275,9 @@ def build_model(
     if ensemble_size < 1:
         raise ValueError(f"`ensemble_size` must be positive. Received: {ensemble_size}")
     adds = recurrent == "carousel"
-    if head.symbols and not (adds and ensemble_size == 1):
+    if head.symbols and not adds:
         raise ValueError(
-            "`head.symbols` need `recurrent='carousel'` and `ensemble_size=1`. "
-            f"Received: {recurrent!r}, {ensemble_size}"
+            f"`head.symbols` need `recurrent='carousel'`. Received: {recurrent!r}"
         )
     if adds and head.kind != "value":
         raise ValueError(
@@ -297,25 +303,41 @@ def build_model(
         )
         features = encode(share(images) if ensemble_size > 1 else images)
         layer = head.layer(name=f"{head.kind}{nth}", use_bias=not adds)
-        if head.symbols:
-            answers.append(_with_symbols(features, core, layer, head.symbols, length))
+        if head.symbols and length is None:
+            features = Symbols(head.symbols, name=f"symbols{nth}")(features)
+        if head.symbols and length:
+            answers.append(_all_ways(features, core, layer))
         else:
             answers.append(layer(core(features)))
-    vote = EnsembleMean(logits=head.kind == "totals", name="vote")
-    together = vote(answers) if ensemble_size > 1 else answers[0]
-    if adds and length is None:
-        whole = RNN(WholeSteps(), return_sequences=True, name="whole")
-        together = whole(together)
-    return keras.Model(images, together, name="digit_totals")
+    return keras.Model(
+        images, _together(head, answers, adds and length is None), name="digit_totals"
+    )
 
 
-def _with_symbols(logits, core, layer, symbols, length):
-    """Return the answers with the likeliest symbols; in training those of all ways.
+def _together(head: Head, answers: list, finished: bool):
+    """Return what the members of an ensemble answer together, or one network alone.
 
-    Those are `(batch, time, 2·symbols + 1)`, what `SymbolsLikelihood` takes.
+    Args:
+        head: of all.
+        answers: of each.
+        finished: whether carousels add up in whole steps.
     """
-    if length is None:
-        return layer(core(Symbols(symbols, name="symbols")(logits)))
+    if finished and head.symbols:  # which a mean over networks would undo
+        members = len(answers)
+        together = ops.concatenate(answers, axis=-1) if members > 1 else answers[0]
+        return RNN(WholeSteps(members), return_sequences=True, name="whole")(together)
+    vote = EnsembleMean(logits=head.kind == "totals", name="vote")
+    together = vote(answers) if len(answers) > 1 else answers[0]
+    if finished:
+        together = RNN(WholeSteps(), return_sequences=True, name="whole")(together)
+    return together
+
+
+def _all_ways(logits, core, layer):
+    """Return answers with the mean and with each symbol, and logits, to train by.
+
+    They are `(batch, time, 2·symbols + 1)`, what `SymbolsLikelihood` takes.
+    """
     ways = layer(core(logits))
     spread(core.cell.cell, layer)
     return ops.concatenate([ops.squeeze(ways, -1), logits], axis=-1)
@@ -391,7 +413,7 @@ def build_optimizer(config: Config, steps_per_epoch: int) -> keras.Optimizer:
     """
     options = config.optimisation
     steps = config.settled("epochs") * steps_per_epoch
-    rate = one_cycle(config.settled("learning_rate"), steps, options.warmup)
+    rate = one_cycle(config.settled("learning_rate"), steps, config.settled("warmup"))
     return keras.optimizers.Adam(
         rate,
         beta_2=0.99,

@@ -23,31 +23,34 @@ from custom_lstm.training.options import CheckpointOptions, Parallel, RunOptions
 
 POOLS = ("mnist", "digits")
 SYMBOLS = 16
-"""Of networks of carousels that learn from MNIST; the embedded digits are too few."""
+"""Of networks of carousels, where nothing is given."""
 CAROUSELS = {
-    "epochs": 14,
     "features": 128,
     "units": 24,
     "head": "value",
     "loss": "cauchy",
     "learning_rate": 0.01,
+    "warmup": 0.1,
     "weight_decay": 0.0,
 }
 """What holds with `--recurrent carousel` and symbols, where nothing is given."""
-WITHOUT_SYMBOLS = {**CAROUSELS, "features": 64, "units": 64}
+WITHOUT_SYMBOLS = {**CAROUSELS, "features": 64, "units": 64, "warmup": 0.25}
 """The same without symbols."""
 CLASSIFIER = {
-    "epochs": 28,
     "features": 128,
     "units": 256,
     "head": "totals",
     "loss": "squared",
     "learning_rate": 0.004,
+    "warmup": 0.25,
     "weight_decay": 0.05,
 }
 """The same with any other core. `Config`'s help has all these numbers too."""
-EMBEDDED_EPOCHS = 55
-"""Epochs of the embedded digits, of which there are few."""
+EPOCHS = {
+    "mnist": {"symbols": 8, "features": 14, "classifier": 28},
+    "digits": {"symbols": 40, "features": 55, "classifier": 55},
+}
+"""Epochs by pool, of carousels with symbols and without, and of any other core."""
 DIGITS_IN_A_STEP = {"mnist": 256, "digits": 64}
 """Digits in a step when no batch size is given, for each network, by pool: as many
 steps an epoch at every length up to the next number."""
@@ -119,8 +122,7 @@ class Model:
     symbols: Count | None = None
     """With --recurrent carousel: symbols, of which the encoder chooses one for each
     digit, learned from totals alone by a loss of their own, instead of --loss. 0 passes
-    its features on. By default 16 with MNIST, 0 with the embedded digits, which are too
-    few to find symbols by, and in an ensemble."""
+    its features on. By default 16."""
     ensemble_size: Annotated[int, Field(ge=1, le=100)] = 1
     """Networks whose answers are averaged; each learns from its share of a batch."""
     views: Literal[1, 5, 9] = 5
@@ -135,16 +137,18 @@ class Optimisation:
     loop: Literal["fit", "custom"] = "fit"
     """Keras's compile/fit, or the custom loop; both reach the same weights."""
     epochs: Positive | None = None
-    """Passes of each network over the training digits; by default 14 for MNIST (28 with
-    another core than carousels), 55 for the embedded digits."""
+    """Passes of each network over the training digits; by default 8 for MNIST and 40
+    for the embedded digits; 14 and 55 without symbols, 28 and 55 with another core
+    than carousels."""
     batch_size: Positive | None = None
     """Sequences in a step; by default, for each network, 64 of MNIST or 16 of the
     embedded digits at length 4, and fewer longer ones."""
     learning_rate: LearningRate | None = None
     """Peak of Adam's one-cycle learning rate; by default 0.01 with carousels, else
     0.004."""
-    warmup: Annotated[float, Field(ge=0, le=0.9)] = 0.25
-    """Share of the steps in which the rate rises; it falls to 0 after."""
+    warmup: Annotated[float, Field(ge=0, le=0.9)] | None = None
+    """Share of the steps in which the rate rises; it falls to 0 after. By default 0.1
+    with symbols, else 0.25."""
     weight_decay: Share | None = None
     """Decoupled weight decay; by default 0 with carousels, else 0.05."""
     clip_norm: Norm = 0.0
@@ -159,8 +163,7 @@ class Run(RunOptions):
 
     preset: Literal["default", "best"] = "default"
     """Defaults of all the options here: default, a small network that adds up as many
-    digits as it is given; or best: an ensemble of six larger ones for one length, with
-    nine views."""
+    digits as it is given; or best: six of them that vote, with nine views."""
     resume: Path | None = None
     """Resume this run; if it is finished, score it or read --images. Its own options
     hold, except --lengths, --images, --data-dir and those of devices."""
@@ -202,12 +205,7 @@ class Config(config.Options):
     and gives their alternating sum, +d1 -d2 +d3 ..., after each."""
     presets = {
         "default": {},
-        "best": {
-            "preset": "best",
-            "recurrent": "cell",
-            "ensemble_size": 6,
-            "views": 9,
-        },
+        "best": {"preset": "best", "ensemble_size": 6, "views": 9},
     }
     may_change = (
         "lengths",
@@ -236,10 +234,6 @@ class Config(config.Options):
             raise UsageError(
                 f"--symbols needs --recurrent carousel, not {model.recurrent}"
             )
-        if model.symbols and model.ensemble_size > 1:
-            raise UsageError(
-                f"--symbols needs --ensemble-size 1, not {model.ensemble_size}"
-            )
 
     @classmethod
     def updated(cls, content: Mapping[str, Any]) -> dict[str, Any]:
@@ -252,7 +246,7 @@ class Config(config.Options):
     def resolve_defaults(self, data: str) -> Self:
         """Return a copy in which every option has a value.
 
-        What is left out follows the core, the digits, and the symbols of both.
+        What is left out follows the core, its symbols, and the digits.
 
         Args:
             data: `"mnist"` or `"digits"`.
@@ -261,14 +255,13 @@ class Config(config.Options):
         adds = model.recurrent == "carousel"
         symbols = model.symbols
         if symbols is None:
-            finds = adds and data == "mnist" and networks == 1
-            symbols = SYMBOLS if finds else 0
+            symbols = SYMBOLS if adds else 0
+        kind = "symbols" if symbols else "features" if adds else "classifier"
         usual = CAROUSELS if symbols else WITHOUT_SYMBOLS if adds else CLASSIFIER
-        if data == "digits":
-            usual = {**usual, "epochs": EMBEDDED_EPOCHS}
         fewer = min(1, LONGEST_FULL_STEP / self.data.length)
         sequences = max(1, int(fewer * DIGITS_IN_A_STEP[data] / self.data.length))
-        usual = {**usual, "batch_size": networks * sequences}
+        size = networks * sequences
+        usual = {**usual, "epochs": EPOCHS[data][kind], "batch_size": size}
         given = flat(self)
         left = {name: usual[name] for name in usual if given[name] is None}
         return self.replace(data=data, symbols=symbols, **left)

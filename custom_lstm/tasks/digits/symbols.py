@@ -25,6 +25,8 @@ from custom_lstm.typing import Config, Shape, States, Tensor
 
 _LINE, _OWN = 2.0, 0.1
 """Length of the line on which symbols lie, and of each one's own axis."""
+_SLOPE, _BEGIN = 0.4, 1.0
+"""Weight of the line, and bias of the other units' candidates, before training."""
 FIRST_SPREAD = 11.0
 """What the last symbol adds before training; the first adds about 0."""
 _register = keras.saving.register_keras_serializable(package="custom_lstm")
@@ -84,12 +86,40 @@ class Symbols(keras.layers.Layer):
         return {**super().get_config(), "symbols": self.symbols}
 
 
+class _OfCandidates(keras.constraints.Constraint):
+    """A constraint on weights `(..., 4·units)` of i, f, g and o of a carousel cell.
+
+    Args:
+        carousels: how many units add up: the first.
+
+    Raises:
+        ValueError: `carousels` is not a positive integer.
+    """
+
+    def __init__(self, carousels: int):
+        owner = type(self).__name__
+        self.carousels = check_positive(owner, "carousels", carousels, whole=True)
+
+    def _candidates(self, weights: Tensor) -> Tensor:
+        """Return 1 for g of the carousels and 0 for all else, `(4·units,)`."""
+        columns = np.arange(weights.shape[-1])
+        first = weights.shape[-1] // 2
+        theirs = (columns >= first) & (columns < first + self.carousels)
+        return ops.cast(theirs, weights.dtype)
+
+    def get_config(self) -> Config:
+        """Return the arguments that rebuild this constraint."""
+        return {"carousels": self.carousels}
+
+
 @_register
-class ReachesCandidates(keras.constraints.Constraint):
+class ReachesCandidates(_OfCandidates):
     """Lets the inputs of a `CarouselLSTMCell` reach what its carousels add, no more.
 
     Gates and the other units then go through the same states whatever is read, so that
-    a symbol adds the same wherever it comes with the same sign, at any length.
+    a symbol adds the same wherever it comes with the same sign, at any length. And all
+    carousels read a symbol as one number, with which sign ever it counts: gates alone
+    tell a step that adds from one that subtracts.
 
     Args:
         carousels: how many units add up: the first.
@@ -98,31 +128,49 @@ class ReachesCandidates(keras.constraints.Constraint):
         kernel: `(features, 4·units)`, of i, f, g and o.
 
     Returns:
-        The kernel, 0 outside the columns of the carousels' g.
+        The kernel, in each row one number for the carousels' g, 0 for all else.
 
     Raises:
         ValueError: `carousels` is not a positive integer.
 
     Example:
-        >>> kernel = ReachesCandidates(1)(ops.ones((1, 8)))
-        >>> ops.convert_to_numpy(kernel)[0].tolist()
-        [0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0]
+        >>> kernel = ops.convert_to_tensor([[1.0, 2, 3, 4, 5, 6, 7, 8]])
+        >>> ops.convert_to_numpy(ReachesCandidates(2)(kernel))[0].tolist()
+        [0.0, 0.0, 0.0, 0.0, 5.5, 5.5, 0.0, 0.0]
     """
 
-    def __init__(self, carousels: int):
-        owner = type(self).__name__
-        self.carousels = check_positive(owner, "carousels", carousels, whole=True)
-
     def __call__(self, kernel: Tensor) -> Tensor:
-        """Return the kernel with 0 in all other columns."""
-        columns = np.arange(kernel.shape[-1])
-        first = kernel.shape[-1] // 2
-        kept = (columns >= first) & (columns < first + self.carousels)
-        return kernel * ops.cast(kept, kernel.dtype)
+        """Return the kernel with the mean of these columns, and 0 in all others."""
+        theirs = self._candidates(kernel)
+        number = ops.sum(kernel * theirs, axis=-1, keepdims=True) / self.carousels
+        return number * theirs
 
-    def get_config(self) -> Config:
-        """Return the arguments that rebuild this constraint."""
-        return {"carousels": self.carousels}
+
+@_register
+class LeavesCandidates(_OfCandidates):
+    """Keeps states and bias of a `CarouselLSTMCell` from what its carousels add.
+
+    Args:
+        carousels: how many units add up: the first.
+
+    Call arguments:
+        weights: `(units, 4·units)` or `(4·units,)`, of i, f, g and o.
+
+    Returns:
+        The weights, 0 for the carousels' g.
+
+    Raises:
+        ValueError: `carousels` is not a positive integer.
+
+    Example:
+        >>> bias = ops.convert_to_tensor([1.0, 2, 3, 4, 5, 6, 7, 8])
+        >>> ops.convert_to_numpy(LeavesCandidates(2)(bias)).tolist()
+        [1.0, 2.0, 3.0, 4.0, 0.0, 0.0, 7.0, 8.0]
+    """
+
+    def __call__(self, weights: Tensor) -> Tensor:
+        """Return the weights with 0 in these columns."""
+        return weights * (1 - self._candidates(weights))
 
 
 @_register
@@ -269,19 +317,28 @@ class SymbolsLikelihood(keras.losses.Loss):
 def spread(cell: AbstractRNNCell, head: keras.layers.Dense) -> None:
     """Set a fresh core and head so that symbols add 0 to about `FIRST_SPREAD`.
 
-    They are too many and too close to mean digits; what each adds is learned. The
-    kernel begins as its constraint keeps it.
+    They are too many and too close to mean digits; what each adds is learned. Every
+    other carousel counts against the sum, so that gates can subtract, and the units
+    that are no carousels begin to swing with the first step.
 
     Args:
-        cell: a built `CarouselLSTMCell` that reads codes, under `ReachesCandidates`.
+        cell: a built `CarouselLSTMCell` that reads codes, under `ReachesCandidates` and
+            `LeavesCandidates`.
         head: built, on its carousels, without bias.
     """
-    cell.kernel.assign(cell.kernel_constraint(cell.kernel))
-    last = _LINE * np.eye(1, cell.kernel.shape[0], dtype="float32")
+    carousels, candidates = cell.carousels, slice(2 * cell.units, 3 * cell.units)
+    kernel = ops.convert_to_numpy(cell.kernel).copy()
+    kernel[0, candidates] = _SLOPE
+    cell.kernel.assign(cell.kernel_constraint(kernel))
+    bias = ops.convert_to_numpy(cell.bias).copy()
+    bias[candidates] = _BEGIN
+    cell.bias.assign(cell.bias_constraint(bias))
+    cell.recurrent_kernel.assign(cell.recurrent_constraint(cell.recurrent_kernel))
+    last = _LINE * np.eye(1, len(kernel), dtype="float32")
     output, _ = cell(last, cell.get_initial_state(1))
-    output = ops.convert_to_numpy(output)[0]
-    weights = np.abs(ops.convert_to_numpy(head.kernel)[:, 0]) * np.sign(output)
-    weights *= FIRST_SPREAD / (weights @ output)
+    weights = np.abs(ops.convert_to_numpy(head.kernel)[:, 0])
+    weights *= np.where(np.arange(carousels) % 2, -1, 3)
+    weights *= FIRST_SPREAD / (weights @ ops.convert_to_numpy(output)[0])
     head.kernel.assign(weights[:, None])
 
 
@@ -293,9 +350,19 @@ class WholeSteps(AbstractRNNCell):
 
     A total differs from the one before by a whole number. Rounded step by step, an
     error below a half is gone, where it would add up over the steps of a long sequence.
+    Of several networks, the step that most of them take counts, and of steps with as
+    many votes that of the first network.
 
     Args:
+        members: how many networks' totals are read.
         **kwargs: `name`, `dtype`, `trainable`.
+
+    Call arguments:
+        inputs: y', `(batch, members)`.
+        states: s and y, `(batch, 1)` and `(batch, members)`.
+
+    Raises:
+        ValueError: `members` is not a positive integer.
 
     Example:
         >>> from custom_lstm import RNN
@@ -305,10 +372,29 @@ class WholeSteps(AbstractRNNCell):
         [3.0, 5.0, 7.0]
     """
 
-    state_size = (1, 1)
+    output_size = 1
 
-    def step(self, projected, states, training=False):
-        """Compute s' and the states `(s', y')`, `(batch, 1)` each."""
+    def __init__(self, members: int = 1, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.members = check_positive("WholeSteps", "members", members, whole=True)
+        self.state_size = (1, self.members)
+
+    def step(
+        self, projected: Tensor, states: States, training: bool | None = False
+    ) -> tuple[Tensor, States]:
+        """Compute s' and the states `(s', y')`; see the class."""
         total, last = states
-        total = total + ops.round(projected - last)
+        taken = ops.round(projected - last)
+        if self.members > 1:
+            alike = ops.equal(taken[:, :, None], taken[:, None])
+            votes = ops.sum(ops.cast(alike, taken.dtype), axis=-1)
+            chosen = ops.one_hot(ops.argmax(votes, axis=-1), self.members)
+            taken = ops.sum(
+                taken * ops.cast(chosen, taken.dtype), axis=-1, keepdims=True
+            )
+        total = total + taken
         return total, (total, projected)
+
+    def get_config(self) -> Config:
+        """Return the arguments that rebuild this cell."""
+        return {**super().get_config(), "members": self.members}
