@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from custom_lstm import RNN, Stream
+from custom_lstm import RNN, Stream, trace
 from custom_lstm.cells import CarouselLSTMCell
 from custom_lstm.tasks.digits.model import Head, build, build_compiled, build_model
 from custom_lstm.tasks.digits.options import Config
@@ -137,6 +137,7 @@ def test_the_loss_survives_serialisation():
         (lambda: SymbolsLikelihood(3, scale=0), "SymbolsLikelihood: `scale` must be"),
         (lambda: SymbolsLikelihood(3, final_scale=-1), "`final_scale` must be"),
         (lambda: Head("totals", 0, 9, symbols=3), "`symbols` need.*3, 'totals'"),
+        (lambda: Head("value", 0, 9, start=0), "`start` must be 1 or -1.*0"),
         (lambda: WholeSteps(0), "WholeSteps: `members` must be a positive integer"),
         (lambda: build_model(HEAD, length=3, **SMALL), "'carousel'.*'cell'"),
     ],
@@ -153,13 +154,15 @@ def test_the_default_network_is_small():
     assert build(config, any_length=True).count_params() == trained.count_params()
 
 
-def test_fresh_symbols_add_numbers_in_order_from_0_on():
+@pytest.mark.parametrize("start", [1, -1])
+def test_fresh_symbols_add_numbers_in_order_from_0_on(start):
     keras.utils.set_random_seed(3)
-    model = network(TIME)
+    head = Head("value", -9, 18, symbols=SYMBOLS, start=start)
+    model = build_model(head, length=TIME, recurrent="carousel", **SMALL)
     cell, head = model.get_layer("core").cell.cell, model.get_layer("value")
     line = codes(SYMBOLS) * np.eye(1, SYMBOLS + 1, dtype="float32")
     output, _ = cell(line, cell.get_initial_state(SYMBOLS))
-    adds = numpy(head(output))[:, 0]
+    adds = start * numpy(head(output))[:, 0]
     assert adds[0] == pytest.approx(0, abs=1e-5)
     assert np.all(np.diff(adds) > 0)
     assert adds[-1] == pytest.approx(FIRST_SPREAD, rel=1e-4)
@@ -215,6 +218,17 @@ def test_what_a_symbol_adds_depends_on_the_step_alone():
     assert np.ptp(added) > 1
     factors = means[:, -1:] / means[:1, -1:]  # a number of each, times one of each step
     np.testing.assert_allclose(means, factors * means[:1], rtol=1e-2, atol=1e-2)
+
+
+def test_fresh_units_that_forget_swing_for_ever():
+    """So that gates can tell odd steps from even ones at lengths not trained at."""
+    for seed in range(4):
+        keras.utils.set_random_seed(seed)
+        cell = network(TIME, units=24).get_layer("core").cell.cell
+        still = np.zeros((1, 300, SYMBOLS + 1), "float32")
+        h = numpy(trace(RNN(cell, return_sequences=True), still)["h"])[0, :, 18:]
+        assert abs(h[1:] - h[:-1]).min() > 0.5
+        np.testing.assert_allclose(h[-1], h[-3], atol=1e-5)
 
 
 @pytest.mark.parametrize("members", [1, 2, 3, 5])

@@ -306,7 +306,7 @@ def build_model(
         if head.symbols and length is None:
             features = Symbols(head.symbols, name=f"symbols{nth}")(features)
         if head.symbols and length:
-            answers.append(_all_ways(features, core, layer))
+            answers.append(_all_ways(features, core, layer, head.start))
         else:
             answers.append(layer(core(features)))
     return keras.Model(
@@ -333,13 +333,13 @@ def _together(head: Head, answers: list, finished: bool):
     return together
 
 
-def _all_ways(logits, core, layer):
+def _all_ways(logits, core, layer, start):
     """Return answers with the mean and with each symbol, and logits, to train by.
 
     They are `(batch, time, 2·symbols + 1)`, what `SymbolsLikelihood` takes.
     """
     ways = layer(core(logits))
-    spread(core.cell.cell, layer)
+    spread(core.cell.cell, layer, start)
     return ops.concatenate([ops.squeeze(ways, -1), logits], axis=-1)
 
 
@@ -373,6 +373,7 @@ def head_of(config: Config) -> Head:
         highest,
         config.settled("loss"),
         config.settled("symbols"),
+        config.data.start,
     )
 
 
@@ -450,10 +451,11 @@ class Head:
         value_loss: `"squared"` or `"cauchy"`: what trains the head `value`.
         symbols: that the core reads, instead of features; then `SymbolsLikelihood`
             trains the head `value`. 0 for none.
+        start: sign of the first digit, with which fresh symbols count.
 
     Raises:
-        ValueError: `kind` or `value_loss` is unknown, the range is empty, or a head
-            `totals` has symbols.
+        ValueError: `kind` or `value_loss` is unknown, the range is empty, `start` is
+            neither 1 nor -1, or a head `totals` has symbols.
 
     Example:
         >>> Head("totals", -18, 18).units
@@ -465,9 +467,12 @@ class Head:
     highest: int
     value_loss: str = "squared"
     symbols: int = 0
+    start: int = 1
 
     def __post_init__(self):
         """Check the fields."""
+        if self.start not in (1, -1):
+            raise ValueError(f"`start` must be 1 or -1. Received: {self.start!r}")
         if self.kind not in HEADS:
             raise ValueError(f"`kind` must be one of {HEADS}. Received: {self.kind!r}")
         if self.value_loss not in LOSSES:

@@ -25,8 +25,10 @@ from custom_lstm.typing import Config, Shape, States, Tensor
 
 _LINE, _OWN = 2.0, 0.1
 """Length of the line on which symbols lie, and of each one's own axis."""
-_SLOPE, _BEGIN = 0.4, 1.0
-"""Weight of the line, and bias of the other units' candidates, before training."""
+_SLOPE = 0.4
+"""Weight of the line before training."""
+_SWING = (2.0, -2.0, 0.5, 2.0)
+"""Biases of i, f, g and o, before training, of the units that are no carousels."""
 FIRST_SPREAD = 11.0
 """What the last symbol adds before training; the first adds about 0."""
 _register = keras.saving.register_keras_serializable(package="custom_lstm")
@@ -314,31 +316,34 @@ class SymbolsLikelihood(keras.losses.Loss):
         return {**super().get_config(), "symbols": self.symbols, **scales}
 
 
-def spread(cell: AbstractRNNCell, head: keras.layers.Dense) -> None:
+def spread(cell: AbstractRNNCell, head: keras.layers.Dense, start: int = 1) -> None:
     """Set a fresh core and head so that symbols add 0 to about `FIRST_SPREAD`.
 
     They are too many and too close to mean digits; what each adds is learned. Every
-    other carousel counts against the sum, so that gates can subtract, and the units
-    that are no carousels begin to swing with the first step.
+    other carousel counts against the sum, so that gates can subtract. The units that
+    are no carousels swing from the first step on, and for ever: with their input and
+    output gates open and their forget gates shut, what the cell begins with, −4 from
+    their h to their own candidate, is no longer damped.
 
     Args:
         cell: a built `CarouselLSTMCell` that reads codes, under `ReachesCandidates` and
             `LeavesCandidates`.
         head: built, on its carousels, without bias.
+        start: sign of the first digit: of what is added.
     """
     carousels, candidates = cell.carousels, slice(2 * cell.units, 3 * cell.units)
     kernel = ops.convert_to_numpy(cell.kernel).copy()
     kernel[0, candidates] = _SLOPE
     cell.kernel.assign(cell.kernel_constraint(kernel))
-    bias = ops.convert_to_numpy(cell.bias).copy()
-    bias[candidates] = _BEGIN
-    cell.bias.assign(cell.bias_constraint(bias))
+    bias = ops.convert_to_numpy(cell.bias).reshape(4, cell.units).copy()
+    bias[:, carousels:] = np.reshape(_SWING, (4, 1))
+    cell.bias.assign(cell.bias_constraint(bias.ravel()))
     cell.recurrent_kernel.assign(cell.recurrent_constraint(cell.recurrent_kernel))
     last = _LINE * np.eye(1, len(kernel), dtype="float32")
     output, _ = cell(last, cell.get_initial_state(1))
     weights = np.abs(ops.convert_to_numpy(head.kernel)[:, 0])
     weights *= np.where(np.arange(carousels) % 2, -1, 3)
-    weights *= FIRST_SPREAD / (weights @ ops.convert_to_numpy(output)[0])
+    weights *= start * FIRST_SPREAD / (weights @ ops.convert_to_numpy(output)[0])
     head.kernel.assign(weights[:, None])
 
 
