@@ -27,8 +27,10 @@ _LINE, _OWN = 2.0, 0.1
 """Length of the line on which symbols lie, and of each one's own axis."""
 _SLOPE = 0.4
 """Weight of the line before training."""
-_SWING = (2.0, -2.0, 0.5, 2.0)
-"""Biases of i, f, g and o, before training, of the units that are no carousels."""
+_CLOCK, _FEEDBACK = (8.0, -8.0, 10.0, 8.0), -30.0
+"""Biases of i, f, g and o of the units that are no carousels, and the weight from their
+h to their own candidate: each nonlinearity is in its flat part, where training leaves it.
+"""
 FIRST_SPREAD = 11.0
 """What the last symbol adds before training; the first adds about 0."""
 _register = keras.saving.register_keras_serializable(package="custom_lstm")
@@ -321,9 +323,9 @@ def spread(cell: AbstractRNNCell, head: keras.layers.Dense, start: int = 1) -> N
 
     They are too many and too close to mean digits; what each adds is learned. Every
     other carousel counts against the sum, so that gates can subtract. The units that
-    are no carousels swing from the first step on, and for ever: with their input and
-    output gates open and their forget gates shut, what the cell begins with, −4 from
-    their h to their own candidate, is no longer damped.
+    are no carousels are a clock: h is tanh(1) after odd steps and −tanh(1) after even
+    ones, from the first on. What the carousels' gates make of it is learned, and holds
+    at any length; a swing that is learned at short lengths fades or grows at long ones.
 
     Args:
         cell: a built `CarouselLSTMCell` that reads codes, under `ReachesCandidates` and
@@ -336,9 +338,12 @@ def spread(cell: AbstractRNNCell, head: keras.layers.Dense, start: int = 1) -> N
     kernel[0, candidates] = _SLOPE
     cell.kernel.assign(cell.kernel_constraint(kernel))
     bias = ops.convert_to_numpy(cell.bias).reshape(4, cell.units).copy()
-    bias[:, carousels:] = np.reshape(_SWING, (4, 1))
+    bias[:, carousels:] = np.reshape(_CLOCK, (4, 1))
     cell.bias.assign(cell.bias_constraint(bias.ravel()))
-    cell.recurrent_kernel.assign(cell.recurrent_constraint(cell.recurrent_kernel))
+    recurrent = ops.convert_to_numpy(cell.recurrent_kernel).copy()
+    others = np.arange(carousels, cell.units)
+    recurrent[others, 2 * cell.units + others] = _FEEDBACK
+    cell.recurrent_kernel.assign(cell.recurrent_constraint(recurrent))
     last = _LINE * np.eye(1, len(kernel), dtype="float32")
     output, _ = cell(last, cell.get_initial_state(1))
     weights = np.abs(ops.convert_to_numpy(head.kernel)[:, 0])
