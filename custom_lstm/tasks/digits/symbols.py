@@ -28,9 +28,8 @@ _LINE, _OWN = 2.0, 0.1
 _SLOPE = 0.4
 """Weight of the line before training."""
 _CLOCK, _FEEDBACK = (8.0, -8.0, 10.0, 8.0), -30.0
-"""Biases of i, f, g and o of the units that are no carousels, and the weight from their
-h to their own candidate: each nonlinearity is in its flat part, where training leaves it.
-"""
+"""Biases of i, f, g and o of the units that are no carousels, and the weight from
+their h to their own candidate: all are in flat parts, where training leaves them."""
 FIRST_SPREAD = 11.0
 """What the last symbol adds before training; the first adds about 0."""
 _register = keras.saving.register_keras_serializable(package="custom_lstm")
