@@ -29,7 +29,7 @@ _SLOPE = 0.4
 """Weight of the line before training."""
 _CLOCK, _FEEDBACK = (8.0, -8.0, 10.0, 8.0), -30.0
 """Biases of i, f, g and o of the units that are no carousels, and the weight from
-their h to their own candidate: all are in flat parts, where training leaves them."""
+their h to their own i: all are in flat parts, where training leaves them."""
 FIRST_SPREAD = 11.0
 """What the last symbol adds before training; the first adds about 0."""
 _register = keras.saving.register_keras_serializable(package="custom_lstm")
@@ -322,9 +322,10 @@ def spread(cell: AbstractRNNCell, head: keras.layers.Dense, start: int = 1) -> N
 
     They are too many and too close to mean digits; what each adds is learned. Every
     other carousel counts against the sum, so that gates can subtract. The units that
-    are no carousels are a clock: h is tanh(1) after odd steps and −tanh(1) after even
-    ones, from the first on. What the carousels' gates make of it is learned, and holds
-    at any length; a swing that is learned at short lengths fades or grows at long ones.
+    are no carousels are a clock: their h, which shuts their own input gates, is tanh(1)
+    after odd steps and 0 after even ones, as before the first. What the carousels'
+    gates make of it is learned, and holds at any length; a swing that is learned at
+    short lengths fades or grows at long ones.
 
     Args:
         cell: a built `CarouselLSTMCell` that reads codes, under `ReachesCandidates` and
@@ -341,7 +342,7 @@ def spread(cell: AbstractRNNCell, head: keras.layers.Dense, start: int = 1) -> N
     cell.bias.assign(cell.bias_constraint(bias.ravel()))
     recurrent = ops.convert_to_numpy(cell.recurrent_kernel).copy()
     others = np.arange(carousels, cell.units)
-    recurrent[others, 2 * cell.units + others] = _FEEDBACK
+    recurrent[others, others] = _FEEDBACK
     cell.recurrent_kernel.assign(cell.recurrent_constraint(recurrent))
     last = _LINE * np.eye(1, len(kernel), dtype="float32")
     output, _ = cell(last, cell.get_initial_state(1))
