@@ -90,9 +90,7 @@ def errors(model: keras.Model, test: data.Digits) -> list[float]:
     """Return the mean squared error over all sums up to each length."""
     rng, squares = np.random.default_rng(0), []
     for _ in range(TESTED // AT_ONCE):
-        chosen = np.stack(
-            [rng.permutation(len(test))[: LENGTHS[-1]] for _ in range(AT_ONCE)]
-        )
+        chosen = rng.integers(len(test), size=(AT_ONCE, LENGTHS[-1]))
         sums = np.cumsum(test.labels[chosen].astype(float), axis=1)
         said = model.predict(test.images[chosen][..., None], verbose=0)[..., 0]
         squares.append(np.square(said - sums))
