@@ -18,7 +18,7 @@ DIGITS_AT_ONCE = 1024
 """Digits in a batch when nothing is trained."""
 _DRAWN, _MISTAKEN = 8, 3  # sequences that are drawn; with a mistake, if there are
 _AT_ONCE = 256  # sequences
-_NAMED = 5  # units
+_NAMED, _EACH = 5, 30  # units with a name; at most so many have a row each
 
 
 def for_any_length(config: Config, model: keras.Model) -> keras.Model:
@@ -136,7 +136,12 @@ def draw(
 
 
 def _units(cells, totals, signs):
-    """Return the units to name: those that follow something in many sequences."""
+    """Return the units to name: those that follow something in many sequences.
+
+    None if there are so few that each has a row.
+    """
+    if cells.shape[-1] <= _EACH:
+        return None
     follow = {"total": totals, "sign": np.broadcast_to(signs, totals.shape)}
     return plots.notable_units(cells, follow, _NAMED)
 
