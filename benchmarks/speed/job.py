@@ -31,7 +31,12 @@ from custom_lstm import convert, data
 from custom_lstm.heads import Head
 from custom_lstm.tasks.digits.evaluate import DIGITS_AT_ONCE
 from custom_lstm.tasks.digits.metrics import score
-from custom_lstm.tasks.digits.model import build_compiled, build_optimizer, head_of
+from custom_lstm.tasks.digits.model import (
+    build,
+    build_compiled,
+    build_optimizer,
+    head_of,
+)
 from custom_lstm.tasks.digits.options import Config
 from custom_lstm.tasks.digits.task import augment_of, steps_per_epoch
 from custom_lstm.training.schedules import one_cycle
@@ -133,8 +138,13 @@ def stock(config: Config) -> keras.Model:
     return network
 
 
-def keras_trainer(model: keras.Model, head: Head) -> Trainer:
-    """Return the compiled step, and the answers, of a compiled Keras model."""
+def keras_trainer(
+    model: keras.Model, head: Head, finished: keras.Model | None = None
+) -> Trainer:
+    """Return the compiled step, and the answers, of a compiled Keras model.
+
+    Answers are those of the finished model with the same weights, if it is another.
+    """
 
     @tf.function
     def step(images, totals):
@@ -146,9 +156,14 @@ def keras_trainer(model: keras.Model, head: Head) -> Trainer:
 
     @tf.function
     def answer(images):
-        return head.answers(model(images, training=False))
+        return head.answers((finished or model)(images, training=False))
 
-    return Trainer(step, lambda images: answer(images).numpy())
+    def answer_now(images):
+        if finished is not None:
+            finished.set_weights(model.get_weights())
+        return answer(images).numpy()
+
+    return Trainer(step, answer_now)
 
 
 def _keras_step(model: keras.Model, head: Head, images, totals) -> Callable[[], object]:
@@ -338,7 +353,11 @@ def measure_learning(short: bool) -> dict:
     steps = steps_per_epoch(config, pools)
     assert steps_per_epoch(ours, pools) == steps
     trainers = {
-        OURS: keras_trainer(build_compiled(ours, steps), head_of(ours)),
+        OURS: keras_trainer(
+            build_compiled(ours, steps),
+            head_of(ours),
+            build(ours.replace(views=1), any_length=True),
+        ),
         KERAS: _keras_learner(config, steps),
         PYTORCH: _torch_learner(config, steps),
     }
