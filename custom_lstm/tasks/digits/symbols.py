@@ -49,6 +49,14 @@ def codes(symbols: int) -> np.ndarray:
     return np.hstack([line, _OWN * np.eye(symbols)]).astype("float32")
 
 
+def _largest(values: Tensor) -> Tensor:
+    """Return where the largest of the last axis is.
+
+    `keras.ops.argmax` compares bits on TensorFlow, for which ONNX has no operator.
+    """
+    return ops.squeeze(ops.top_k(values, 1)[1], axis=-1)
+
+
 @_register
 class Symbols(keras.layers.Layer):
     """The code of the likeliest symbol.
@@ -77,7 +85,7 @@ class Symbols(keras.layers.Layer):
 
     def call(self, logits: Tensor) -> Tensor:
         """Look up the code of the largest logit."""
-        chosen = ops.one_hot(ops.argmax(logits, axis=-1), self.symbols)
+        chosen = ops.one_hot(_largest(logits), self.symbols)
         return ops.cast(ops.matmul(chosen, codes(self.symbols)), self.compute_dtype)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
@@ -398,7 +406,8 @@ class WholeSteps(AbstractRNNCell):
         if self.members > 1:
             alike = ops.equal(taken[:, :, None], taken[:, None])
             votes = ops.sum(ops.cast(alike, taken.dtype), axis=-1)
-            chosen = ops.one_hot(ops.argmax(votes, axis=-1), self.members)
+            first = np.linspace(0.5, 0, self.members).astype("float32")  # of ties
+            chosen = ops.one_hot(_largest(votes + first), self.members)
             taken = ops.sum(
                 taken * ops.cast(chosen, taken.dtype), axis=-1, keepdims=True
             )
