@@ -264,14 +264,13 @@ class Computation:
         cut = cuts[number] if number < len(cuts) else None
         if cut is not None:
             return _cut_out(run, layer, cut.loop, given, more)
-        made = loop(*given, training, **more)
-        if not cuts:
-            plain = given[2] is None and not more
-            operator = self._operators[id(layer)] if plain else None
-            steps = None if operator else steps_of(layer, given, made, **more)
-            tensors = [x for x in keras.tree.flatten([*given, more]) if x is not None]
-            run.places[number] = Place(operator, steps, tensors)
-        return made
+        if cuts:
+            return loop(*given, training, **more)
+        operator = None if given[2] is not None or more else self._operators[id(layer)]
+        steps, made = steps_of(layer, given, **more)
+        tensors = [x for x in keras.tree.flatten([*given, more]) if x is not None]
+        run.places[number] = Place(operator, steps, tensors)
+        return loop(*given, training, **more) if made is None else made
 
     def _made_sample(self, sample: Nest) -> list[np.ndarray]:
         if sample is None:

@@ -139,7 +139,7 @@ class Steps:
                 self.inputs,
             )
         )
-        nest, new, _ = _stepped(self, inputs, states, constants)
+        nest, new, _ = _stepped(self.layer, self.projected, inputs, states, constants)
         outputs = _flat(nest)
         if self.masked:
             keep, old = next(left), _flat(states)
@@ -179,37 +179,42 @@ class Steps:
 
 
 def steps_of(
-    layer: keras.layers.RNN,
-    given: tuple[Nest, Nest, Nest],
-    made: tuple[Nest, Nest, Nest],
-    constants: Nest = None,
-) -> Steps | None:
-    """Return one step of a layer, or None where there is more to its loop than steps.
+    layer: keras.layers.RNN, given: tuple[Nest, Nest, Nest], constants: Nest = None
+) -> tuple[Steps | None, tuple[Nest, Nest, Nest] | None]:
+    """Return one step of a layer, and tensors of the shapes that its loop makes.
+
+    None and None are returned where there is more to the loop than steps.
 
     Args:
         layer: the layer.
         given: sequences, initial states and mask of its loop.
-        made: what that returned.
         constants: what every step is given.
     """
     shows = getattr(layer, "return_all_states", False)
     if shows or layer.unroll or type(layer).inner_loop not in LOOPS:
-        return None
+        return None, None
     sequences, initial_state, mask = given
+    constants, every = as_constants(constants), keras.tree.map_structure
     prepared, mask, projected = _prepared(layer, sequences, mask, constants)
-    every = keras.tree.map_structure
+    first = every(lambda x: x[:, 0], prepared)
+    output, new, changes = _stepped(layer, projected, first, initial_state, constants)
+    if changes:
+        return None, None
     steps = Steps(
         layer,
         states=every(_row, initial_state),
-        outputs=every(_row, made[0]),
-        constants=None if constants is None else every(_row, as_constants(constants)),
+        outputs=every(_row, output),
+        constants=None if constants is None else every(_row, constants),
         inputs=every(lambda x: _row(x, 2), prepared),
         masked=mask is not None,
         projected=projected,
     )
-    first = every(lambda x: x[:, 0], prepared)
-    changes = _stepped(steps, first, initial_state, as_constants(constants))[-1]
-    return None if changes else steps
+    batch, time = ops.shape(keras.tree.flatten(sequences)[0])[:2]
+    sizes = batch, 1 if steps.only_last else time
+    outputs = every(
+        lambda y: ops.broadcast_to(y[:, None], (*sizes, *y.shape[1:])), output
+    )
+    return steps, (output, outputs, keras.tree.pack_sequence_as(initial_state, new))
 
 
 @dataclass(frozen=True)
@@ -279,16 +284,17 @@ def run_operator(
 
 
 def _stepped(
-    steps: Steps, inputs: Nest, states: Nest, constants: Nest
+    layer: keras.layers.RNN,
+    projected: bool,
+    inputs: Nest,
+    states: Nest,
+    constants: Nest,
 ) -> tuple[Nest, list[Tensor], bool]:
     """Return outputs and new states of one step, and whether it changed variables."""
-    cell = steps.layer.cell
+    cell, scope = layer.cell, keras.StatelessScope()
     batch = ops.shape(keras.tree.flatten(inputs)[0])[0]
-    scope = keras.StatelessScope()
     with scope, registry.exported(), sequence_begun(cell, batch, False):
-        output, new, _ = one_step(
-            cell, inputs, states, constants, projected=steps.projected
-        )
+        output, new, _ = one_step(cell, inputs, states, constants, projected=projected)
     pairs = zip(_flat(new), _flat(states), strict=True)
     held = map(scope.get_current_value, getattr(cell, "variables", ()))
     changed = any(value is not None for value in held)

@@ -16,6 +16,10 @@ from custom_lstm.exporting.cuts import Cut, Port, Traced
 
 OPSET = 21
 """ONNX's version, which onnxruntime 1.20 knows."""
+_INCONCLUSIVE: type[Exception] = getattr(
+    jax.errors, "InconclusiveDimensionOperation", TypeError
+)
+"""What sizes that cannot be compared raise, since JAX 0.10 under this name."""
 
 
 def cuts_of(computation: Computation) -> list[Cut | None]:
@@ -103,7 +107,14 @@ def _refusals() -> Iterator[None]:
     """Raise a ValueError that says what jax2onnx cannot write."""
     try:
         yield
-    except (TypeError, NotImplementedError, RuntimeError, ValueError) as error:
+    except (
+        AttributeError,  # of a JAX that it does not know yet
+        TypeError,
+        NotImplementedError,
+        RuntimeError,
+        ValueError,
+        _INCONCLUSIVE,
+    ) as error:
         text = " ".join(str(error).split())[:300]
         raise ValueError(
             f"export: jax2onnx cannot write the model: {text} Where a size that "
