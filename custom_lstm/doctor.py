@@ -7,10 +7,11 @@ be imported.
 import argparse
 import os
 import platform
-import re
 from collections.abc import Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
+
+from packaging.requirements import Requirement
 
 from custom_lstm import program
 from custom_lstm.errors import DataError
@@ -18,7 +19,6 @@ from custom_lstm.extras import MissingExtra, backend
 from custom_lstm.version import __version__
 
 _BASE = ("keras", "numpy", "h5py", "tensorflow", "jax", "torch")
-_REQUIREMENT = re.compile(r"([\w.-]+).*?(?:;.*extra == ['\"]([\w-]+)['\"])?$")
 
 
 def main(words: Sequence[str]) -> int:
@@ -58,32 +58,59 @@ def environment() -> Iterator[str]:
     yield f"Python       {platform.python_version()} on {platform.platform()}"
     for name in _BASE:
         yield f"{name:<12} {_version(name) or '-'}"
-    for extra, names in extras().items():
-        missing = [name for name in names if not _version(name)]
-        if missing:
+    for extra, requirements in extras().items():
+        lacking = dict.fromkeys(x for one in requirements for x in _lacking(one))
+        said = "complete"
+        if lacking:
             command = f'pip install "custom_lstm[{extra}]"'
-            yield f"[{extra}]".ljust(13) + f"lacks {', '.join(missing)}; run: {command}"
-        else:
-            yield f"[{extra}]".ljust(13) + "complete"
+            said = f"lacks {', '.join(lacking)}; run: {command}"
+        yield f"[{extra}]".ljust(13) + said
 
 
-def extras() -> dict[str, list[str]]:
-    """Return the distributions that each extra installs; none if nothing is installed.
+def extras() -> dict[str, list[Requirement]]:
+    """Return what each extra asks for; nothing if the package is not installed.
 
     Example:
-        >>> "matplotlib" in extras().get("plots", ["matplotlib"])
-        True
+        >>> asked = extras().get("gpu", [Requirement("tensorflow[and-cuda]")])
+        >>> asked[0].name
+        'tensorflow'
     """
-    found: dict[str, list[str]] = {}
     try:
-        requirements = metadata.requires("custom_lstm") or []
+        own = metadata.metadata("custom_lstm")
     except metadata.PackageNotFoundError:  # run from a checkout
-        return found
-    for requirement in requirements:
-        match = _REQUIREMENT.match(requirement)
-        if match and match[2] and match[1].replace("-", "_") != "custom_lstm":
-            found.setdefault(match[2], []).append(match[1])
-    return found
+        return {}
+    names = own.get_all("Provides-Extra") or []
+    return {name: _asked("custom_lstm", name) for name in names}
+
+
+def _asked(distribution: str, extra: str) -> list[Requirement]:
+    """Return what an extra of an installed distribution asks for on this system."""
+    every = map(Requirement, metadata.requires(distribution) or ())
+    return [
+        one
+        for one in every
+        if one.marker
+        and one.marker.evaluate({"extra": extra})
+        and not one.marker.evaluate({"extra": ""})
+    ]
+
+
+def _lacking(requirement: Requirement, seen: tuple[str, ...] = ()) -> Iterator[str]:
+    """Yield what a requirement lacks: distributions, and versions that are too old.
+
+    The extras that it names are looked into, as `and-cuda` is of TensorFlow.
+    """
+    name, wanted = requirement.name, requirement.specifier
+    version = _version(name)
+    if version is None:
+        yield name
+        return
+    if not wanted.contains(version, prereleases=True):
+        yield f"{name}{wanted} ({version} is installed)"
+    for extra in sorted(requirement.extras):
+        inner = f"{name}[{extra}]"
+        for one in _asked(name, extra) if inner not in seen else ():
+            yield from _lacking(one, (*seen, inner))
 
 
 def devices() -> list[str]:

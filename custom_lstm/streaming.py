@@ -12,7 +12,7 @@ from keras import ops
 
 from custom_lstm.cells.validation import fits
 from custom_lstm.cells.walk import layers_in
-from custom_lstm.layers.steps import boolean_mask, intercepted
+from custom_lstm.layers.steps import boolean_mask, check_steps, intercepted
 from custom_lstm.typing import Nest, Shape, States, Tensor
 
 PIECES = (5, 1, 7, 3)
@@ -412,16 +412,7 @@ def _where(fresh: Tensor, begun: Tensor, carried: Tensor) -> Tensor:
 
 
 def _check_layer(layer: keras.layers.RNN) -> None:
-    if layer.go_backwards:
-        raise ValueError(
-            f"Stream: the layer {layer.name!r} goes backwards. It begins at the end, "
-            "and an endless sequence has none."
-        )
-    if getattr(layer, "time_major", False):
-        raise ValueError(
-            f"Stream: the layer {layer.name!r} takes the time first; chunks are "
-            "(streams, steps, ...). Make it with `time_major=False`."
-        )
+    check_steps("Stream", layer)
     if layer.stateful:
         raise ValueError(
             f"Stream: the layer {layer.name!r} is stateful and carries on by itself; "

@@ -176,6 +176,41 @@ def test_doctor_tells_what_a_bug_report_needs(capsys):
     assert any(f"{others[BACKEND]} cannot run: it needs" in line for line in lines)
 
 
+def _distribution(folder, name, version, *lines):
+    info = folder / f"{name}-{version}.dist-info"
+    info.mkdir()
+    first = ("Metadata-Version: 2.1", f"Name: {name}", f"Version: {version}")
+    (info / "METADATA").write_text("\n".join((*first, *lines)) + "\n")
+
+
+def test_doctor_looks_into_the_extras_that_an_extra_names(tmp_path, monkeypatch):
+    asked = {
+        "gpu": "outer[cuda]>=1",
+        "new": "outer>=3",
+        "whole": "outer",
+        "most": "custom_lstm[gpu,new]",
+        "elsewhere": "absent; sys_platform == 'nowhere'",
+    }
+    lines = [f"Provides-Extra: {key}" for key in asked]
+    for key, requirement in asked.items():
+        name, _, marker = requirement.partition("; ")
+        markers = " and ".join(filter(None, [marker, f"extra == '{key}'"]))
+        lines.append(f"Requires-Dist: {name}; {markers}")
+    _distribution(tmp_path, "custom_lstm", "9", "Requires-Dist: absent", *lines)
+    cuda = "Provides-Extra: cuda", "Requires-Dist: inner; extra == 'cuda'"
+    _distribution(tmp_path, "outer", "2.0", "Requires-Dist: absent", *cuda)
+    monkeypatch.syspath_prepend(tmp_path)
+    said = {line.split()[0]: line for line in doctor.environment() if line[0] == "["}
+    assert said["[gpu]"].split("lacks ")[1] == (
+        'inner; run: pip install "custom_lstm[gpu]"'
+    )
+    old = "outer>=3 (2.0 is installed); run"
+    assert old in said["[new]"]
+    assert f"lacks inner, {old}" in said["[most]"]
+    assert said["[whole]"].endswith(" complete")
+    assert said["[elsewhere]"].endswith(" complete")
+
+
 def test_doctor_answers_without_a_backend():
     other = next(name for name in BACKENDS if name != BACKEND)
     done = subprocess.run(
@@ -201,7 +236,7 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 def test_the_core_depends_on_few():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     names = {re.split(r"\W", text)[0] for text in project["dependencies"]}
-    assert names == {"keras", "numpy", "h5py", "defusedxml"}
+    assert names == {"keras", "numpy", "h5py", "defusedxml", "packaging"}
     asked = {"tensorflow", "jax", "torch", "plots", "train", "export", "notebooks"}
     asked |= {"docs", "test", "gpu", "lint", "all"}
     assert asked <= set(project["optional-dependencies"])

@@ -1,11 +1,11 @@
 """What is exported: a model, or one step of it, as a function of flat tensors.
 
-The states of recurrent layers can be inputs and outputs of it. Where a runtime has an
-operator of its own for a layer, the function can be cut there: what the layer is given
-is then an output more, and what it returns an input more (see `Cut`).
+The states of recurrent layers can be inputs and outputs of it. Where a runtime can run
+the loop of a layer itself, the function can be cut there (see `cuts`).
 """
 
 import contextlib
+import functools
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -16,29 +16,27 @@ import numpy as np
 from keras import ops
 
 from custom_lstm.cells.walk import layers_in
+from custom_lstm.exporting.cuts import (
+    Cut,
+    Place,
+    Port,
+    Steps,
+    Traced,
+    run_operator,
+    steps_of,
+)
 from custom_lstm.exporting.operators import Operator, operator_of
 from custom_lstm.kernels import registry
 from custom_lstm.layers.nests import as_constants
 from custom_lstm.layers.steps import (
     boolean_mask,
+    check_steps,
     intercepted,
     names_shown,
     one_step,
     sequence_begun,
 )
-from custom_lstm.typing import DType, Nest, Tensor
-
-
-@dataclass(frozen=True)
-class Port:
-    """An input of what is exported: name, shape and dtype.
-
-    In the shape, None is a size that is free, or its name.
-    """
-
-    name: str
-    shape: tuple[Any, ...]
-    dtype: DType
+from custom_lstm.typing import Nest, Tensor
 
 
 @dataclass(frozen=True)
@@ -58,31 +56,6 @@ class State:
 
 
 @dataclass
-class Cut:
-    """A place where the function is cut, for a runtime's own recurrent operator.
-
-    Args:
-        operator: what the runtime is to run there.
-        batch, time: sizes of what it is given; None where not known.
-    """
-
-    operator: Operator
-    batch: Any
-    time: Any
-
-    @property
-    def ports(self) -> list[Port]:
-        """What the operator returns: inputs of the cut function."""
-        one, units, dtype = self.operator, self.operator.units, self.operator.dtype
-        states = [
-            Port(f"cut_{name}", (self.batch, units), dtype) for name in one.states
-        ]
-        if one.only_last:
-            return states
-        return [Port("cut_y", (self.batch, self.time, units), dtype), *states]
-
-
-@dataclass
 class _Run:
     """One call of the function: what goes in and out of its recurrent layers."""
 
@@ -92,7 +65,7 @@ class _Run:
     cuts: list[Cut | None] | None = None
     given: Iterator[Tensor] = iter(())
     cut_inputs: list[Tensor] = field(default_factory=list)
-    found: list[tuple[Operator, Tensor]] = field(default_factory=list)
+    places: list[Place | None] = field(default_factory=list)
 
 
 class Computation:
@@ -160,23 +133,44 @@ class Computation:
         return self._run(flat, None)[0]
 
     def cut(self, cuts: Sequence[Cut | None], *flat: Tensor) -> list[Tensor]:
-        """Return outputs, new states, and what the operators at `cuts` are given.
+        """Return outputs, new states, and what the loops at `cuts` are given.
 
         Args:
-            cuts: see `operators`.
-            *flat: the inputs, followed by what these operators return.
+            cuts: one for each of `places`; None where the function is not cut.
+            *flat: the inputs, followed by what the loops there make.
         """
         count = len(self.inputs)
         outputs, run = self._run(flat[:count], list(cuts), flat[count:])
         return [*outputs, *run.cut_inputs]
 
-    def operators(self, *flat: Tensor) -> list[tuple[Operator, Tensor]]:
-        """Return the operators that a runtime has for layers, and what they are given.
+    def leave_out(self, unfit: Callable[[Operator], bool]) -> None:
+        """Let no operator of these stand for a layer: its steps are run.
+
+        Args:
+            unfit: whether an operator is one.
+        """
+        for key, operator in self._operators.items():
+            if operator is not None and unfit(operator):
+                self._operators[key] = None
+
+    def places(self, *flat: Tensor) -> list[Place]:
+        """Return where the function can be cut: at the loops of recurrent layers.
 
         Args:
             *flat: the inputs.
         """
-        return self._run(flat, [])[1].found
+        return [place for place in self._run(flat, [])[1].places if place]
+
+    def traced(self, cuts: Sequence[Cut | None] = ()) -> Traced:
+        """Return the function, cut, as an exporter traces it."""
+        made = [port for cut in cuts if cut for port in cut.ports]
+        ports = [Port(f"cut_{k}", x.shape, x.dtype) for k, x in enumerate(made)]
+        return Traced(
+            functools.partial(self.cut, cuts),
+            [*map(self.named_sizes, self.inputs), *ports],
+            self.model,
+            cut=len(ports),
+        )
 
     def whole(self, arrays: Sequence[np.ndarray]) -> list[Tensor]:
         """Return what the model makes of whole sequences, without the new states."""
@@ -250,26 +244,33 @@ class Computation:
                 initial_state = keras.tree.pack_sequence_as(
                     initial_state, run.states[key]
                 )
-            plain = mask is None and not more and run.cuts is not None
-            operator = self._operators[key] if plain else None
             if self.step:
                 made = _one(layer, sequences, initial_state, mask, **more)
-            elif operator is not None and self._is_cut(run, operator, sequences):
-                made = _cut_out(run, layer, operator, sequences, initial_state)
-            else:
+            elif run.cuts is None:
                 made = loop(sequences, initial_state, mask, training, **more)
+            else:
+                given = sequences, initial_state, mask
+                made = self._looked(layer, loop, run, given, training, more)
             if carries:
                 run.new[key] = keras.tree.flatten(made[2])
             return made
 
         return around
 
-    @staticmethod
-    def _is_cut(run: _Run, operator: Operator, sequences: Tensor) -> bool:
-        run.found.append((operator, sequences))
-        cuts = run.cuts or []
-        place = len(run.found) - 1
-        return place < len(cuts) and cuts[place] is not None
+    def _looked(self, layer, loop, run, given, training, more):
+        """Run a layer's loop and note the place, or cut there."""
+        number, cuts = len(run.places), run.cuts or []
+        run.places.append(None)
+        cut = cuts[number] if number < len(cuts) else None
+        if cut is not None:
+            return _cut_out(run, layer, cut.loop, given, more)
+        if cuts:
+            return loop(*given, training, **more)
+        operator = None if given[2] is not None or more else self._operators[id(layer)]
+        steps, made = steps_of(layer, given, **more)
+        tensors = [x for x in keras.tree.flatten([*given, more]) if x is not None]
+        run.places[number] = Place(operator, steps, tensors)
+        return loop(*given, training, **more) if made is None else made
 
     def _made_sample(self, sample: Nest) -> list[np.ndarray]:
         if sample is None:
@@ -368,16 +369,7 @@ def check_step(model: keras.layers.Layer, recurrent: Sequence[Any]) -> None:
             "could be exported."
         )
     for layer in recurrent:
-        if layer.go_backwards:
-            raise ValueError(
-                f"export: the layer {layer.name!r} goes backwards, from the end of a "
-                "sequence, so that no step of it can be the next one."
-            )
-        if getattr(layer, "time_major", False):
-            raise ValueError(
-                f"export: the layer {layer.name!r} takes the time first; one step is "
-                "exported of layers with `time_major=False`."
-            )
+        check_steps("export", layer)
 
 
 def _recurrent_layers(model: Any) -> list[keras.layers.RNN]:
@@ -439,20 +431,16 @@ def _where(rows: Tensor, x: Tensor, y: Tensor) -> Tensor:
     return ops.where(ops.reshape(rows, (-1, *[1] * (len(x.shape) - 1))), x, y)
 
 
-def _cut_out(run, layer, operator, sequences, initial_state):
-    """Return what an operator will have made of what it will be given."""
+def _cut_out(run, layer, loop, given, more):
+    """Return what a loop will have made of what it will be given."""
+    sequences, initial_state, mask = given
+    if isinstance(loop, Steps):
+        run.cut_inputs += loop.given(sequences, initial_state, mask, **more)
+        return loop.result(run.given, sequences, initial_state)
     if layer.go_backwards:
         sequences = ops.flip(sequences, 1)
-    begun = keras.tree.flatten(initial_state)
-    run.cut_inputs += [sequences, *begun]
-    batch, time = ops.shape(sequences)[:2]
-    units = operator.units
-    y = None
-    if not operator.only_last:
-        y = ops.reshape(next(run.given), (batch, time, units))
-    new = [ops.reshape(next(run.given), (batch, units)) for _ in operator.states]
-    outputs = new[0][:, None] if y is None else y
-    return new[0], outputs, keras.tree.pack_sequence_as(initial_state, new)
+    run.cut_inputs += [sequences, *keras.tree.flatten(initial_state)]
+    return run_operator(loop, run.given, sequences, initial_state)
 
 
 def _array(port: Port, batch: int, free: int, rng: np.random.Generator) -> np.ndarray:

@@ -1,8 +1,9 @@
 """The formats that models are exported to: who writes them, and who runs them."""
 
+import contextlib
 import importlib
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -13,6 +14,7 @@ import numpy as np
 
 from custom_lstm.exporting import onnx_graph
 from custom_lstm.exporting.computation import Computation
+from custom_lstm.exporting.cuts import Cut, Steps
 from custom_lstm.extras import MissingExtra
 
 _EXTRAS = {"jax2onnx": "export-jax"}
@@ -92,7 +94,20 @@ def _own_module() -> ModuleType:
 def _onnx_model(computation: Computation) -> Any:
     module = _own_module()
     cuts = [] if computation.step else module.cuts_of(computation)
-    return onnx_graph.finished(module.to_onnx(computation, cuts), computation, cuts)
+    cuts = [cut if cut is None else _with_body(cut, module) for cut in cuts]
+    model = module.to_onnx(computation.traced(cuts))
+    return onnx_graph.finished(model, computation, cuts)
+
+
+def _with_body(cut: Cut, module: ModuleType) -> Cut | None:
+    """Return a cut with its step in ONNX; None if ONNX has no such step."""
+    if isinstance(cut.loop, Steps):
+        try:
+            cut.body = module.to_onnx(cut.loop.traced(cut.batch))
+            onnx_graph.check_step(cut.body, cut.loop)
+        except ValueError:
+            return None
+    return cut
 
 
 def _write_onnx(computation: Computation, path: Path) -> None:
@@ -123,32 +138,46 @@ def _read_onnx(computation: Computation, path: Path) -> Runner:
 
 def _write_openvino(computation: Computation, path: Path) -> None:
     import openvino
-    import openvino.frontend
 
+    computation.leave_out(lambda operator: "P" in operator.weights)  # not read by it
     onnx_file = path.with_suffix(".onnx")
     _write_onnx(computation, onnx_file)
-    try:
-        model = openvino.convert_model(str(onnx_file))
-    except openvino.frontend.OpConversionFailure as error:
-        text = " ".join(str(error).split())[:300]
-        raise ValueError(f"export: OpenVINO cannot hold the model: {text}") from error
-    finally:
-        onnx_file.unlink()
+    with _openvino_refusals():
+        try:
+            model = openvino.convert_model(str(onnx_file))
+        finally:
+            onnx_file.unlink()
     openvino.save_model(model, str(path), compress_to_fp16=False)
 
 
-_WHOLE_PRECISION = {"INFERENCE_PRECISION_HINT": "f32"}
+@contextlib.contextmanager
+def _openvino_refusals() -> Iterator[None]:
+    """Raise a ValueError that says what OpenVINO cannot hold or run."""
+    from openvino import frontend
+
+    try:
+        yield
+    except (
+        RuntimeError,
+        frontend.GeneralFailure,
+        frontend.NotImplementedFailure,
+        frontend.OpConversionFailure,
+        frontend.OpValidationFailure,
+    ) as error:
+        text = " ".join(str(error).split())[:300]
+        raise ValueError(f"export: OpenVINO cannot hold the model: {text}") from error
 
 
 def _read_openvino(computation: Computation, path: Path) -> Runner:
     import openvino
 
-    model = openvino.Core().compile_model(
-        str(path), "CPU", {"INFERENCE_PRECISION_HINT": "f32"}
-    )
+    precise = {"INFERENCE_PRECISION_HINT": "f32"}
+    with _openvino_refusals():
+        model = openvino.Core().compile_model(str(path), "CPU", precise)
 
     def run(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        made = model(arrays)
+        with _openvino_refusals():
+            made = model(arrays)
         return {name: made[name] for name in computation.outputs}
 
     return run

@@ -3,7 +3,7 @@
 import contextlib
 import logging
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,15 @@ import jax
 import numpy as np
 from jax import export as jax_export
 
-from custom_lstm.exporting.computation import Computation, Cut, Port
+from custom_lstm.exporting.computation import Computation
+from custom_lstm.exporting.cuts import Cut, Port, Traced
 
 OPSET = 21
 """ONNX's version, which onnxruntime 1.20 knows."""
+_INCONCLUSIVE: type[Exception] = getattr(
+    jax.errors, "InconclusiveDimensionOperation", TypeError
+)
+"""What sizes that cannot be compared raise, since JAX 0.10 under this name."""
 
 
 def cuts_of(computation: Computation) -> list[Cut | None]:
@@ -28,29 +33,30 @@ def cuts_of(computation: Computation) -> list[Cut | None]:
     known = {str(size) for spec in specs for size in spec.shape}
 
     def look(*flat):
-        for operator, x in computation.operators(*flat):
-            sizes = [n if isinstance(n, int) else str(n) for n in x.shape[:2]]
-            fixed = all(isinstance(n, int) or n in known for n in sizes)
-            found.append(Cut(operator, *sizes) if fixed else None)
+        for place in computation.places(*flat):
+            first = place.tensors[0].shape[:2]
+            batch, time = (n if isinstance(n, int) else str(n) for n in first)
+            fixed = all(isinstance(n, int) or n in known for n in (batch, time))
+            found.append(place.cut(batch, time) if fixed else None)
         return 0
 
     jax.eval_shape(look, *specs)
     return found
 
 
-def to_onnx(computation: Computation, cuts: Sequence[Cut | None]) -> Any:
+def to_onnx(traced: Traced) -> Any:
     """Return an `onnx.ModelProto`, inputs and outputs in order."""
     import jax2onnx
 
-    own = [computation.named_sizes(port) for port in computation.inputs]
-    ports = [port for cut in cuts if cut for port in cut.ports]
-    count = len(ports)
+    count = traced.cut
+    own = len(traced.ports) - count
+    ports = [*traced.ports[own:], *traced.ports[:own]]
 
     def cut_first(*flat):
-        return tuple(computation.cut(cuts, *flat[count:], *flat[:count]))
+        return tuple(traced.function(*flat[count:], *flat[:count]))
 
     with _quiet(), _refusals():  # it reads free sizes from the last input that has them
-        model = jax2onnx.to_onnx(cut_first, inputs=_specs(ports + own), opset=OPSET)
+        model = jax2onnx.to_onnx(cut_first, inputs=_specs(ports), opset=OPSET)
     given = list(model.graph.input)
     del model.graph.input[:]
     model.graph.input.extend([*given[count:], *given[:count]])
@@ -101,7 +107,14 @@ def _refusals() -> Iterator[None]:
     """Raise a ValueError that says what jax2onnx cannot write."""
     try:
         yield
-    except (TypeError, NotImplementedError, RuntimeError, ValueError) as error:
+    except (
+        AttributeError,  # of a JAX that it does not know yet
+        TypeError,
+        NotImplementedError,
+        RuntimeError,
+        ValueError,
+        _INCONCLUSIVE,
+    ) as error:
         text = " ".join(str(error).split())[:300]
         raise ValueError(
             f"export: jax2onnx cannot write the model: {text} Where a size that "

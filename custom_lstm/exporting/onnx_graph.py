@@ -1,9 +1,10 @@
-"""Work on ONNX models: names, and recurrent operators where a function was cut."""
+"""Work on ONNX models: names, and loops where a function was cut."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from custom_lstm.exporting.computation import Computation, Cut
+from custom_lstm.exporting.computation import Computation
+from custom_lstm.exporting.cuts import Cut, Steps
 
 _DOMAINS = ("", "ai.onnx")
 
@@ -26,13 +27,13 @@ def finished(
     check_operators(model)
     used = [cut for cut in cuts if cut is not None]
     graph = model.graph
+    _add_functions(model, [cut.body for cut in used if cut.body is not None])
     given = [value.name for value in graph.input]
     made = [value.name for value in graph.output]
     ports, outputs = computation.inputs, computation.outputs
-    cut_ports = [name for cut in used for name in _cut_names(cut)]
     if (len(given), len(made)) != (
         len(ports) + sum(len(cut.ports) for cut in used),
-        len(outputs) + len(cut_ports),
+        len(outputs) + sum(map(_count_given, used)),
     ):
         raise ValueError(
             f"export: the ONNX model has the inputs {given} and the outputs {made}, "
@@ -49,6 +50,14 @@ def finished(
     model = onnx.shape_inference.infer_shapes(model)
     onnx.checker.check_model(model)
     return model
+
+
+def check_step(body: Any, steps: Steps) -> None:
+    """Raise a ValueError if a step in ONNX cannot be the body of a `Scan`."""
+    check_operators(body)
+    given, made = steps.ports(None), steps.made(None, None)
+    if (len(body.graph.input), len(body.graph.output)) != (len(given), len(made)):
+        raise ValueError("export: something that the step is given does not matter")
 
 
 def check_operators(model: Any) -> None:
@@ -76,24 +85,31 @@ def _all_nodes(nodes: Iterable[Any]) -> Iterator[Any]:
             yield from _all_nodes(attribute.g.node)
 
 
-def _cut_names(cut: Cut) -> list[str]:
-    """Return what an operator is given: the sequence and the first states."""
-    return ["x", *cut.operator.states]
+def _count_given(cut: Cut) -> int:
+    """Return how many tensors a loop is given."""
+    if isinstance(cut.loop, Steps):
+        steps, of = cut.loop, cut.loop.counts
+        held = of["outputs"] if steps.holds else 0
+        return of["states"] + held + of["constants"] + of["inputs"] + steps.masked
+    return 1 + len(cut.loop.states)
 
 
 def _between(onnx, cuts, made, given, graph) -> Iterator[Any]:
     """Yield the operators between what the cut function returns and takes."""
     made, given = iter(made), iter(given)
     for number, cut in enumerate(cuts):
-        inputs = [next(made) for _ in _cut_names(cut)]
+        inputs = [next(made) for _ in range(_count_given(cut))]
         outputs = [next(given) for _ in cut.ports]
         prefix = f"recurrent_{number}"
-        yield from _operator(onnx, prefix, cut, inputs, outputs, graph)
+        if isinstance(cut.loop, Steps):
+            yield _scan(onnx, prefix, cut, inputs, outputs)
+        else:
+            yield from _operator(onnx, prefix, cut.loop, inputs, outputs, graph)
 
 
-def _operator(onnx, prefix, cut, inputs, outputs, graph) -> Iterator[Any]:
+def _operator(onnx, prefix, one, inputs, outputs, graph) -> Iterator[Any]:
     """Yield the nodes of one operator, which has the time first."""
-    helper, one = onnx.helper, cut.operator
+    helper = onnx.helper
     x, *states = inputs
     axis, arrays = f"{prefix}_axes", {}
     for name, array in {**one.weights}.items():
@@ -120,6 +136,75 @@ def _operator(onnx, prefix, cut, inputs, outputs, graph) -> Iterator[Any]:
         yield helper.make_node("Transpose", [f"{y}s"], [sequence], perm=[1, 0, 2])
     for end, name in zip(ends, last, strict=True):
         yield helper.make_node("Squeeze", [name, f"{axis}_0"], [end])
+
+
+def _scan(onnx, prefix, cut, inputs, outputs) -> Any:
+    """Return a `Scan` of which the body is one step.
+
+    Of its states, the first are those of the layer; the outputs that are carried from
+    step to step follow, and the constants, which stay as they are.
+    """
+    helper, steps, of = onnx.helper, cut.loop, cut.loop.counts
+    body = _prefixed(onnx, cut.body.graph, prefix)
+    given, new = list(body.input), list(body.output)
+    states, made = of["states"], new[of["states"] :]
+    before = given[states : states + len(made)] if steps.repeats else []
+    rest = given[states + len(before) :]
+    constants, scanned = rest[: of["constants"]], rest[of["constants"] :]
+    if steps.holds and not before:
+        before = [_value(onnx, f"{one.name}_before", one) for one in made]
+    results = [*new[:states], *(made if steps.holds else ()), *constants]
+    carried = len(results)
+    results += () if steps.only_last else made
+    named = [_value(onnx, f"{prefix}_result_{k}", one) for k, one in enumerate(results)]
+    for one, value in zip(results, named, strict=True):
+        body.node.append(helper.make_node("Identity", [one.name], [value.name]))
+    del body.input[:], body.output[:]
+    body.input.extend([*given[:states], *before, *constants, *scanned])
+    body.output.extend(named)
+    last = [f"{prefix}_last_{k}" for k in range(carried)]
+    ends = states + (len(made) if steps.only_last else 0)
+    last[:ends] = outputs[:ends]
+    axes = {"scan_input_axes": [1] * len(scanned)}
+    if not steps.only_last:
+        axes["scan_output_axes"] = [1] * len(made)
+    count, names = len(scanned), [*last, *outputs[ends:]]
+    return helper.make_node(
+        "Scan", inputs, names, prefix, body=body, num_scan_inputs=count, **axes
+    )
+
+
+def _value(onnx, name: str, like: Any) -> Any:
+    value = onnx.ValueInfoProto()
+    value.CopyFrom(like)
+    value.name = name
+    return value
+
+
+def _prefixed(onnx, graph: Any, prefix: str) -> Any:
+    """Return a copy of a graph in which no name is one of another graph."""
+    copy = onnx.GraphProto()
+    copy.CopyFrom(graph)
+    copy.name = prefix
+    values = (*copy.input, *copy.output, *copy.initializer)
+    names = _all_names(copy.node) | {value.name for value in values}
+    _rename(copy.node, copy, {name: f"{prefix}_{name}" for name in names})
+    for node in _all_nodes(copy.node):
+        node.name = f"{prefix}_{node.name}"
+    return copy
+
+
+def _add_functions(model: Any, bodies: Iterable[Any]) -> None:
+    """Add what the bodies of loops call, and the operators' versions that they need."""
+    known = {(one.domain, one.name) for one in model.functions}
+    domains = {one.domain for one in model.opset_import}
+    for body in bodies:
+        new = [one for one in body.functions if (one.domain, one.name) not in known]
+        model.functions.extend(new)
+        known |= {(one.domain, one.name) for one in new}
+        more = [one for one in body.opset_import if one.domain not in domains]
+        model.opset_import.extend(more)
+        domains |= {one.domain for one in more}
 
 
 def _name(onnx, graph, nodes, computation, given, made) -> None:
@@ -165,11 +250,9 @@ def _rename(nodes: Iterable[Any], graph: Any, names: Mapping[str, str]) -> None:
             node.input[k] = names.get(name, name)
         for k, name in enumerate(node.output):
             node.output[k] = names.get(name, name)
-    for tensor in graph.initializer:
-        tensor.name = names.get(tensor.name, tensor.name)
     inner = (a.g for node in _all_nodes(nodes) for a in node.attribute)
     for one in (graph, *inner):
-        for value in (*one.input, *one.output, *one.value_info):
+        for value in (*one.input, *one.output, *one.value_info, *one.initializer):
             value.name = names.get(value.name, value.name)
 
 

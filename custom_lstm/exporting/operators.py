@@ -25,7 +25,7 @@ _ACTIVATIONS = {
     keras.activations.sigmoid: "Sigmoid",
     keras.activations.relu: "Relu",
 }
-_LOOPS = {
+LOOPS = {
     one.inner_loop
     for one in (
         RNN,
@@ -63,6 +63,12 @@ class Operator:
     dtype: DType
     only_last: bool
 
+    def made(self, batch: Any, time: Any) -> list[tuple[tuple[Any, ...], DType]]:
+        """Return shapes and dtypes of what it makes: outputs, if used, and states."""
+        states = [((batch, self.units), self.dtype)] * len(self.states)
+        outputs = ((batch, time, self.units), self.dtype)
+        return states if self.only_last else [outputs, *states]
+
 
 def operator_of(layer: keras.layers.RNN) -> Operator | None:
     """Return the operator that ONNX has for a layer, or None.
@@ -79,7 +85,7 @@ def operator_of(layer: keras.layers.RNN) -> Operator | None:
     cell = layer.cell
     kind = _KINDS.get(type(cell))
     shows = getattr(layer, "return_all_states", False)
-    if kind is None or shows or type(layer).inner_loop not in _LOOPS:
+    if kind is None or shows or type(layer).inner_loop not in LOOPS:
         return None
     activations = _activations_of(cell, kind)
     if cell.compute_dtype != "float32" or None in activations:

@@ -4,13 +4,14 @@ import contextlib
 import logging
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
 
-from custom_lstm.exporting.computation import Computation, Cut, Port
+from custom_lstm.exporting.computation import Computation
+from custom_lstm.exporting.cuts import Cut, Port, Traced
 
 OPSET = 18
 """ONNX's version: the newest that tf2onnx writes."""
@@ -22,26 +23,22 @@ def cuts_of(computation: Computation) -> list[Cut | None]:
 
     def look(*flat):
         outer = tf.compat.v1.get_default_graph()
-        for operator, x in computation.operators(*flat):
-            same = x.graph is outer
-            found.append(Cut(operator, *x.shape[:2]) if same else None)
+        for place in computation.places(*flat):
+            same = all(tensor.graph is outer for tensor in place.tensors)
+            found.append(place.cut(*place.tensors[0].shape[:2]) if same else None)
         return tf.constant(0)
 
     tf.function(look, autograph=False).get_concrete_function(*_specs(computation))
     return found
 
 
-def to_onnx(computation: Computation, cuts: Sequence[Cut | None]) -> Any:
+def to_onnx(traced: Traced) -> Any:
     """Return an `onnx.ModelProto`, inputs and outputs in order."""
     import tf2onnx
 
-    ports = [
-        Port(f"cut_{k}", port.shape, port.dtype)
-        for k, port in enumerate(port for cut in cuts if cut for port in cut.ports)
-    ]
-    signature = [*_specs(computation), *map(_spec, ports)]
+    signature = list(map(_spec, traced.ports))
     function = tf.function(
-        lambda *flat: computation.cut(cuts, *flat),
+        lambda *flat: traced.function(*flat),
         input_signature=signature,
         autograph=False,
     )
@@ -115,7 +112,8 @@ def _specs(computation: Computation) -> list[tf.TensorSpec]:
 
 
 def _spec(port: Port) -> tf.TensorSpec:
-    return tf.TensorSpec(port.shape, port.dtype, name=port.name)
+    shape = [size if isinstance(size, int) else None for size in port.shape]
+    return tf.TensorSpec(shape, port.dtype, name=port.name)
 
 
 @contextlib.contextmanager

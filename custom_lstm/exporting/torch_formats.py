@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import itertools
 import logging
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -11,23 +12,23 @@ from typing import Any
 import numpy as np
 import torch
 
-from custom_lstm.exporting.computation import Computation, Cut, Port
+from custom_lstm.exporting.computation import Computation
+from custom_lstm.exporting.cuts import Cut, Port, Traced
 
 OPSET = 20
 """ONNX's version."""
 
 
 class _Module(torch.nn.Module):
-    """A computation as a module of PyTorch; its parameters are the model's."""
+    """A function as a module of PyTorch; its parameters are a layer's."""
 
-    def __init__(self, computation: Computation, cuts: Sequence[Cut | None] = ()):
+    def __init__(self, function: Callable[..., Any], layer: Any):
         super().__init__()
-        self.model, self._cuts = computation.model, list(cuts)
-        self._computation = [computation]
+        self.layer, self._function = layer, [function]
 
     def forward(self, *flat):
         """Return a tuple of the outputs."""
-        return tuple(self._computation[0].cut(self._cuts, *flat))
+        return tuple(self._function[0](*flat))
 
 
 def cuts_of(computation: Computation) -> list[Cut | None]:
@@ -43,42 +44,44 @@ def cuts_of(computation: Computation) -> list[Cut | None]:
         if isinstance(name, str)
     }
     with torch.no_grad():
-        found = computation.operators(*map(torch.as_tensor, arrays))
-    return [
-        Cut(operator, *(names.get(size, size) for size in x.shape[:2]))
-        if not names or set(x.shape[:2]) <= {*names, *_fixed(ports)}
-        else None
-        for operator, x in found
-    ]
+        found = computation.places(*map(torch.as_tensor, arrays))
+    cuts: list[Cut | None] = []
+    for place in found:
+        sizes = place.tensors[0].shape[:2]
+        known = not names or set(sizes) <= {*names, *_fixed(ports)}
+        batch, time = (names.get(size, size) for size in sizes)
+        cut = place.cut(batch, time, known=lambda size: size not in names)
+        cuts.append(cut if known else None)
+    return cuts
 
 
 def _fixed(ports: Sequence[Port]) -> set[int]:
     return {n for port in ports for n in port.shape if isinstance(n, int)}
 
 
-def to_onnx(computation: Computation, cuts: Sequence[Cut | None]) -> Any:
+def to_onnx(traced: Traced) -> Any:
     """Return an `onnx.ModelProto`, inputs and outputs in order.
 
     Raises:
         ValueError: if PyTorch's exporter cannot write it.
     """
-    own = [computation.named_sizes(port) for port in computation.inputs]
-    arrays = _example(computation)
-    sizes = {
-        name: size
-        for port, array in zip(own, arrays, strict=True)
-        for name, size in zip(port.shape, array.shape, strict=True)
-    }
-    more = [port for cut in cuts if cut for port in cut.ports]
-    given = [torch.as_tensor(array) for array in arrays]
-    for port in more:
-        given.append(torch.zeros([sizes.get(n, n) for n in port.shape]))
+    batch, free = _free_sizes(traced.layer, traced.ports)
+    example = tuple(
+        torch.zeros(
+            [
+                batch if n == "batch" else free if isinstance(n, str) else n
+                for n in shape
+            ],
+            dtype=getattr(torch, dtype),
+        )
+        for shape, dtype in ((port.shape, port.dtype) for port in traced.ports)
+    )
     with _quiet(), torch.no_grad(), _refusals():
         program: Any = torch.onnx.export(
-            _Module(computation, cuts).eval(),
-            tuple(given),
+            _Module(traced.function, traced.layer).eval(),
+            example,
             dynamo=True,
-            dynamic_shapes=_dynamic([*own, *more]),
+            dynamic_shapes=_dynamic(traced.ports),
             opset_version=OPSET,
             external_data=False,
             verbose=False,
@@ -107,7 +110,7 @@ def save(computation: Computation, path: Path) -> None:
     ports = [computation.named_sizes(port) for port in computation.inputs]
     with _quiet(), torch.no_grad(), _refusals():
         program = torch.export.export(
-            _Module(computation).eval(),
+            _Module(computation, computation.model).eval(),
             example,
             dynamic_shapes=_dynamic(ports),
             strict=False,
@@ -134,7 +137,8 @@ def saved(path: Path, computation: Computation) -> Callable[..., Any]:
 
 def _example(computation: Computation) -> list[np.ndarray]:
     """Return arrays like the inputs; sizes that are free differ from all others."""
-    arrays = computation.arrays(batch=11, free=13)
+    batch, free = _free_sizes(computation.model, computation.ports)
+    arrays = computation.arrays(batch, free)
     if computation.step:
         arrays = [array[:, 0] for array in arrays]
     batch = len(arrays[0])
@@ -143,6 +147,12 @@ def _example(computation: Computation) -> list[np.ndarray]:
         for s in computation.states
     ]
     return [*arrays, *states]
+
+
+def _free_sizes(layer: Any, ports: Sequence[Port]) -> list[int]:
+    """Return a batch and another size, which no weight and no port has."""
+    taken = {n for variable in layer.variables for n in variable.shape} | _fixed(ports)
+    return list(itertools.islice((n for n in range(11, 9999) if n not in taken), 2))
 
 
 def _dynamic(ports: Sequence[Port]) -> Any:

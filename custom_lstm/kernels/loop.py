@@ -339,6 +339,7 @@ def _last_before(mask: Tensor, outputs: Tensor) -> Tensor:
     numbers = ops.arange(time, dtype="int32")[None]
     last = ops.where(mask, numbers, ops.zeros_like(numbers))
     last = ops.associative_scan(ops.maximum, last, axis=1)
+    last = ops.reshape(last, (batch, time))  # of which TensorFlow may lose the rank
     rows = last + ops.arange(batch, dtype="int32")[:, None] * time
     flat = ops.reshape(outputs, (batch * time, *outputs.shape[2:]))
     return ops.take(flat, rows, axis=0)

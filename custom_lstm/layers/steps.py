@@ -248,6 +248,34 @@ def _with_keras_dropout(cell, inputs, states):
         yield cell, inputs, states
 
 
+def check_steps(owner: str, layer: keras.layers.RNN) -> None:
+    """Raise a ValueError unless a layer can be run on step by step, or chunk by chunk.
+
+    Args:
+        owner: who wants to, for the message.
+        layer: any recurrent layer.
+
+    Example:
+        >>> from custom_lstm import LSTM
+        >>> check_steps("Stream", LSTM(2, go_backwards=True, name="back"))
+        Traceback (most recent call last):
+        ...
+        ValueError: Stream: the layer 'back' goes backwards. It begins at the end of a
+        sequence, so that no later step can follow; make it with `go_backwards=False`.
+    """
+    if layer.go_backwards:
+        raise ValueError(
+            f"{owner}: the layer {layer.name!r} goes backwards. It begins at the end "
+            "of a sequence, so that no later step can follow; make it with "
+            "`go_backwards=False`."
+        )
+    if getattr(layer, "time_major", False):
+        raise ValueError(
+            f"{owner}: the layer {layer.name!r} takes the time first, and here the "
+            "batch comes first; make it with `time_major=False`."
+        )
+
+
 def boolean_mask(mask: Nest) -> Tensor | None:
     """Return the first mask in a nest as booleans `(batch, time)`, or None."""
     masks = masks_in(mask)

@@ -5,90 +5,33 @@ import importlib
 import keras
 import numpy as np
 import pytest
+from helpers.exported_models import (
+    ALL,
+    FEATURES,
+    MADE,
+    Own,
+    answer,
+    model_of,
+    onnx_runner,
+    openvino_runner,
+    sequences,
+)
 from keras import layers
 
 import custom_lstm
-from custom_lstm import (
-    GRU,
-    LSTM,
-    RNN,
-    AbstractRNNCell,
-    Bidirectional,
-    CoupledLSTMCell,
-    PeepholeLSTMCell,
-    SimpleRNN,
-)
+from custom_lstm import LSTM, RNN, Bidirectional
 
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
 BACKEND = keras.backend.backend()
 _WRITER = {"tensorflow": "tf2onnx", "jax": "jax2onnx", "torch": "onnxscript"}[BACKEND]
 pytest.importorskip(_WRITER)
+pytest.importorskip("openvino")
 pytestmark = pytest.mark.filterwarnings("ignore")  # of the exporters
-ALL = {"return_sequences": True}
-FEATURES = 3
-
-
-class Own(AbstractRNNCell):
-    """A cell as a user writes it, with `call` alone."""
-
-    def __init__(self, units, **kwargs):
-        super().__init__(**kwargs)
-        self.units = self.state_size = units
-
-    def build(self, input_shape):
-        self.kernel = self.add_weight((input_shape[-1], self.units), name="kernel")
-
-    def call(self, inputs, states):
-        z, h = keras.ops.matmul(inputs, self.kernel), states[0]
-        new = keras.ops.tanh(z + 0.5 * h)
-        return new, [new]
-
-
-MADE = {
-    "LSTM": (lambda: [LSTM(4, **ALL)], ["LSTM"]),
-    "LSTM, named kernel": (lambda: [LSTM(4, kernel="reference")], ["LSTM"]),
-    "GRU": (lambda: [GRU(4, **ALL)], ["GRU"]),
-    "GRU before": (lambda: [GRU(4, reset_after=False)], ["GRU"]),
-    "SimpleRNN": (lambda: [SimpleRNN(4, go_backwards=True, **ALL)], ["RNN"]),
-    "Keras's": (lambda: [layers.LSTM(4, use_bias=False, **ALL)], ["LSTM"]),
-    "peephole": (lambda: [RNN(PeepholeLSTMCell(4), **ALL)], ["LSTM"]),
-    "bidirectional": (lambda: [Bidirectional(LSTM(4, **ALL))], ["LSTM", "LSTM"]),
-    "catalogue": (lambda: [RNN(CoupledLSTMCell(4), **ALL)], []),
-    "a user's own": (lambda: [RNN(Own(4), **ALL)], []),
-    "masked": (lambda: [layers.Masking(), LSTM(4, **ALL)], []),
-    "stacked": (lambda: [LSTM(4, **ALL), GRU(5)], ["LSTM", "GRU"]),
-}
-QUICK = ["LSTM", "a user's own", "masked", "bidirectional"]
+LOOPS = ("LSTM", "GRU", "RNN", "Scan", "Loop")
+QUICK = ["LSTM", "a user's own", "masked, last", "bidirectional"]
+RUNNERS = {"onnx": onnx_runner, "xml": openvino_runner}
 NAMES = list(MADE) if BACKEND == "tensorflow" else QUICK
-
-
-def model_of(made, batch=None, time=None):
-    keras.utils.set_random_seed(0)
-    inputs = keras.Input((time, FEATURES), batch_size=batch)
-    outputs = inputs
-    for layer in made:
-        outputs = layer(outputs)
-    model = keras.Model(inputs, outputs)
-    rng = np.random.default_rng(1)
-    model.set_weights([w + rng.normal(0, 0.3, w.shape) for w in model.get_weights()])
-    return model
-
-
-def sequences(batch, time):
-    x = np.random.default_rng(batch).normal(size=(batch, time, FEATURES))
-    x[0, time // 2 + 1 :] = 0
-    return x.astype("float32")
-
-
-def answer(model, x):
-    return keras.ops.convert_to_numpy(model(x, training=False))
-
-
-def runner(path):
-    session = onnxruntime.InferenceSession(path)
-    names = [value.name for value in session.get_outputs()]
-    return lambda **given: dict(zip(names, session.run(names, given), strict=True))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -98,34 +41,50 @@ def test_onnx_of_any_batch_and_length(name, tmp_path):
     made = custom_lstm.export(model, tmp_path / "model.onnx")
     assert made.difference < 1e-5
     assert made.inputs == {"input": (None, None, FEATURES)}
-    run = runner(made.path)
+    run = onnx_runner(made.path)
     for batch, time in ((1, 1), (4, 6), (2, 70)):
         x = sequences(batch, time)
         found = run(input=x)["output"]
         np.testing.assert_allclose(found, answer(model, x), atol=1e-5)
     nodes = [node.op_type for node in onnx.load(made.path).graph.node]
-    assert [n for n in nodes if n in ("LSTM", "GRU", "RNN")] == operators
+    assert [n for n in nodes if n in LOOPS] == operators
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_openvino_of_any_batch_and_length(name, tmp_path):
+    model = model_of(MADE[name][0]())
+    made = custom_lstm.export(model, tmp_path / "model.xml")
+    assert made.difference < 1e-5
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["model.bin", "model.xml"]
+    run = openvino_runner(made.path)
+    for batch, time in ((1, 1), (4, 6), (2, 70)):
+        x = sequences(batch, time)
+        found = run(input=x)["output"]
+        np.testing.assert_allclose(found, answer(model, x), atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["LSTM", "masked"])
-def test_onnx_of_sizes_that_are_known(name, tmp_path):
+@pytest.mark.parametrize("suffix", RUNNERS)
+def test_sizes_that_are_known(suffix, name, tmp_path):
     model = model_of(MADE[name][0](), batch=2, time=6)
-    made = custom_lstm.export(model, tmp_path / "model.onnx")
+    made = custom_lstm.export(model, tmp_path / f"model.{suffix}")
     x = sequences(2, 6)
-    found = runner(made.path)(input=x)["output"]
+    found = RUNNERS[suffix](made.path)(input=x)["output"]
     np.testing.assert_allclose(found, answer(model, x), atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["stacked", "a user's own", "masked"])
-def test_one_step_has_its_states_in_and_out(name, tmp_path):
+@pytest.mark.parametrize("suffix", RUNNERS)
+def test_one_step_has_its_states_in_and_out(suffix, name, tmp_path):
     model = model_of(MADE[name][0]())
-    made = custom_lstm.export(model, tmp_path / "step.onnx", step=True)
+    made = custom_lstm.export(model, tmp_path / f"step.{suffix}", step=True)
     states = list(made.initial_states)
     assert list(made.inputs) == ["input", *states]
     assert made.outputs == ("output", *(f"next_{state}" for state in states))
-    ops = {node.op_type for node in onnx.load(made.path).graph.node}
-    assert not ops & {"Loop", "Scan", "LSTM", "GRU"}
-    run, x = runner(made.path), sequences(3, 5)
+    if suffix == "onnx":
+        ops = {node.op_type for node in onnx.load(made.path).graph.node}
+        assert not ops & set(LOOPS)
+    run, x = RUNNERS[suffix](made.path), sequences(3, 5)
     carried = {n: np.repeat(s, 3, axis=0) for n, s in made.initial_states.items()}
     outputs = []
     for t in range(5):
@@ -149,16 +108,19 @@ def test_a_lone_layer_is_exported_by_its_inputs(tmp_path):
     assert made.inputs == {"input": (1, FEATURES), "h": (1, 4)}
 
 
-def test_stateful_layers_have_their_states_in_and_out(tmp_path):
-    model = model_of([LSTM(4, stateful=True, **ALL)], batch=2)
-    made = custom_lstm.export(model, tmp_path / "model.onnx")
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("suffix", RUNNERS)
+def test_stateful_layers_have_their_states_in_and_out(suffix, masked, tmp_path):
+    first = [layers.Masking()] if masked else []
+    model = model_of([*first, LSTM(4, stateful=True, **ALL)], batch=2)
+    made = custom_lstm.export(model, tmp_path / f"model.{suffix}")
     assert made.outputs == ("output", "next_h", "next_c")
-    run, x = runner(made.path), sequences(2, 8)
-    first = run(input=x[:, :5], **made.initial_states)
-    carried = {name: first[f"next_{name}"] for name in made.initial_states}
+    run, x = RUNNERS[suffix](made.path), sequences(2, 8)
+    begun = run(input=x[:, :5], **made.initial_states)
+    carried = {name: begun[f"next_{name}"] for name in made.initial_states}
     second = run(input=x[:, 5:], **carried)
-    found = np.concatenate([first["output"], second["output"]], axis=1)
-    np.testing.assert_allclose(found, answer(model, x), atol=1e-5)
+    for found, chunk in ((begun, x[:, :5]), (second, x[:, 5:])):
+        np.testing.assert_allclose(found["output"], answer(model, chunk), atol=1e-5)
 
 
 def refused(match, model, path, *more, error=ValueError, **options):

@@ -532,3 +532,23 @@ def test_answers_of_unknown_sizes_keep_every_step(kind, time, sequences):
     x = np.random.default_rng(0).normal(size=(sequences, time, FEATURES))
     x = x.astype("float32")
     np.testing.assert_allclose(answer(x), layer(x), rtol=1e-5, atol=1e-6)
+
+
+@ON_TENSORFLOW
+@pytest.mark.parametrize("every", [False, True])
+def test_outputs_apart_from_states_are_held_where_no_size_is_known(every):
+    """TensorFlow loses the rank of what a scan over an axis of unknown size makes."""
+    import tensorflow as tf
+
+    class Doubling(custom_lstm.cells.MGUCell):
+        def call(self, inputs, states):
+            output, states = super().call(inputs, states)
+            return 2 * output, states
+
+    layer = custom_lstm.RNN(Doubling(UNITS), return_sequences=every)
+    x = np.random.default_rng(0).normal(size=(2, 7, FEATURES)).astype("float32")
+    mask = np.array([[0, 1, 0, 1, 1, 0, 0], [1, 0, 0, 0, 1, 1, 1]], "bool")
+    specs = tf.TensorSpec((None, None, FEATURES)), tf.TensorSpec((None, None), "bool")
+    answer = tf.function(lambda x, m: layer(x, mask=m), input_signature=specs)
+    expected = keras.layers.RNN(layer.cell, return_sequences=every)(x, mask=mask)
+    np.testing.assert_allclose(answer(x, mask), expected, rtol=1e-5, atol=1e-6)
