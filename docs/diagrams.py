@@ -66,8 +66,11 @@ def dependencies(cell_class: type) -> tuple[Edges, list[str]]:
 
 def _made(cell_class: type) -> Any:
     """Return a built cell."""
-    if cell_class not in _OWN:
-        cell: Any = make_cell(cell_class, UNITS)
+    if cell_class is cells.RHNCell:
+        cell: Any = cells.RHNCell(UNITS, depth=2)  # the third layer is as the second
+        shape: tuple[int, ...] = (ROWS, FEATURES)
+    elif cell_class not in _OWN:
+        cell = make_cell(cell_class, UNITS)
         shape: tuple[int, ...] = (ROWS, FEATURES)
     else:
         cell = cell_class(*_OWN[cell_class])

@@ -29,13 +29,19 @@ MODULES = (
     "custom_lstm",
     "custom_lstm.layers",
     "custom_lstm.cells",
+    "custom_lstm.cells.lstm",
     "custom_lstm.checking",
     "custom_lstm.convert",
+    "custom_lstm.exporting",
     "custom_lstm.plots",
     "custom_lstm.data",
     "custom_lstm.models",
+    "custom_lstm.heads",
     "custom_lstm.loading",
+    "custom_lstm.files",
+    "custom_lstm.errors",
     "custom_lstm.numpy_reference",
+    "custom_lstm.tasks.showers.simulation",
 )
 """The modules whose `__all__` is public. A name is documented in the first of them."""
 FAMILIES = {
@@ -67,7 +73,7 @@ def public() -> dict[str, Any]:
     seen: set[int] = set()
     for module in MODULES:
         home = importlib.import_module(module)
-        more = ["get", "names"] if home is cells else []
+        more = ["AmbiguousName", "get", "names"] if home is cells else []
         for name in [*home.__all__, *more]:
             thing = getattr(home, name)
             if id(thing) not in seen or not callable(thing):

@@ -380,5 +380,7 @@ class RHNCell(GatedUnitCell):
             t, *r = map(self.recurrent_activation, z_tr)
             shown.update(zip(gates, (g, t, *r), strict=True))
             h = t * g + (r[0] if r else 1 - t) * h
+            if k < self.depth:
+                shown[f"s_{k}"] = h
         self.observe(**shown)
         return h, [h]

@@ -15,7 +15,6 @@ import keras
 import numpy as np
 from keras import ops
 
-from custom_lstm.cells.walk import layers_in
 from custom_lstm.exporting.operators import Operator, operator_of
 from custom_lstm.kernels import registry
 from custom_lstm.layers.nests import as_constants
@@ -27,6 +26,7 @@ from custom_lstm.layers.steps import (
     sequence_begun,
 )
 from custom_lstm.typing import DType, Nest, Tensor
+from custom_lstm.walk import layers_in
 
 
 @dataclass(frozen=True)

@@ -134,6 +134,33 @@ def test_what_is_no_series_is_refused_with_its_place(text, said):
         Series(series_model(keras.layers.LSTM), "mine").read(text)
 
 
+def pairs_model():
+    """A model that takes an even number of steps."""
+    return keras.Sequential(
+        [keras.Input((None, 2)), keras.layers.Reshape((-1, 4)), custom_lstm.GRU(3)]
+    )
+
+
+def test_what_a_model_raises_is_said_in_a_line():
+    series = Series(pairs_model(), "mine")
+    assert np.shape(series.read("1 2\n3 4")["shown"]["h"]) == (1, 3)
+    with pytest.raises(UserError, match=r"^mine raised \w+: .*[Rr]eshape") as caught:
+        series.read("1 2\n3 4\n5 6")
+    assert "\n" not in str(caught.value)
+
+
+def test_indices_are_whole_numbers_and_within_the_table():
+    model = keras.Sequential(
+        [keras.Input((None,), dtype="int32"), keras.layers.Embedding(5, 3)]
+        + [custom_lstm.GRU(2)]
+    )
+    with pytest.raises(UserError, match=r"mine takes whole numbers, not 2\.5"):
+        Series(model, "mine").read("1\n2.5")
+    if keras.backend.backend() != "jax":  # JAX clips an index
+        with pytest.raises(UserError, match=r"^mine raised .*\b(7|index)\b"):
+            Series(model, "mine").read("1\n7")
+
+
 @pytest.mark.parametrize(
     "text", ["1,2\n3,4", "x;y\n1; 2\n3;4", "1\t2\n3\t4", "1  2\r\n3 4\r\n"]
 )
@@ -151,6 +178,10 @@ def test_models_that_no_series_fits_are_refused():
     images = keras.Sequential([keras.Input((4, 4, 1)), keras.layers.Flatten()])
     with pytest.raises(UserError, match="must have one input"):
         Series(images, "mine")
+    x = keras.Input((None, 2))
+    forked = keras.Model(x, [custom_lstm.GRU(3)(x), keras.layers.Dense(1)(x)])
+    with pytest.raises(UserError, match="must have one output; it has 2"):
+        Series(forked, "mine")
 
 
 def test_files_and_runs_are_told_apart(tmp_path):

@@ -101,3 +101,41 @@ def test_a_file_that_is_no_model_is_refused_by_its_name(client):
     answer = client.post("/model?name=mine.keras", content=b"no model")
     assert answer.status_code == 400
     assert answer.json()["error"].startswith("mine.keras cannot be loaded as a model")
+
+
+def test_what_a_model_raises_reaches_the_page(client, tmp_path):
+    keras = pytest.importorskip("keras")
+    model = keras.Sequential(
+        [keras.Input((None, 2)), keras.layers.Reshape((-1, 4)), keras.layers.GRU(3)]
+    )
+    model.save(tmp_path / "mine.keras")
+    content = (tmp_path / "mine.keras").read_bytes()
+    assert client.post("/model?name=mine.keras", content=content).status_code == 200
+    assert client.post("/series", content=b"1 2\n3 4").status_code == 200
+    answer = client.post("/series", content=b"1 2\n3 4\n5 6")
+    assert answer.status_code == 400
+    said = answer.json()["error"]
+    assert said.startswith("mine.keras raised ") and "eshape" in said
+    assert "\n" not in said
+
+
+class Failing:
+    """A network that cannot compute."""
+
+    about = shipped()["networks"][0]
+
+    def encode(self, images):
+        raise RuntimeError("out of\nmemory")
+
+
+def test_a_failure_of_the_server_is_a_line_too():
+    testclient = pytest.importorskip("starlette.testclient", exc_type=ImportError)
+    from custom_lstm.tasks.demo.server import application
+
+    client = testclient.TestClient(
+        application([Failing()]), base_url=HERE, raise_server_exceptions=False
+    )
+    answer = client.post("/advance/0", content=initial(Failing).tobytes() + bytes(784))
+    assert answer.status_code == 500
+    assert answer.json()["error"] == "the server failed: RuntimeError: out of memory"
+    assert "nosniff" in answer.headers["x-content-type-options"]

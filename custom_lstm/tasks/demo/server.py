@@ -22,7 +22,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from custom_lstm.errors import UserError
+from custom_lstm.errors import UserError, in_a_line
 from custom_lstm.tasks.demo.networks import PAGE, SIDE, Network, advance
 
 if TYPE_CHECKING:
@@ -70,12 +70,20 @@ def application(networks: Sequence[Network], series: Series | None = None) -> St
         Middleware(_SameOrigin),
     ]
     return Starlette(
-        routes=routes, middleware=guards, exception_handlers={UserError: _refuse}
+        routes=routes,
+        middleware=guards,
+        exception_handlers={UserError: _refuse, Exception: _fail},
     )
 
 
 async def _refuse(_: Request, error: Exception) -> Response:
     return JSONResponse({"error": str(error)}, 400)
+
+
+async def _fail(_: Request, error: Exception) -> Response:
+    """Say what went wrong here; the server's terminal shows where."""
+    said = f"the server failed: {in_a_line(error)}"
+    return JSONResponse({"error": said}, 500, HEADERS)  # no middleware adds them here
 
 
 class _SameOrigin:
