@@ -248,6 +248,32 @@ def test_plain_files_hold_ones_own_network(tmp_path, runtime):
     assert len([*(tmp_path / "page" / "networks").glob("*.onnx")]) == 2
 
 
+def test_two_networks_of_ones_own_answer_one_request_side_by_side():
+    testclient = pytest.importorskip("starlette.testclient", exc_type=ImportError)
+    from custom_lstm.tasks.demo.server import application
+
+    models = network(), network("layer")
+    own = [take_apart(model, {"id": "a", "title": "A"}) for model in models]
+    address = "http://127.0.0.1:8077"
+    client = testclient.TestClient(application(own), base_url=address)
+    states = np.concatenate([one.about["initial"] for one in own]).astype("<f4")
+    for _ in range(5):
+        images = RNG.integers(0, 256, (3, 28 * 28), "uint8")
+        content = states.tobytes() + images.tobytes()
+        answer = client.post("/advance", content=content).content
+        found = np.split(np.frombuffer(answer, "<f4"), [3 * len(columns(own[0]))])
+        for rows, model in zip(found, models, strict=True):
+            whole = model.predict(images.reshape(1, 3, 28, 28, 1), verbose=0)
+            totals = rows.reshape(3, -1)[:, 0]
+            np.testing.assert_allclose(totals, whole[0, :, 0], atol=1e-4)
+
+
+def columns(network):
+    """Every number of a row: the total, the states and what is shown."""
+    about = network.about
+    return range(1 + sum(about["states"]) + sum(about["shown"].values()))
+
+
 def test_options_that_exclude_each_other_are_refused():
     with pytest.raises(UserError, match="one or two networks, not 3"):
         Options.parse(["a", "b", "c"])

@@ -50,6 +50,18 @@ def test_rows_are_those_of_the_network_at_any_cut(client, networks):
         np.testing.assert_allclose(rows, expected, atol=1e-5)
 
 
+def test_all_networks_are_asked_at_once(client, networks):
+    states = b"".join(initial(network).tobytes() for network in networks)
+    answer = client.post("/advance", content=states + IMAGES[:3].tobytes())
+    expected = [advance(one, initial(one), IMAGES[:3]) for one in networks]
+    found = np.frombuffer(answer.content, "<f4")
+    np.testing.assert_allclose(
+        found, np.concatenate([np.ravel(rows) for rows in expected]), atol=1e-5
+    )
+    short = client.post("/advance", content=states[:-4] + IMAGES[:1].tobytes())
+    assert short.status_code == 400 and "784 for each image" in short.json()["error"]
+
+
 @pytest.mark.parametrize("path", ["/", "/session.json", "/js/app.js"])
 def test_the_page_is_there(client, path):
     answer = client.get(path)
@@ -70,7 +82,7 @@ def test_the_page_is_there(client, path):
     ],
 )
 def test_other_origins_are_refused(client, headers, status):
-    for path in ("/advance/0", "/model", "/series"):
+    for path in ("/advance", "/advance/0", "/model", "/series"):
         answer = client.post(path, headers=headers, content=b"")
         assert answer.status_code == status
 
