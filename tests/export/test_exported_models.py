@@ -107,6 +107,17 @@ def test_onnx_of_any_batch_and_length(name, tmp_path):
     assert [n for n in nodes if n in ("LSTM", "GRU", "RNN")] == operators
 
 
+@pytest.mark.parametrize("last", [False, True])
+def test_the_file_holds_no_array_that_nothing_uses(last, tmp_path):
+    """ONNX Runtime warns of them."""
+    made = [LSTM(4, **ALL), layers.Dropout(0.2), LSTM(4, return_sequences=not last)]
+    path = tmp_path / "model.onnx"
+    custom_lstm.export(model_of(made), path)
+    graph = onnx.load(path).graph
+    used = {name for node in graph.node for name in node.input}
+    assert not {tensor.name for tensor in graph.initializer} - used
+
+
 @pytest.mark.parametrize("name", ["LSTM", "masked"])
 def test_onnx_of_sizes_that_are_known(name, tmp_path):
     model = model_of(MADE[name][0](), batch=2, time=6)
