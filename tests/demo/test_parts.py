@@ -2,6 +2,7 @@
 
 import json
 import socket
+import sys
 
 import keras
 import numpy as np
@@ -279,6 +280,13 @@ def test_options_that_exclude_each_other_are_refused():
         Options.parse(["a", "b", "c"])
     with pytest.raises(UserError, match="--runtime needs --static"):
         Options.parse(["--runtime", "x"])
+
+
+@pytest.mark.parametrize("package", ["uvicorn", "starlette"])
+def test_what_the_server_lacks_is_said_before_a_model_is_loaded(monkeypatch, package):
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(ModuleNotFoundError, match=rf"{package} .*custom_lstm\[demo\]"):
+        task.main(Options.parse(["no/such/run"]))
 
 
 def test_a_port_that_is_taken_is_said():
