@@ -17,7 +17,7 @@ from typing import Any
 import docstrings
 import keras
 import tyro
-from diagrams import diagram
+from diagrams import NOTES, diagram
 
 import custom_lstm
 from custom_lstm import cells, layers
@@ -151,7 +151,7 @@ def _families() -> Iterator[tuple[str, str]]:
 def _cell(cell: type, link: Callable[[str], str]) -> str:
     name = cell.__name__
     layer = layer_of(cell)
-    drawn = diagram(cell)
+    drawn = "\n\n".join([diagram(cell), *filter(None, [NOTES.get(cell)])])
     other = f"Layer: {link(layer.__name__)}." if layer else ""
     entry = docstrings.entry(f"custom_lstm.{name}", cell, link, members=False)
     return "\n\n".join(filter(None, [f"## {name}", drawn, other, entry, _step(cell)]))

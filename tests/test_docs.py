@@ -122,9 +122,24 @@ def test_a_drawing_shows_what_is_computed_from_what(made):
     assert edges["output"] == {"x", "h", "c'"}
     assert edges["h'"] == {"output", "c'"}
     assert "y" not in edges  # the output is h'
+    of_rhn, _ = diagrams.dependencies(cells.RHNCell)
+    assert of_rhn["s_1"] == {"h", "candidate_1", "transform_1"}
+    assert of_rhn["transform_2"] == {"s_1"}
+    assert of_rhn["h'"] == {"s_1", "candidate_2", "transform_2"}
     of_sru, _ = diagrams.dependencies(cells.SRUCell)
     assert of_sru["y"] == {"x", "c'", "reset"}
     assert diagrams.diagram(cells.SRUCell).count("<rect") == len(of_sru)
+
+
+def test_boxes_are_as_wide_as_their_names(made):
+    diagrams = importlib.import_module("diagrams")
+    boxes = re.findall(
+        r'<rect [^>]*width="(\d+)"[^>]*/><text x="([\d.]+)"[^>]*>([^<]+)<',
+        diagrams.diagram(cells.LEMCell),
+    )
+    widths = {name: int(width) for width, _, name in boxes}
+    assert widths["slow_candidate"] >= 13 * 0.61 * len("slow_candidate")
+    assert widths["h"] == diagrams.WIDTH
 
 
 def test_notebooks_need_no_other_host(made):
