@@ -1,5 +1,9 @@
 """The errors that a person can do something about."""
 
+import re
+
+__all__ = ["DataError", "NotFinite", "UsageError", "UserError"]
+
 
 class UserError(Exception):
     """A mistake or lack outside the code, said in a line that tells what to do.
@@ -40,3 +44,20 @@ class DataError(UserError):
         ...
         custom_lstm.errors.DataError: length 0 is less than 1
     """
+
+
+def in_a_line(error: BaseException, most: int = 400) -> str:
+    """Return what any exception says, its class before it, without line breaks.
+
+    Args:
+        error: of somebody else's code.
+        most: characters of its message that are kept.
+
+    Example:
+        >>> in_a_line(ValueError("first line\\nsecond"))
+        'ValueError: first line second'
+        >>> in_a_line(AssertionError())
+        'AssertionError'
+    """
+    said = " ".join(re.sub(r"\x1b\[[0-9;]*m", "", str(error)).split())
+    return f"{type(error).__name__}: {said:.{most}}" if said else type(error).__name__

@@ -11,6 +11,15 @@ from typing import BinaryIO
 
 from custom_lstm.errors import UserError
 
+__all__ = [
+    "ChecksumError",
+    "add_checksum",
+    "append_checksum",
+    "atomic_write",
+    "verify_checksum",
+    "writing",
+]
+
 PARTIAL = ".partial-"
 """How the name of a temporary file of `atomic_write` begins."""
 

@@ -11,9 +11,9 @@ import numpy as np
 from keras import ops
 
 from custom_lstm.cells.validation import fits
-from custom_lstm.cells.walk import layers_in
 from custom_lstm.layers.steps import boolean_mask, check_steps, intercepted
 from custom_lstm.typing import Nest, Shape, States, Tensor
+from custom_lstm.walk import layers_in
 
 PIECES = (5, 1, 7, 3)
 """Steps of the pieces in which a sequence is tried after the first chunk."""

@@ -9,10 +9,10 @@ import numpy as np
 from keras import ops
 
 from custom_lstm.cells.base import contract_cells
-from custom_lstm.cells.walk import layers_in
 from custom_lstm.layers.steps import boolean_mask, intercepted, names_shown, run_steps
 from custom_lstm.layers.time_distributed import TimeDistributed
 from custom_lstm.typing import Nest, Tensor
+from custom_lstm.walk import layers_in
 
 Trace = dict[str, np.ndarray]
 

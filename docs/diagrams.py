@@ -6,7 +6,7 @@ path in it from the inputs, an old state or a gate that the cell shows to anothe
 
 from collections.abc import Iterable, Iterator
 from html import escape
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
@@ -17,7 +17,8 @@ from custom_lstm.layers.steps import names_shown
 from custom_lstm.tasks.compare_cells.training import make_cell
 
 UNITS, FEATURES, ROWS = 4, 3, 2
-WIDTH, HEIGHT, GAP, ACROSS, LANE = 92, 26, 12, 62, 8
+WIDTH, LETTER, HEIGHT, GAP, ACROSS, LANE = 92, 8, 26, 12, 62, 8
+"""Pixels: of a box, which is wider if its column holds a long name; of a letter; …"""
 _OWN = {
     cells.ConvLSTMCell: (2, 3),
     cells.ConvGRUCell: (2, 3),
@@ -25,8 +26,22 @@ _OWN = {
 }
 """Arguments of cells that do not step vectors alone."""
 
+NOTES = {cells.RHNCell: "Drawn with `depth=2`; each further layer is as the second."}
+"""What a drawing does not say of itself."""
+
 Edges = dict[str, set[str]]
-Places = dict[str, tuple[float, float]]
+
+
+class Place(NamedTuple):
+    """Where a box is: its column, and in pixels its left, top and width."""
+
+    column: int
+    x: float
+    y: float
+    width: float
+
+
+Places = dict[str, Place]
 
 
 def diagram(cell: type) -> str:
@@ -66,8 +81,11 @@ def dependencies(cell_class: type) -> tuple[Edges, list[str]]:
 
 def _made(cell_class: type) -> Any:
     """Return a built cell."""
-    if cell_class not in _OWN:
-        cell: Any = make_cell(cell_class, UNITS)
+    if cell_class is cells.RHNCell:
+        cell: Any = cells.RHNCell(UNITS, depth=2)
+        shape: tuple[int, ...] = (ROWS, FEATURES)
+    elif cell_class not in _OWN:
+        cell = make_cell(cell_class, UNITS)
         shape: tuple[int, ...] = (ROWS, FEATURES)
     else:
         cell = cell_class(*_OWN[cell_class])
@@ -124,18 +142,21 @@ def _columns(edges: Edges) -> list[list[str]]:
 def _svg(edges: Edges, states: Iterable[str], title: str) -> str:
     columns = _columns(edges)
     rows = max(map(len, columns))
-    width = len(columns) * WIDTH + (len(columns) - 1) * ACROSS + 4
     height = rows * HEIGHT + (rows - 1) * GAP + 4
     place: Places = {}
+    left = 2.0
     for k, column in enumerate(columns):
         top = (height - len(column) * (HEIGHT + GAP) + GAP) / 2
+        wide = max(WIDTH, LETTER * (2 + max(map(len, column))))
         for row, name in enumerate(column):
-            place[name] = (2 + k * (WIDTH + ACROSS), top + row * (HEIGHT + GAP))
+            place[name] = Place(k, left, top + row * (HEIGHT + GAP), wide)
+        left += wide + ACROSS
+    width = left - ACROSS + 2
     label = f"{title}: what each gate and state is computed from"
     lanes = _lanes(edges, place, height)
     height = max(lanes.values(), default=height) + 4
     head = (
-        f'<svg class="cell" viewBox="0 0 {width} {height:g}" width="{width}" '
+        f'<svg class="cell" viewBox="0 0 {width:g} {height:g}" width="{width:g}" '
         f'role="img" aria-label="{escape(label)}">'
     )
     drawn = [*_lines(edges, place, lanes), *_boxes(place, edges, set(states))]
@@ -144,13 +165,13 @@ def _svg(edges: Edges, states: Iterable[str], title: str) -> str:
 
 def _skips(place: Places, source: str, name: str) -> bool:
     """Return whether there is a column between two boxes."""
-    return place[name][0] - place[source][0] > WIDTH + ACROSS
+    return place[name].column - place[source].column > 1
 
 
 def _lanes(edges: Edges, place: Places, bottom: float) -> dict[str, float]:
     """Return how low the edges run that skip columns: a lane for each source."""
     skipping = {s for name in edges for s in edges[name] if _skips(place, s, name)}
-    ordered = sorted(skipping, key=lambda s: (-place[s][1], -place[s][0]))
+    ordered = sorted(skipping, key=lambda s: (-place[s].y, -place[s].x))
     return {source: bottom + LANE * (k + 1) for k, source in enumerate(ordered)}
 
 
@@ -158,9 +179,9 @@ def _lines(edges: Edges, place: Places, lanes: dict[str, float]) -> Iterator[str
     """Yield the edges; those that skip a column pass below all boxes."""
     half = ACROSS / 2
     for name, sources in edges.items():
-        x, y = place[name][0], place[name][1] + HEIGHT / 2
+        x, y = place[name].x, place[name].y + HEIGHT / 2
         for source in sorted(sources):
-            a, b = place[source][0] + WIDTH, place[source][1] + HEIGHT / 2
+            a, b = place[source].x + place[source].width, place[source].y + HEIGHT / 2
             if _skips(place, source, name):
                 low = lanes[source]
                 path = (
@@ -173,11 +194,11 @@ def _lines(edges: Edges, place: Places, lanes: dict[str, float]) -> Iterator[str
 
 
 def _boxes(place: Places, edges: Edges, states: set[str]) -> Iterator[str]:
-    for name, (x, y) in place.items():
+    for name, (_, x, y, width) in place.items():
         kind = "input" if name in states or name in ("x", "memory") else "node"
         kind = "state" if name.removesuffix("'") in states and "'" in name else kind
         yield (
-            f'<rect class="node {kind}" x="{x:g}" y="{y:g}" width="{WIDTH}" '
-            f'height="{HEIGHT}" rx="6"/><text x="{x + WIDTH / 2:g}" '
+            f'<rect class="node {kind}" x="{x:g}" y="{y:g}" width="{width}" '
+            f'height="{HEIGHT}" rx="6"/><text x="{x + width / 2:g}" '
             f'y="{y + HEIGHT / 2 + 4:g}" text-anchor="middle">{escape(name)}</text>'
         )

@@ -17,7 +17,7 @@ from typing import Any
 import docstrings
 import keras
 import tyro
-from diagrams import diagram
+from diagrams import NOTES, diagram
 
 import custom_lstm
 from custom_lstm import cells, layers
@@ -29,13 +29,19 @@ MODULES = (
     "custom_lstm",
     "custom_lstm.layers",
     "custom_lstm.cells",
+    "custom_lstm.cells.lstm",
     "custom_lstm.checking",
     "custom_lstm.convert",
+    "custom_lstm.exporting",
     "custom_lstm.plots",
     "custom_lstm.data",
     "custom_lstm.models",
+    "custom_lstm.heads",
     "custom_lstm.loading",
+    "custom_lstm.files",
+    "custom_lstm.errors",
     "custom_lstm.numpy_reference",
+    "custom_lstm.tasks.showers.simulation",
 )
 """The modules whose `__all__` is public. A name is documented in the first of them."""
 FAMILIES = {
@@ -67,7 +73,7 @@ def public() -> dict[str, Any]:
     seen: set[int] = set()
     for module in MODULES:
         home = importlib.import_module(module)
-        more = ["get", "names"] if home is cells else []
+        more = ["AmbiguousName", "get", "names"] if home is cells else []
         for name in [*home.__all__, *more]:
             thing = getattr(home, name)
             if id(thing) not in seen or not callable(thing):
@@ -145,7 +151,7 @@ def _families() -> Iterator[tuple[str, str]]:
 def _cell(cell: type, link: Callable[[str], str]) -> str:
     name = cell.__name__
     layer = layer_of(cell)
-    drawn = diagram(cell)
+    drawn = "\n\n".join([diagram(cell), *filter(None, [NOTES.get(cell)])])
     other = f"Layer: {link(layer.__name__)}." if layer else ""
     entry = docstrings.entry(f"custom_lstm.{name}", cell, link, members=False)
     return "\n\n".join(filter(None, [f"## {name}", drawn, other, entry, _step(cell)]))

@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import json
 import re
 import sys
 from pathlib import Path
@@ -41,6 +42,41 @@ def test_every_public_name_has_its_entry(made, pages):
     for name in made.public():
         if name != "custom_lstm.__version__":
             assert text.count(f"}} {name}(") + text.count(f"}} {name}\n") == 1, name
+
+
+def test_what_pages_and_notebooks_import_has_an_entry(made):
+    public = set(made.public())
+    things = [id(thing) for thing in made.public().values()]
+    texts = [path.read_text("utf-8") for path in DOCS.rglob("*.md")]
+    texts.append((DOCS.parent / "README.md").read_text("utf-8"))
+    for path in (DOCS.parent / "notebooks").glob("*.ipynb"):
+        cells = json.loads(path.read_text("utf-8"))["cells"]
+        texts += ["".join(cell["source"]) for cell in cells]
+    imports = re.findall(
+        r"^from (custom_lstm[\w.]*) import ([\w, ]+)$", "\n".join(texts), re.MULTILINE
+    )
+    assert len(imports) > 20
+    for module, names in imports:
+        for name in names.split(", "):
+            thing = getattr(importlib.import_module(module), name, None)
+            known = thing is None or inspect.ismodule(thing) or id(thing) in things
+            assert known or f"{module}.{name}" in public, f"{module}.{name}"
+
+
+def test_what_public_functions_take_return_and_raise_has_an_entry(made):
+    """Classes of this package, by the names in signatures and docstrings."""
+    classes = {thing for thing in made.public().values() if inspect.isclass(thing)}
+    documented = {thing.__name__ for thing in classes}
+    for full, thing in made.public().items():
+        if not inspect.isfunction(thing):
+            continue
+        raised = re.findall(r"^    (\w+Error|\w+Finite): ", inspect.getdoc(thing), re.M)
+        hints = " ".join(map(str, inspect.get_annotations(thing).values()))
+        home = vars(importlib.import_module(thing.__module__))
+        for name in {*raised, *re.findall(r"\w+", hints.replace(".", " "))}:
+            found = home.get(name)
+            own = inspect.isclass(found) and found.__module__.startswith("custom_lstm.")
+            assert not own or name in documented, f"{full} speaks of {name}"
 
 
 def test_every_argument_has_its_row(pages):
@@ -86,9 +122,24 @@ def test_a_drawing_shows_what_is_computed_from_what(made):
     assert edges["output"] == {"x", "h", "c'"}
     assert edges["h'"] == {"output", "c'"}
     assert "y" not in edges  # the output is h'
+    of_rhn, _ = diagrams.dependencies(cells.RHNCell)
+    assert of_rhn["s_1"] == {"h", "candidate_1", "transform_1"}
+    assert of_rhn["transform_2"] == {"s_1"}
+    assert of_rhn["h'"] == {"s_1", "candidate_2", "transform_2"}
     of_sru, _ = diagrams.dependencies(cells.SRUCell)
     assert of_sru["y"] == {"x", "c'", "reset"}
     assert diagrams.diagram(cells.SRUCell).count("<rect") == len(of_sru)
+
+
+def test_boxes_are_as_wide_as_their_names(made):
+    diagrams = importlib.import_module("diagrams")
+    boxes = re.findall(
+        r'<rect [^>]*width="(\d+)"[^>]*/><text x="([\d.]+)"[^>]*>([^<]+)<',
+        diagrams.diagram(cells.LEMCell),
+    )
+    widths = {name: int(width) for width, _, name in boxes}
+    assert widths["slow_candidate"] >= 13 * 0.61 * len("slow_candidate")
+    assert widths["h"] == diagrams.WIDTH
 
 
 def test_notebooks_need_no_other_host(made):

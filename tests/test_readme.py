@@ -145,6 +145,10 @@ def test_commands_are_those_of_an_installed_checkout():
         "custom-lstm ",
         "export KERAS_BACKEND=",
         "npm ci --prefix docs/live",
+        "git clone https://github.com/custom-lstm/",
+        "mkdir -p source/",
+        "cp ../custom_lstm/notebooks/",
+        "nbgrader ",
         "python -m custom_lstm ",
     )
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))

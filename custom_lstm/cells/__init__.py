@@ -130,6 +130,10 @@ __all__ = [
 ]
 
 
+class AmbiguousName(ValueError):
+    """Several registered cells of a user's own are called so."""
+
+
 def names() -> tuple[str, ...]:
     """Return the short name of every cell that steps vectors, for options and tables.
 
@@ -154,10 +158,12 @@ def get(name: str) -> type[AbstractRNNCell]:
     Args:
         name: one of `names()`; or the class's name, "LSTMCell", also in lower case and
             with or without "_" and "cell"; or the name under which Keras has
-            registered a cell, "custom_lstm>LSTMCell", which may be one of your own.
+            registered a cell, "custom_lstm>LSTMCell". Registered cells of your own are
+            found in the same ways, after this package's.
 
     Raises:
         ValueError: if there is no such cell; names the nearest.
+        AmbiguousName: if several cells of your own are called so.
 
     Example:
         >>> get("lstm").__name__, get("layer_norm").__name__
@@ -170,21 +176,45 @@ def get(name: str) -> type[AbstractRNNCell]:
     for short, cell in _cells_by_name().items():
         if sought in (_letters(short), _letters(cell.__name__)):
             return cell
+    if own := _registered(sought):
+        return own
     nearest = difflib.get_close_matches(str(name).lower(), names(), 1, cutoff=0.5)
     hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
     raise ValueError(
         f"There is no cell {name!r}.{hint} The cells are {', '.join(names())}; a cell "
-        "of your own goes by the name under which it is registered, 'package>Class'."
+        "of your own must be registered, by keras.saving.register_keras_serializable."
     )
 
 
 def _cells_by_name() -> dict[str, type[AbstractRNNCell]]:
     exported = [globals()[name] for name in __all__ if name != "AbstractRNNCell"]
     cells = [item for item in exported if issubclass(item, AbstractRNNCell)]
-    return {_short_name(cell): cell for cell in cells}
+    return {short_name(cell): cell for cell in cells}
 
 
-def _short_name(cell: type[AbstractRNNCell]) -> str:
+def _registered(letters: str) -> type[AbstractRNNCell] | None:
+    """Return the one registered cell, if any, of a name that `get` was given."""
+    found = {
+        name: cell
+        for name, cell in keras.saving.get_custom_objects().items()
+        if isinstance(cell, type)
+        and issubclass(cell, AbstractRNNCell)
+        and letters in (_letters(short_name(cell)), _letters(cell.__name__))
+    }
+    if len({*found.values()}) > 1:
+        raise AmbiguousName(
+            f"{', '.join(sorted(found))} are all called so; name one of these."
+        )
+    return next(iter(found.values()), None)
+
+
+def short_name(cell: type[AbstractRNNCell]) -> str:
+    """Return the short name of a cell's class; see `names`.
+
+    Example:
+        >>> short_name(PeepholeLSTMCell)
+        'peephole'
+    """
     if "short_name" in vars(cell):
         return str(vars(cell)["short_name"])
     class_name = cell.__name__

@@ -34,8 +34,8 @@ from custom_lstm.cells.validation import (
     state_size_of,
     with_checked_config,
 )
-from custom_lstm.cells.walk import layers_in
 from custom_lstm.typing import BatchSize, DType, Nest, Shape, Tensor
+from custom_lstm.walk import layers_in
 
 Observer = Callable[[dict[str, Tensor]], None]
 """Takes what a step shows by `AbstractRNNCell.observe`, by name."""

@@ -19,6 +19,8 @@ from custom_lstm.typing import (
     Tensor,
 )
 
+__all__ = ["LSTMCell", "LSTMGates", "lstm_step", "lstm_step_backward"]
+
 
 class LSTMGates(NamedTuple):
     """The four gates at one step, each `(batch, units)`, in the kernel's order."""

@@ -308,6 +308,8 @@ class RHNCell(GatedUnitCell):
         g = tanh(z_g)               t = σ(z_t)              r = 1 − t, or σ(z_r)
         s_k = t∘g + r∘s_{k−1}       h' = s_depth
 
+    `trace` shows the gates and s_k of each layer.
+
     J. G. Zilly, R. K. Srivastava, J. Koutník and J. Schmidhuber, "Recurrent highway
     networks", ICML 2017, https://arxiv.org/abs/1607.03474, where t and r, the transform
     and the carry gate, are coupled in all experiments. These begin with a negative b_t.
@@ -380,5 +382,7 @@ class RHNCell(GatedUnitCell):
             t, *r = map(self.recurrent_activation, z_tr)
             shown.update(zip(gates, (g, t, *r), strict=True))
             h = t * g + (r[0] if r else 1 - t) * h
+            if k < self.depth:
+                shown[f"s_{k}"] = h
         self.observe(**shown)
         return h, [h]

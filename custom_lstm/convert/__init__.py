@@ -71,6 +71,7 @@ know it; of text, float64.
 
 **Files of Keras.** `from_keras` reads the weights of stock LSTM, GRU and SimpleRNN
 layers out of `.keras`, `.weights.h5` and older files: they fit ours as they are.
+`from_keras_model` copies a whole model, with this package's layers in place of Keras's.
 
 **The catalogue's cells.** `from_torchrecurrent`, `from_ncps`, `from_keras_lmu` and
 `from_xlstm` take weights of libraries whose cells the catalogue has;
@@ -103,6 +104,7 @@ from custom_lstm.convert.flax import from_flax, to_flax
 from custom_lstm.convert.haiku import from_haiku, to_haiku
 from custom_lstm.convert.keras_files import from_keras
 from custom_lstm.convert.keras_lmu import from_keras_lmu
+from custom_lstm.convert.keras_models import from_keras_model
 from custom_lstm.convert.ncps import from_ncps, to_ncps
 from custom_lstm.convert.onnx import from_onnx, to_onnx
 from custom_lstm.convert.pytorch import from_torch, to_torch
@@ -125,6 +127,7 @@ __all__ = [
     "from_haiku",
     "from_keras",
     "from_keras_lmu",
+    "from_keras_model",
     "from_ncps",
     "from_onnx",
     "from_tf1",

@@ -15,7 +15,6 @@ import keras
 import numpy as np
 from keras import ops
 
-from custom_lstm.cells.walk import layers_in
 from custom_lstm.exporting.cuts import (
     Cut,
     Place,
@@ -37,6 +36,7 @@ from custom_lstm.layers.steps import (
     sequence_begun,
 )
 from custom_lstm.typing import Nest, Tensor
+from custom_lstm.walk import layers_in
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,10 @@ import keras
 import numpy as np
 from keras import ops
 
-from custom_lstm.cells.walk import layers_in
 from custom_lstm.exporting.computation import Computation, declared_inputs
 from custom_lstm.exporting.formats import Format, Runner, format_of
 from custom_lstm.typing import Nest
+from custom_lstm.walk import layers_in
 
 
 @dataclass(frozen=True)

@@ -115,7 +115,8 @@ def _operator(onnx, prefix, one, inputs, outputs, graph) -> Iterator[Any]:
     for name, array in {**one.weights}.items():
         arrays[name] = f"{prefix}_{name}"
         graph.initializer.append(onnx.numpy_helper.from_array(array, arrays[name]))
-    for name, value in ((f"{axis}_0", 0), (f"{axis}_1", 1)):
+    for value in (0,) if one.only_last else (0, 1):
+        name = f"{axis}_{value}"
         graph.initializer.append(
             helper.make_tensor(name, onnx.TensorProto.INT64, [1], [value])
         )

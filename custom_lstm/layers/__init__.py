@@ -8,6 +8,7 @@ from custom_lstm.layers.catalogue import *  # noqa: F403  a layer for each cell
 from custom_lstm.layers.ensemble import EnsembleMean, EnsembleSplit
 from custom_lstm.layers.gru import GRU
 from custom_lstm.layers.lstm import LSTM
+from custom_lstm.layers.of_cells import CellRNN, layer_class_of
 from custom_lstm.layers.recurrent_block import RecurrentBlock
 from custom_lstm.layers.rnn import RNN
 from custom_lstm.layers.simple_rnn import SimpleRNN
@@ -23,6 +24,7 @@ __all__ = [
     "RNN",
     "BatchNormalization",
     "Bidirectional",
+    "CellRNN",
     "EnsembleMean",
     "EnsembleSplit",
     "RecurrentBlock",
@@ -30,6 +32,7 @@ __all__ = [
     "TimeDistributed",
     "ViewAverage",
     "get_states",
+    "layer_class_of",
     "reset_states",
     "set_states",
 ]

@@ -8,8 +8,8 @@ import keras
 
 from custom_lstm.cells.base import is_stack, takes_constants
 from custom_lstm.cells.validation import size_of_output, state_shape
-from custom_lstm.cells.walk import layers_in, objects_in
 from custom_lstm.typing import Nest
+from custom_lstm.walk import layers_in, objects_in
 
 
 def check_cell(cell: Any) -> Any:

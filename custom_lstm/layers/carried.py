@@ -8,8 +8,8 @@ import numpy as np
 from keras import ops
 
 from custom_lstm.cells.validation import check_states, shapes_text
-from custom_lstm.cells.walk import layers_in
 from custom_lstm.typing import ArrayLike, Nest
+from custom_lstm.walk import layers_in
 
 
 class CarriedStates:

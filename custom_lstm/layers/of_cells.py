@@ -78,7 +78,7 @@ def layer_class_of(cell_class: type[AbstractRNNCell], module: str) -> type[CellR
 
     It is `RNN` around such a cell, and takes the arguments of both; those of the cell
     are attributes of it, and entries of its config. It is registered with Keras under
-    the package name "custom_lstm".
+    the package name of the cell, or "Custom" if that is not registered.
 
     Args:
         cell_class: of cells that step vectors.
@@ -113,7 +113,11 @@ def layer_class_of(cell_class: type[AbstractRNNCell], module: str) -> type[CellR
         "cell_name": _snake_case(cell_class.__name__),
     }
     made = type(name, (CellRNN,), members)
-    return keras.saving.register_keras_serializable(package="custom_lstm")(made)
+    package, *_, last = keras.saving.get_registered_name(cell_class).partition(">")
+    made = keras.saving.register_keras_serializable(package if last else "Custom")(made)
+    # Files of version 0.1 name every such layer so.
+    keras.saving.get_custom_objects().setdefault(f"custom_lstm>{name}", made)
+    return made
 
 
 @functools.cache

@@ -7,8 +7,8 @@ from typing import Any
 
 import keras
 
-from custom_lstm.cells.walk import objects_in
 from custom_lstm.typing import Config
+from custom_lstm.walk import objects_in
 
 _CLASSES: weakref.WeakValueDictionary[str, type] = weakref.WeakValueDictionary()
 

@@ -286,7 +286,8 @@ def _draw_running_total(
         loc="lower right",
         bbox_to_anchor=(1.02, 0.96),
         fontsize=SMALL,
-        columnspacing=1,
+        columnspacing=0.8,
+        handlelength=1.4,
         handletextpad=0.3,
     )
 

@@ -38,6 +38,8 @@ def cell_class(
 
     try:
         return cells.get(name)
+    except cells.AmbiguousName as error:
+        raise UsageError(f"{option} {name}: {error}") from None
     except ValueError:
         known = (*cells.names(), *others)
         raise UsageError(

@@ -122,13 +122,34 @@ def test_a_mistake_is_marked_and_so_is_what_it_carries_on(page):
 
 @pytest.mark.parametrize("page", ["broken server"], indirect=True)
 def test_a_server_that_is_gone_is_said_and_may_come_back(page):
-    page.route("**/advance/*", lambda route: route.abort())
+    page.route("**/advance", lambda route: route.abort())
     page.keyboard.press("4")
     page.wait_for_selector("#trouble:not([hidden])")
-    page.unroute("**/advance/*")
+    page.unroute("**/advance")
     draw(page, 7)
     assert totals(page) == [7, 7]
     assert page.locator("#trouble").is_hidden()
+
+
+@pytest.mark.parametrize("page", ["broken server"], indirect=True)
+def test_the_page_says_what_ones_own_model_raises(page, tmp_path):
+    keras = pytest.importorskip("keras")
+    model = keras.Sequential(
+        [keras.Input((None, 1)), keras.layers.Reshape((-1, 2)), keras.layers.GRU(3)]
+    )
+    model.save(tmp_path / "mine.keras")
+    page.click("#tab-series")
+    page.set_input_files("#model-file", tmp_path / "mine.keras")
+    page.locator("#model-about", has_text="mine.keras: 1 column").wait_for()
+    page.fill("#csv", "1\n2\n3")
+    page.click("#series-form button[type=submit]")
+    page.locator("#series-error", has_text="raised").wait_for()
+    said = page.locator("#series-error").inner_text()
+    assert said.startswith("mine.keras raised ") and "\n" not in said
+    page.fill("#csv", "1\n2\n3\n4")
+    page.click("#series-form button[type=submit]")
+    page.wait_for_selector("#series-shown:not([hidden])")
+    assert page.locator("#series-error").inner_text() == ""
 
 
 def test_strips_grow_by_a_column_a_digit_and_tell_their_numbers(page):

@@ -2,6 +2,7 @@
 
 import json
 import socket
+import sys
 
 import keras
 import numpy as np
@@ -134,6 +135,33 @@ def test_what_is_no_series_is_refused_with_its_place(text, said):
         Series(series_model(keras.layers.LSTM), "mine").read(text)
 
 
+def pairs_model():
+    """A model that takes an even number of steps."""
+    return keras.Sequential(
+        [keras.Input((None, 2)), keras.layers.Reshape((-1, 4)), custom_lstm.GRU(3)]
+    )
+
+
+def test_what_a_model_raises_is_said_in_a_line():
+    series = Series(pairs_model(), "mine")
+    assert np.shape(series.read("1 2\n3 4")["shown"]["h"]) == (1, 3)
+    with pytest.raises(UserError, match=r"^mine raised \w+: .*[Rr]eshape") as caught:
+        series.read("1 2\n3 4\n5 6")
+    assert "\n" not in str(caught.value)
+
+
+def test_indices_are_whole_numbers_and_within_the_table():
+    model = keras.Sequential(
+        [keras.Input((None,), dtype="int32"), keras.layers.Embedding(5, 3)]
+        + [custom_lstm.GRU(2)]
+    )
+    with pytest.raises(UserError, match=r"mine takes whole numbers, not 2\.5"):
+        Series(model, "mine").read("1\n2.5")
+    if keras.backend.backend() != "jax":  # JAX clips an index
+        with pytest.raises(UserError, match=r"^mine raised .*\b(7|index)\b"):
+            Series(model, "mine").read("1\n7")
+
+
 @pytest.mark.parametrize(
     "text", ["1,2\n3,4", "x;y\n1; 2\n3;4", "1\t2\n3\t4", "1  2\r\n3 4\r\n"]
 )
@@ -151,6 +179,10 @@ def test_models_that_no_series_fits_are_refused():
     images = keras.Sequential([keras.Input((4, 4, 1)), keras.layers.Flatten()])
     with pytest.raises(UserError, match="must have one input"):
         Series(images, "mine")
+    x = keras.Input((None, 2))
+    forked = keras.Model(x, [custom_lstm.GRU(3)(x), keras.layers.Dense(1)(x)])
+    with pytest.raises(UserError, match="must have one output; it has 2"):
+        Series(forked, "mine")
 
 
 def test_files_and_runs_are_told_apart(tmp_path):
@@ -217,11 +249,44 @@ def test_plain_files_hold_ones_own_network(tmp_path, runtime):
     assert len([*(tmp_path / "page" / "networks").glob("*.onnx")]) == 2
 
 
+def test_two_networks_of_ones_own_answer_one_request_side_by_side():
+    testclient = pytest.importorskip("starlette.testclient", exc_type=ImportError)
+    from custom_lstm.tasks.demo.server import application
+
+    models = network(), network("layer")
+    own = [take_apart(model, {"id": "a", "title": "A"}) for model in models]
+    address = "http://127.0.0.1:8077"
+    client = testclient.TestClient(application(own), base_url=address)
+    states = np.concatenate([one.about["initial"] for one in own]).astype("<f4")
+    for _ in range(5):
+        images = RNG.integers(0, 256, (3, 28 * 28), "uint8")
+        content = states.tobytes() + images.tobytes()
+        answer = client.post("/advance", content=content).content
+        found = np.split(np.frombuffer(answer, "<f4"), [3 * len(columns(own[0]))])
+        for rows, model in zip(found, models, strict=True):
+            whole = model.predict(images.reshape(1, 3, 28, 28, 1), verbose=0)
+            totals = rows.reshape(3, -1)[:, 0]
+            np.testing.assert_allclose(totals, whole[0, :, 0], atol=1e-4)
+
+
+def columns(network):
+    """Every number of a row: the total, the states and what is shown."""
+    about = network.about
+    return range(1 + sum(about["states"]) + sum(about["shown"].values()))
+
+
 def test_options_that_exclude_each_other_are_refused():
     with pytest.raises(UserError, match="one or two networks, not 3"):
         Options.parse(["a", "b", "c"])
     with pytest.raises(UserError, match="--runtime needs --static"):
         Options.parse(["--runtime", "x"])
+
+
+@pytest.mark.parametrize("package", ["uvicorn", "starlette"])
+def test_what_the_server_lacks_is_said_before_a_model_is_loaded(monkeypatch, package):
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(ModuleNotFoundError, match=rf"{package} .*custom_lstm\[demo\]"):
+        task.main(Options.parse(["no/such/run"]))
 
 
 def test_a_port_that_is_taken_is_said():

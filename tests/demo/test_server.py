@@ -50,6 +50,18 @@ def test_rows_are_those_of_the_network_at_any_cut(client, networks):
         np.testing.assert_allclose(rows, expected, atol=1e-5)
 
 
+def test_all_networks_are_asked_at_once(client, networks):
+    states = b"".join(initial(network).tobytes() for network in networks)
+    answer = client.post("/advance", content=states + IMAGES[:3].tobytes())
+    expected = [advance(one, initial(one), IMAGES[:3]) for one in networks]
+    found = np.frombuffer(answer.content, "<f4")
+    np.testing.assert_allclose(
+        found, np.concatenate([np.ravel(rows) for rows in expected]), atol=1e-5
+    )
+    short = client.post("/advance", content=states[:-4] + IMAGES[:1].tobytes())
+    assert short.status_code == 400 and "784 for each image" in short.json()["error"]
+
+
 @pytest.mark.parametrize("path", ["/", "/session.json", "/js/app.js"])
 def test_the_page_is_there(client, path):
     answer = client.get(path)
@@ -70,7 +82,7 @@ def test_the_page_is_there(client, path):
     ],
 )
 def test_other_origins_are_refused(client, headers, status):
-    for path in ("/advance/0", "/model", "/series"):
+    for path in ("/advance", "/advance/0", "/model", "/series"):
         answer = client.post(path, headers=headers, content=b"")
         assert answer.status_code == status
 
@@ -101,3 +113,41 @@ def test_a_file_that_is_no_model_is_refused_by_its_name(client):
     answer = client.post("/model?name=mine.keras", content=b"no model")
     assert answer.status_code == 400
     assert answer.json()["error"].startswith("mine.keras cannot be loaded as a model")
+
+
+def test_what_a_model_raises_reaches_the_page(client, tmp_path):
+    keras = pytest.importorskip("keras")
+    model = keras.Sequential(
+        [keras.Input((None, 2)), keras.layers.Reshape((-1, 4)), keras.layers.GRU(3)]
+    )
+    model.save(tmp_path / "mine.keras")
+    content = (tmp_path / "mine.keras").read_bytes()
+    assert client.post("/model?name=mine.keras", content=content).status_code == 200
+    assert client.post("/series", content=b"1 2\n3 4").status_code == 200
+    answer = client.post("/series", content=b"1 2\n3 4\n5 6")
+    assert answer.status_code == 400
+    said = answer.json()["error"]
+    assert said.startswith("mine.keras raised ") and "eshape" in said
+    assert "\n" not in said
+
+
+class Failing:
+    """A network that cannot compute."""
+
+    about = shipped()["networks"][0]
+
+    def encode(self, images):
+        raise RuntimeError("out of\nmemory")
+
+
+def test_a_failure_of_the_server_is_a_line_too():
+    testclient = pytest.importorskip("starlette.testclient", exc_type=ImportError)
+    from custom_lstm.tasks.demo.server import application
+
+    client = testclient.TestClient(
+        application([Failing()]), base_url=HERE, raise_server_exceptions=False
+    )
+    answer = client.post("/advance/0", content=initial(Failing).tobytes() + bytes(784))
+    assert answer.status_code == 500
+    assert answer.json()["error"] == "the server failed: RuntimeError: out of memory"
+    assert "nosniff" in answer.headers["x-content-type-options"]

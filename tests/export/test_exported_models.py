@@ -63,6 +63,17 @@ def test_openvino_of_any_batch_and_length(name, tmp_path):
         np.testing.assert_allclose(found, answer(model, x), atol=1e-5)
 
 
+@pytest.mark.parametrize("last", [False, True])
+def test_the_file_holds_no_array_that_nothing_uses(last, tmp_path):
+    """ONNX Runtime warns of them."""
+    made = [LSTM(4, **ALL), layers.Dropout(0.2), LSTM(4, return_sequences=not last)]
+    path = tmp_path / "model.onnx"
+    custom_lstm.export(model_of(made), path)
+    graph = onnx.load(path).graph
+    used = {name for node in graph.node for name in node.input}
+    assert not {tensor.name for tensor in graph.initializer} - used
+
+
 @pytest.mark.parametrize("name", ["LSTM", "masked"])
 @pytest.mark.parametrize("suffix", RUNNERS)
 def test_sizes_that_are_known(suffix, name, tmp_path):

@@ -168,6 +168,7 @@ def rhn_step(x, states, weights, depth, coupled=True):
         s = g * t + s * (1 - t if coupled else r[0])
         gates |= {f"candidate_{k}": g, f"transform_{k}": t}
         gates |= {} if coupled else {f"carry_{k}": r[0]}
+        gates |= {f"s_{k}": s} if k < depth else {}
     return gates, [s]
 
 

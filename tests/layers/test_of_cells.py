@@ -93,6 +93,19 @@ def test_it_tells_of_itself(name):
         assert f"\n    {argument}: " in told
 
 
+def test_a_cell_named_as_one_of_ours_does_not_take_its_place_in_files():
+    @keras.saving.register_keras_serializable(package="mine_of_cells")
+    class GRUCell(custom_lstm.GRUCell):
+        """A user's own."""
+
+    made = layer_class_of(GRUCell, __name__)
+    assert made.__name__ == "GRU"
+    assert keras.saving.get_registered_name(made) == "mine_of_cells>GRU"
+    registered = keras.saving.get_registered_object
+    assert registered("mine_of_cells>GRU") is made
+    assert registered("custom_lstm>GRU") is custom_lstm.GRU
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

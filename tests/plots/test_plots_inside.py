@@ -34,6 +34,20 @@ def test_gates_are_complete(time, units, style, complete, drawn_digits):
     complete(plots.gates(*sequence, predicted, style=style))
 
 
+@pytest.mark.parametrize("time", [1, 4, 20])
+def test_marks_are_explained_beside_the_title_and_not_on_it(time, pixels, drawn_digits):
+    *sequence, predicted = run_of(drawn_digits, time, 256)
+    predicted[-1] += 3
+    figure = plots.gates(*sequence, predicted)
+    pixels(figure)
+    (axes,) = (axes for axes in figure.axes if axes.get_legend())
+    named = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert named == ["true", "predicted", "wrong"]
+    title = axes.title if axes.title.get_text() else axes._left_title
+    title, legend = title.get_window_extent(), axes.get_legend().get_window_extent()
+    assert title.x1 < legend.x0
+
+
 @pytest.mark.parametrize("time", [4, 20])
 def test_time_steps_are_drawn_below_their_digits(time, pixels, drawn_digits):
     figure = plots.gates(*run_of(drawn_digits, time))

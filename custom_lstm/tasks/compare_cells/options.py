@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -20,7 +20,10 @@ class Compared:
 
     cells: tuple[CellName, ...] = ()
     """Cells, by the names that custom_lstm.cells.get knows; by default all that step
-    vectors."""
+    vectors, and those of --own-cells."""
+    own_cells: tuple[Annotated[str, Field(min_length=1, max_length=1000)], ...] = ()
+    """Python files, or modules, that hold cells of your own; they are imported first.
+    A cell Leaky or LeakyCell in them goes by the name leaky."""
     problems: Annotated[tuple[ProblemName, ...], Field(min_length=1)] = (
         "adding",
         "copy",
@@ -71,7 +74,7 @@ class Run:
     """Name in the run folder's name; by default that of the task."""
     resume: Path | None = None
     """Resume this run: train what is missing, and show the table. Its own options hold,
-    except --data-dir."""
+    except --data-dir; cells of your own must be named again by --own-cells."""
 
 
 @options
@@ -97,7 +100,8 @@ class Options(config.Options):
     description = """Train every cell on the same small problems, with as many weights,
     by the same recipe and from the same seeds, and print what each reached beside a
     blind answer."""
-    may_change = ("data_dir",)
+    may_change = ("data_dir", "own_cells")
+    added: ClassVar[Mapping[str, Any]] = {"own_cells": ()}
 
     def __post_init__(self) -> None:
         """Check that nothing is named twice."""

@@ -4,10 +4,10 @@ import contextlib
 import functools
 import gc
 import itertools
-import re
+import shlex
 import shutil
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -18,7 +18,7 @@ from tqdm import tqdm
 from custom_lstm import config, plots
 from custom_lstm.cells import names
 from custom_lstm.data import load_pools
-from custom_lstm.errors import UsageError, UserError
+from custom_lstm.errors import UsageError, UserError, in_a_line
 from custom_lstm.files import atomic_write, writing
 from custom_lstm.plots.style import CROSS
 from custom_lstm.tasks.cell_names import cell_class
@@ -33,6 +33,7 @@ from custom_lstm.tasks.compare_cells.training import (
     largest_units,
     parameters,
 )
+from custom_lstm.tasks.own_cells import import_cells
 from custom_lstm.training.run_folder import RunFolder, resume_command, write_json
 from custom_lstm.training.signals import Stopped, Stopping, Terminated
 
@@ -56,8 +57,9 @@ def main(
 
     Raises:
         Terminated: SIGTERM ended it; what was finished is kept.
-        UserError: a folder or file cannot be read or written, there are no data, or
-            the backend is another than TensorFlow.
+        UserError: a folder or file cannot be read or written, cells of one's own
+            cannot be imported, there are no data, or the backend is another than
+            TensorFlow.
         UsageError: a cell is unknown, or does not fit the budget.
     """
     if (backend := keras.backend.backend()) != "tensorflow":
@@ -65,14 +67,21 @@ def main(
             f"{asked.task} needs the TensorFlow backend, not {backend}: set "
             "KERAS_BACKEND=tensorflow"
         )
+    own = import_cells(asked.compared.own_cells)
     if asked.resume is None:
-        comparison = Comparison(asked)
+        comparison = Comparison(asked, own)
         run = comparison.options.run
         folder = RunFolder.create(run.runs, run.name or asked.task, parts=())
         folder.write_config(asked.task, comparison.options.to_json())
     else:
         folder = RunFolder.open(asked.resume)
         options = folder.read_options(Options).resumed_with(asked)
+        if options.compared.own_cells and not asked.compared.own_cells:
+            raise UsageError(
+                f"{folder.path} compares cells of your own: name them again, as in "
+                f"{' '.join(own_words(options))}; what a run folder names is not "
+                "imported"
+            )
         comparison = Comparison(options)
     with folder.claimed():
         return comparison.run(folder)
@@ -83,6 +92,7 @@ class Comparison:
 
     Args:
         options: all options.
+        own: names of cells that are compared, too, where `options` name none.
 
     Attributes:
         options: the same, in which all cells are named, and the digits used.
@@ -95,10 +105,11 @@ class Comparison:
         UsageError: a cell is unknown, or does not fit the budget.
     """
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: Options, own: Sequence[str] = ()) -> None:
         compared, self.notice = options.compared, None
         self.cells: dict[str, Cell] = {
-            name: cell_class("--cells", name) for name in compared.cells or names()
+            name: cell_class("--cells", name)
+            for name in compared.cells or (*names(), *own)
         }
         options = options.replace(cells=tuple(self.cells))
         classes = [PROBLEMS[name] for name in compared.problems]
@@ -132,9 +143,8 @@ class Comparison:
         if stopping.requested is None:
             return 0
         left = [key for key in left if key not in results.by_key]
-        said = (
-            f"{len(left):,} trainings are left; go on with\n  {resume_command(folder)}"
-        )
+        words = [resume_command(folder), *own_words(self.options)]
+        said = f"{len(left):,} trainings are left; go on with\n  {' '.join(words)}"
         if stopping.requested is not signal.SIGINT:
             raise Terminated(f"terminated; {said}")
         print(f"\nStopped early: {said}")
@@ -220,6 +230,17 @@ class Comparison:
         print(f"\n{text}\n\nThe table and a picture, cells.png, are in {folder.path}.")
 
 
+def own_words(options: Options) -> list[str]:
+    """Return the words of the option that imports cells, if it was given.
+
+    Example:
+        >>> own_words(Options().replace(own_cells=("my cells.py",)))
+        ['--own-cells', "'my cells.py'"]
+    """
+    own = options.compared.own_cells
+    return ["--own-cells", *map(shlex.quote, own)] if own else []
+
+
 def trained(
     key: Key,
     make: Callable[[], tuple[Trainer, int, int]],
@@ -244,8 +265,7 @@ def trained(
     except Diverged as error:
         return Result(**about, failure=str(error))
     except Exception as error:  # noqa: BLE001 - whatever a cell raises is its result
-        said = " ".join(re.sub(r"\x1b\[[0-9;]*m", "", str(error)).split())
-        return Result(**about, failure=f"{type(error).__name__}: {said:.400}")
+        return Result(**about, failure=in_a_line(error))
 
 
 def summary_figure(summary: Summary, options: Options) -> Figure:

@@ -47,15 +47,17 @@ class OnnxNetwork:
             _session(folder / f"{about['id']}-{part}.onnx")
             for part in ("encoder", "step")
         )
+        [self._images] = (given.name for given in self._encoder.get_inputs())
+        self._given = [given.name for given in self._step.get_inputs()]
 
     def encode(self, images: NDArray[np.uint8]) -> Floats:
         """Return the features of images."""
-        return self._encoder.run(None, {self._encoder.get_inputs()[0].name: images})[0]
+        return self._encoder.run(None, {self._images: images})[0]
 
     def step(self, features: Floats, states: Sequence[Floats]) -> Sequence[Floats]:
         """Return what one step makes."""
-        names = [given.name for given in self._step.get_inputs()]
-        return self._step.run(None, dict(zip(names, [features, *states], strict=True)))
+        given = dict(zip(self._given, [features, *states], strict=True))
+        return self._step.run(None, given)
 
 
 def _session(path: Path) -> Any:

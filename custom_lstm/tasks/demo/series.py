@@ -1,7 +1,9 @@
 """A series of numbers, and what a model with a recurrent layer makes of it."""
 
+import contextlib
 import csv
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,18 +11,13 @@ import keras
 import numpy as np
 from keras import ops
 
-from custom_lstm import layers
-from custom_lstm.errors import UserError
+from custom_lstm.convert import from_keras_model
+from custom_lstm.errors import UserError, in_a_line
 from custom_lstm.loading import load_model
 from custom_lstm.tracing import trace
 
 MOST_STEPS = 20_000
 _LARGEST = float(np.finfo("float32").max)
-_OURS = {
-    keras.layers.LSTM: layers.LSTM,
-    keras.layers.GRU: layers.GRU,
-    keras.layers.SimpleRNN: layers.SimpleRNN,
-}
 
 
 class Series:
@@ -32,17 +29,21 @@ class Series:
         name: for the page.
 
     Raises:
-        UserError: the model has another input, or no or several recurrent layers.
+        UserError: the model has another input, several outputs, or no or several
+            recurrent layers.
     """
 
     def __init__(self, model: keras.Model, name: str) -> None:
-        shape = model.input_shape
+        shape = getattr(model, "input_shape", None)
         if not isinstance(shape, tuple) or len(shape) not in (2, 3):
             raise UserError(
                 f"{name} must have one input (batch, time, features) or (batch, time), "
                 f"not {shape}"
             )
-        self.model, self.name = _showing(model), name
+        if len(model.outputs) != 1:
+            raise UserError(f"{name} must have one output; it has {len(model.outputs)}")
+        with _said_by(name):
+            self.model, self.name = _showing(model), name
         self.width = shape[2] if len(shape) == 3 else None
         self.steps = shape[1]
         recurrent = [x for x in self.model.layers if isinstance(x, keras.layers.RNN)]
@@ -72,7 +73,8 @@ class Series:
             rows of each gate and state by name.
 
         Raises:
-            UserError: the text is no such series; says where.
+            UserError: the text is no such series, says where; or the model raises
+                something, says what.
         """
         rows = read_csv(text)
         if rows.shape[1] != (self.width or 1):
@@ -84,14 +86,33 @@ class Series:
             raise UserError(
                 f"{self.name} takes {self.steps} rows; the series has {len(rows)}"
             )
-        inputs = rows[None] if self.width else rows[None, :, 0]
-        inputs = inputs.astype(self.model.inputs[0].dtype)
-        output = ops.convert_to_numpy(self.model(inputs, training=False))
-        shown: Any = trace(self.model, inputs, layer=self.layer)
+        inputs = self._cast(rows[None] if self.width else rows[None, :, 0])
+        with _said_by(self.name):
+            output = ops.convert_to_numpy(self.model(inputs, training=False))
+            shown: Any = trace(self.model, inputs, layer=self.layer)
         return {
             "output": _rows(output),
             "shown": {name: _rows(values) for name, values in shown.items()},
         }
+
+    def _cast(self, rows: np.ndarray) -> np.ndarray:
+        """Return rows in the dtype of the model's input."""
+        dtype = keras.backend.standardize_dtype(self.model.inputs[0].dtype)
+        if "int" in dtype and (rows != np.rint(rows)).any():
+            broken = float(rows[rows != np.rint(rows)][0])
+            raise UserError(f"{self.name} takes whole numbers, not {broken:g}")
+        return rows.astype(dtype)
+
+
+@contextlib.contextmanager
+def _said_by(name: str) -> Iterator[None]:
+    """Turn what a user's model raises into a UserError of one line."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(f"{name} raised {in_a_line(error)}") from error
 
 
 def _rows(array: np.ndarray) -> list[list[float | None]]:
@@ -106,17 +127,10 @@ def _rows(array: np.ndarray) -> list[list[float | None]]:
 def _showing(model: keras.Model) -> keras.Model:
     """Return a copy with the same weights whose recurrent layers show their gates."""
 
-    def copied(layer: keras.layers.Layer) -> keras.layers.Layer:
-        config = layer.get_config()
-        made: Any = _OURS.get(type(layer), type(layer))
-        return made.from_config(config)
-
     try:
-        twin = keras.models.clone_model(model, clone_function=copied)
-    except (TypeError, ValueError):  # a model that is no graph of layers
+        return from_keras_model(model)
+    except (TypeError, ValueError):  # none is Keras's, or it cannot be copied
         return model
-    twin.set_weights(model.get_weights())
-    return twin
 
 
 def receive(content: bytes, name: str) -> Series:
@@ -127,7 +141,7 @@ def receive(content: bytes, name: str) -> Series:
         name: of the file.
 
     Raises:
-        UserError: it cannot be loaded or shown.
+        UserError: it cannot be loaded or shown; says why.
     """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.keras"

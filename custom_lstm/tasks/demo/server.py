@@ -7,6 +7,7 @@ anything nor read from it.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -22,7 +23,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from custom_lstm.errors import UserError
+from custom_lstm.errors import UserError, in_a_line
 from custom_lstm.tasks.demo.networks import PAGE, SIDE, Network, advance
 
 if TYPE_CHECKING:
@@ -53,13 +54,16 @@ def application(networks: Sequence[Network], series: Series | None = None) -> St
 
     Returns:
         An ASGI application. It answers `GET /session.json`, the page's files, `POST
-        /advance/N`, with the states before as float32 and images as bytes behind them,
-        by rows of float32 as `advance` makes them; `POST /model?name=…` with a
-        `.keras` file; and `POST /series` with CSV.
+        /advance`, with the states before as float32, those of one network after those
+        of the other, and images as bytes behind them, by rows of float32 as `advance`
+        makes them, those of one network after those of the other; `POST /advance/N` for
+        network N alone; `POST /model?name=…` with a `.keras` file; and `POST /series`
+        with CSV.
     """
     here = _Here(networks, series)
     routes = [
         Route("/session.json", here.session),
+        Route("/advance", here.advance, methods=["POST"]),
         Route("/advance/{number:int}", here.advance, methods=["POST"]),
         Route("/model", here.model, methods=["POST"]),
         Route("/series", here.series, methods=["POST"]),
@@ -70,12 +74,20 @@ def application(networks: Sequence[Network], series: Series | None = None) -> St
         Middleware(_SameOrigin),
     ]
     return Starlette(
-        routes=routes, middleware=guards, exception_handlers={UserError: _refuse}
+        routes=routes,
+        middleware=guards,
+        exception_handlers={UserError: _refuse, Exception: _fail},
     )
 
 
 async def _refuse(_: Request, error: Exception) -> Response:
     return JSONResponse({"error": str(error)}, 400)
+
+
+async def _fail(_: Request, error: Exception) -> Response:
+    """Say what went wrong here; the server's terminal shows where."""
+    said = f"the server failed: {in_a_line(error)}"
+    return JSONResponse({"error": said}, 500, HEADERS)  # no middleware adds them here
 
 
 class _SameOrigin:
@@ -121,26 +133,32 @@ class _Here:
 
     async def advance(self, request: Request) -> Response:
         """Read images."""
-        number = request.path_params["number"]
-        if number >= len(self._networks):
-            raise HTTPException(404, f"there is no network {number}")
-        network = self._networks[number]
+        chosen = self._networks
+        if (number := request.path_params.get("number")) is not None:
+            if number >= len(chosen):
+                raise HTTPException(404, f"there is no network {number}")
+            chosen = chosen[number : number + 1]
         content = await _body(request, LARGEST_BODY)
-        cut = 4 * sum(network.about["states"])
+        widths = [sum(network.about["states"]) for network in chosen]
+        cut = 4 * sum(widths)
         if len(content) <= cut or (len(content) - cut) % SIDE**2:
             raise UserError(
                 f"{cut} bytes of states and {SIDE**2} for each image must be sent, not "
                 f"{len(content)} bytes"
             )
-        states = np.frombuffer(content[:cut], "<f4")
+        states = np.split(np.frombuffer(content[:cut], "<f4"), np.cumsum(widths)[:-1])
         images = np.frombuffer(content[cut:], np.uint8).reshape(-1, SIDE**2)
         try:
-            rows = await run_in_threadpool(advance, network, states, images)
+            made = await asyncio.gather(
+                *(
+                    run_in_threadpool(advance, network, own, images)
+                    for network, own in zip(chosen, states, strict=True)
+                )
+            )
         except ValueError as error:
             raise UserError(str(error)) from error
-        return Response(
-            rows.astype("<f4").tobytes(), media_type="application/octet-stream"
-        )
+        rows = b"".join(part.astype("<f4").tobytes() for part in made)
+        return Response(rows, media_type="application/octet-stream")
 
     async def model(self, request: Request) -> Response:
         """Take a model for series."""

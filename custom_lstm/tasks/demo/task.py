@@ -1,7 +1,7 @@
 """Run the page's server, or write the page as plain files."""
 
+import importlib
 import json
-import os
 import shutil
 import socket
 import webbrowser
@@ -43,6 +43,9 @@ def main(options: Options, tasks: Any = None) -> int:
         print(f"The page is in {options.static}; any web server can offer it, such as")
         print(f"  python -m http.server --directory {options.static}")
         return 0
+    with extra("demo"):  # said before models are loaded, which takes a while
+        importlib.import_module("uvicorn")
+        importlib.import_module("starlette")
     if options.networks:
         networks, series = _of(options.networks)
     else:
@@ -122,7 +125,6 @@ def write(
 
 def _of(paths: Sequence[Path]) -> tuple[list[Any], Any]:
     """Load runs and model files: networks of digits, and the model for series."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow's import
-    from custom_lstm.tasks.demo.models import load
-
+    with program.quiet():
+        from custom_lstm.tasks.demo.models import load
     return load(paths)

@@ -412,7 +412,7 @@ class WholeSteps(AbstractRNNCell):
                 taken * ops.cast(chosen, taken.dtype), axis=-1, keepdims=True
             )
         total = total + taken
-        return total, (total, projected)
+        return total, [total, projected]
 
     def get_config(self) -> Config:
         """Return the arguments that rebuild this cell."""

@@ -57,6 +57,39 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+__all__ = [
+    "ATOMIC_NUMBER",
+    "BATCH",
+    "CELLS",
+    "CELL_SIZE",
+    "CRITICAL_ENERGY",
+    "DEEPEST_START",
+    "DEPTH",
+    "EM_HIT_ENERGY",
+    "ENERGIES",
+    "ENERGY_PER_COUNT",
+    "HADRON_HIT_ENERGY",
+    "HADRON_RESPONSE",
+    "HADRON_SPREAD",
+    "IMPACT",
+    "INTERACTION_LENGTH",
+    "KINDS",
+    "LAYERS",
+    "LAYER_PITCH",
+    "MOLIERE_RADIUS",
+    "NOISE",
+    "RADIATION_LENGTH",
+    "SLOPE",
+    "THRESHOLD",
+    "WIDTH",
+    "Hits",
+    "Showers",
+    "electromagnetic_hits",
+    "electromagnetic_share",
+    "generate",
+    "hadronic_hits",
+]
+
 Floats = npt.NDArray[np.float64]
 
 LAYERS = 40

@@ -2,7 +2,7 @@
 
 import { lines, drawDigit } from './canvas.js';
 import { centred, drawn, PIXELS } from './digit.js';
-import { open } from './engine.js';
+import { advanceAll, open } from './engine.js';
 import { groupsOf, noteOf } from './groups.js';
 import { Pad } from './pad.js';
 import { openSeries } from './series.js';
@@ -344,6 +344,13 @@ function openViews() {
   return choose;
 }
 
+/** Let the browser compile, between other things, what the first digit will need. */
+function warm(times) {
+  const idle = window.requestIdleCallback ?? setTimeout;
+  centred(drawn([[{ x: 0.3, y: 0.2 }, { x: 0.7, y: 0.2 }, { x: 0.45, y: 0.85 }]]));
+  if (times > 1) idle(() => warm(times - 1));
+}
+
 async function begin() {
   const choose = openViews();
   const [{ session, networks }, samples] = await Promise.all([
@@ -355,8 +362,8 @@ async function begin() {
     choose($('tab-series'));
   } else {
     const digits = new Samples(new Uint8Array(samples));
-    await Promise.all(networks.map((own) => own.advance(own.initial, [digits.digits[0].image])));
-    centred(drawn([[{ x: 0.4, y: 0.3 }, { x: 0.6, y: 0.7 }]])); // compiled before the first digit
+    await advanceAll(networks, networks.map((own) => own.initial), [digits.digits[0].image]);
+    warm(12);
     window.page = new Page(session, networks, digits);
   }
   document.body.dataset.ready = 'true';

@@ -52,7 +52,8 @@ function segment({ height, width, data }, [x0, y0], [x1, y1], radius) {
     for (let x = left; x <= right; x++) {
       const along = square ? ((x - x0) * dx + (y - y0) * dy) / square : 0;
       const t = clamp(along, 1);
-      const away = Math.hypot(x - x0 - t * dx, y - y0 - t * dy);
+      const [u, v] = [x - x0 - t * dx, y - y0 - t * dy];
+      const away = Math.sqrt(u * u + v * v);
       const ink = clamp(radius + 0.5 - away, 1);
       const at = y * width + x;
       if (ink > data[at]) data[at] = ink;
@@ -72,12 +73,9 @@ export function centred(grey) {
 
 function segmented(grey) {
   const longer = Math.max(grey.height, grey.width);
-  const contrast = blurred(grey, longer / 400);
-  const { data } = contrast;
-  const bare = data.filter((_, k) => Math.abs(grey.data[k]) < 0.02).map(Math.abs);
-  const noise = MAD * median(bare);
-  const sorted = data.slice().sort();
-  const highest = sorted[data.length - Math.max(3, Math.floor(data.length / 2000))];
+  const { data } = blurred(grey, longer / 400);
+  const noise = MAD * median(data.filter((_, k) => grey.data[k] < 0.02));
+  const highest = ranked(data)(data.length - Math.max(3, Math.floor(data.length / 2000)));
   if (highest < Math.max(FAINTEST, NOISE * noise)) return null;
   const full = median(data.filter((value) => value > 0.5 * highest));
   const least = Math.max(0.1 * full, 3 * noise);
@@ -85,9 +83,12 @@ function segmented(grey) {
     (value) => Math.min(1, Math.max(0, (value - least) / (full - least))),
   ));
   const mask = strokesOf(ink);
-  ink.data.forEach((value, k) => { ink.data[k] = mask[k] ? value : 0; });
-  const most = ink.data.reduce((a, b) => Math.max(a, b), 0);
-  ink.data.forEach((value, k) => { ink.data[k] = value / most; });
+  let most = 0;
+  for (let k = 0; k < mask.length; k++) {
+    if (!mask[k]) ink.data[k] = 0;
+    most = Math.max(most, ink.data[k]);
+  }
+  for (let k = 0; k < mask.length; k++) ink.data[k] /= most;
   return ink;
 }
 
@@ -95,7 +96,8 @@ function segmented(grey) {
 function strokesOf(ink) {
   const { height, width, data } = ink;
   const longer = Math.max(height, width);
-  let near = Uint8Array.from(data, (value) => value > 0.35);
+  let near = new Uint8Array(data.length);
+  for (let k = 0; k < near.length; k++) near[k] = data[k] > 0.35 ? 1 : 0;
   for (let k = 0; k < Math.max(1, Math.floor(longer / 100)); k++) {
     near = dilated(near, height, width);
   }
@@ -214,14 +216,15 @@ function padded({ height, width, data }, by) {
  */
 function distances({ height, width, data }, isTarget) {
   const far = 4 * (height + width) ** 2;
-  const squares = Float64Array.from(data, (value) => (isTarget(value) ? 0 : far));
+  const squares = data.map((value) => (isTarget(value) ? 0 : far));
   for (let x = 0; x < width; x++) parabolas(squares, x, width, height);
   for (let y = 0; y < height; y++) parabolas(squares, y * width, 1, width);
   return squares.map(Math.sqrt);
 }
 
 function parabolas(values, start, stride, count) {
-  const f = Float64Array.from({ length: count }, (_, q) => values[start + q * stride]);
+  const f = new Float64Array(count);
+  for (let q = 0; q < count; q++) f[q] = values[start + q * stride];
   const [at, from] = [new Int32Array(count), new Float64Array(count + 1)];
   let k = 0;
   [from[0], from[1]] = [-Infinity, Infinity];
@@ -244,20 +247,24 @@ function resized(from, height, width) {
   const across = picture(from.height, width);
   const columns = weights(from.width, width);
   for (let y = 0; y < from.height; y++) {
-    columns.forEach(({ first, share }, x) => {
+    for (let x = 0; x < width; x++) {
+      const { first, share } = columns[x];
+      const start = y * from.width + first;
       let sum = 0;
-      share.forEach((w, k) => { sum += w * Math.fround(from.data[y * from.width + first + k]); });
+      for (let k = 0; k < share.length; k++) sum += share[k] * Math.fround(from.data[start + k]);
       across.data[y * width + x] = Math.fround(sum);
-    });
+    }
   }
   const made = picture(height, width);
-  weights(from.height, height).forEach(({ first, share }, y) => {
+  const rows = weights(from.height, height);
+  for (let y = 0; y < height; y++) {
+    const { first, share } = rows[y];
     for (let x = 0; x < width; x++) {
       let sum = 0;
-      share.forEach((w, k) => { sum += w * across.data[(first + k) * width + x]; });
+      for (let k = 0; k < share.length; k++) sum += share[k] * across.data[(first + k) * width + x];
       made.data[y * width + x] = Math.fround(sum);
     }
-  });
+  }
   return made;
 }
 
@@ -308,34 +315,45 @@ function blurred({ height, width, data }, sigma) {
     { length: 2 * radius + 1 }, (_, k) => Math.exp(-0.5 * ((k - radius) / sigma) ** 2),
   );
   const sum = kernel.reduce((a, b) => a + b, 0);
-  const pass = (from, stride, count) => {
-    const places = Int32Array.from({ length: count + 2 * radius }, (_, k) => {
+  const shares = kernel.map((value) => value / sum);
+  const pass = (from, stride, count, across, lines) => {
+    const places = new Int32Array(count + 2 * radius);
+    for (let k = 0; k < places.length; k++) {
       const turn = (((k - radius) % (2 * count)) + 2 * count) % (2 * count);
-      return stride * (turn < count ? turn : 2 * count - 1 - turn);
-    });
+      places[k] = stride * (turn < count ? turn : 2 * count - 1 - turn);
+    }
     const made = new Float64Array(from.length);
-    for (let at = 0; at < from.length; at++) {
-      const place = Math.floor(at / stride) % count;
-      const start = at - place * stride;
-      let value = 0;
-      for (let k = 0; k <= 2 * radius; k++) {
-        value += (kernel[k] / sum) * from[start + places[place + k]];
+    for (let line = 0; line < lines; line++) {
+      const start = line * across;
+      for (let place = 0; place < count; place++) {
+        let value = 0;
+        for (let k = 0; k <= 2 * radius; k++) {
+          value += shares[k] * from[start + places[place + k]];
+        }
+        made[start + place * stride] = value;
       }
-      made[at] = value;
     }
     return made;
   };
-  return picture(height, width, pass(pass(data, width, height), 1, width));
+  const down = pass(data, width, height, 1, width);
+  return picture(height, width, pass(down, 1, width, width, height));
 }
 
 const median = (values) => (values.length ? quantile(values, 0.5) : 0);
 
 function quantile(values, share) {
-  const sorted = Float64Array.from(values).sort();
-  const place = share * (sorted.length - 1);
+  const at = ranked(values);
+  const place = share * (values.length - 1);
   const low = Math.floor(place);
-  const high = Math.min(low + 1, sorted.length - 1);
-  return sorted[low] + (place - low) * (sorted[high] - sorted[low]);
+  const high = Math.min(low + 1, values.length - 1);
+  return at(low) + (place - low) * (at(high) - at(low));
+}
+
+/** Return a function rank → value of numbers from 0 up. Most are 0, and are not sorted. */
+function ranked(values) {
+  const sorted = values.filter((value) => value > 0).sort();
+  const zeros = values.length - sorted.length;
+  return (rank) => (rank < zeros ? 0 : sorted[rank - zeros]);
 }
 
 /** Round; halves go to the even number, as in Python. */

@@ -1,5 +1,7 @@
 // The digits so far, what the networks made of them, and what is true.
 
+import { advanceAll } from './engine.js';
+
 export class Sum {
   /** @param networks those of engine.js; the first one's reading counts where no label is known. */
   constructor(networks) {
@@ -21,10 +23,8 @@ export class Sum {
   async add(digits, action) {
     const images = digits.map(({ image }) => image);
     const last = this.entries.at(-1);
-    const rows = [];
-    for (const [n, network] of this.networks.entries()) {
-      rows.push(await network.advance(network.states(last?.rows[n]), images));
-    }
+    const states = this.networks.map((network, n) => network.states(last?.rows[n]));
+    const rows = await advanceAll(this.networks, states, images);
     digits.forEach((digit, k) => {
       this.entries.push({
         ...digit, action, corrected: null, rows: rows.map((own) => own[k]),
