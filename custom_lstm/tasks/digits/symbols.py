@@ -152,6 +152,7 @@ class ReachesCandidates(_OfCandidates):
 
     def __call__(self, kernel: Tensor) -> Tensor:
         """Return the kernel with the mean of these columns, and 0 in all others."""
+        kernel = ops.convert_to_tensor(kernel)
         theirs = self._candidates(kernel)
         number = ops.sum(kernel * theirs, axis=-1, keepdims=True) / self.carousels
         return number * theirs
@@ -181,6 +182,7 @@ class LeavesCandidates(_OfCandidates):
 
     def __call__(self, weights: Tensor) -> Tensor:
         """Return the weights with 0 in these columns."""
+        weights = ops.convert_to_tensor(weights)
         return weights * (1 - self._candidates(weights))
 
 
@@ -406,8 +408,8 @@ class WholeSteps(AbstractRNNCell):
         if self.members > 1:
             alike = ops.equal(taken[:, :, None], taken[:, None])
             votes = ops.sum(ops.cast(alike, taken.dtype), axis=-1)
-            first = np.linspace(0.5, 0, self.members).astype("float32")  # of ties
-            chosen = ops.one_hot(_largest(votes + first), self.members)
+            first = ops.arange(self.members, dtype=taken.dtype) / self.members
+            chosen = ops.one_hot(_largest(votes - first), self.members)  # of ties too
             taken = ops.sum(
                 taken * ops.cast(chosen, taken.dtype), axis=-1, keepdims=True
             )
