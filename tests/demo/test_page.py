@@ -155,7 +155,7 @@ def test_the_page_says_what_ones_own_model_raises(page, tmp_path):
 def test_strips_grow_by_a_column_a_digit_and_tell_their_numbers(page):
     draw(page, 7)
     strip = page.locator("#inside canvas[tabindex]").first
-    assert "48 rows by 1 steps" in strip.get_attribute("aria-label")
+    assert "18 rows by 1 steps" in strip.get_attribute("aria-label")
     strip.focus()
     page.keyboard.press("ArrowRight")
     said = page.locator("#inside .cursor").inner_text()
