@@ -25,8 +25,9 @@ ROOT = Path(__file__).parents[2]
 STEPS = 20
 SMALL = shlex.split(  # 20 steps
     "--data digits --epochs 2 --batch-size 28 --units 12 --filters 4 4 --features 8 "
-    "--learning-rate 5e-4 --no-tensorboard"
+    "--learning-rate 5e-4 --no-tensorboard --recurrent cell"
 )
+SYMBOLS = ["--recurrent", "carousel", "--symbols", "4", "--epochs", "1"]
 """Weights move by 5e-3 in all and may differ by 1e-6. At ten times that rate they part
 by 1e-4 on some CPUs, from the step on in which rounding lets one ReLU or maximum fall
 the other way."""
@@ -65,11 +66,11 @@ def _outcome(runs):
     return rows, keras.saving.load_model(folder / "model.keras", compile=False)
 
 
-def _assert_same(runs, others):
+def _assert_same(runs, others, trained=1e-6):
     (rows, model), (other_rows, other_model) = _outcome(runs), _outcome(others)
     assert min(rows, key=lambda row: row["val_loss"]) is rows[-1]  # so it was kept
     for mine, other in zip(model.weights, other_model.weights, strict=True):
-        atol = 1e-6 if mine.trainable else 1e-5  # moments are sums over every pixel
+        atol = trained if mine.trainable else 1e-5  # moments are sums over every pixel
         np.testing.assert_allclose(
             mine.numpy(), other.numpy(), rtol=0, atol=atol, err_msg=mine.path
         )
@@ -90,6 +91,16 @@ def test_two_mirrored_devices_end_with_the_weights_of_one(one_device, tmp_path, 
     assert process.returncode == 0, said
     assert f"{STEPS // 2}/{STEPS // 2}" in said
     _assert_same(tmp_path, one_device)
+
+
+def test_symbols_learn_on_two_mirrored_devices_as_on_one(tmp_path):
+    """The loss weighs its parts by a mean over the whole batch."""
+    for name, words in (("one", []), ("two", MIRRORED)):
+        runs = ["--runs", tmp_path / name]
+        with _start("tensorflow", *SMALL, *SYMBOLS, *words, *runs) as process:
+            said = process.communicate()[0]
+        assert process.returncode == 0, said
+    _assert_same(tmp_path / "two", tmp_path / "one", trained=1e-5)
 
 
 def _pair(*words, others=()):

@@ -253,6 +253,15 @@ class SymbolsCell(AbstractRNNCell):
         return cls(**{**config, "cell": cell})
 
 
+def _over_devices(mean: Tensor) -> Tensor:
+    """Return a mean over the whole batch, of which this device may have a share."""
+    if keras.backend.backend() != "tensorflow":
+        return mean
+    from custom_lstm.kernels.tensorflow_replicas import mean_over_replicas
+
+    return mean_over_replicas(mean)
+
+
 @_register
 class SymbolsLikelihood(keras.losses.Loss):
     """What the totals say of the mean of all symbols, and of the choice among them.
@@ -314,7 +323,7 @@ class SymbolsLikelihood(keras.losses.Loss):
         before = ops.pad(error[:, :-1], [(0, 0), (1, 0), (0, 0)])
         error = answers - y_true - before
         of_mean = ops.log1p(ops.square(2 * error[..., 0]))
-        weight = ops.stop_gradient(ops.exp(-ops.mean(of_mean)))
+        weight = ops.stop_gradient(ops.exp(-_over_devices(ops.mean(of_mean))))
         scale = (1 - weight) * self.scale + weight * self.final_scale
         misfit = ops.log1p(ops.square(error[..., 1:] / scale))
         choice = ops.log_softmax(logits, axis=-1) - misfit
