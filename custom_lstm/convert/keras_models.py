@@ -69,7 +69,7 @@ def from_keras_model(model: keras.Model) -> keras.Model:
         if not cls.__module__.startswith("keras")
     }
     with keras.saving.custom_object_scope(of_user):
-        copy = keras.saving.deserialize_keras_object(swapped, safe_mode=False)
+        copy = keras.saving.deserialize_keras_object(swapped)
     copy.set_weights(model.get_weights())
     return copy
 
