@@ -107,6 +107,8 @@ class EnsembleMean(keras.layers.Layer):
 
     Args:
         logits: whether the answers are logits of a softmax, or plain numbers.
+        first: outside training, return the first member's answers, where those of
+            several have no mean.
         **kwargs: `name`, `dtype`, `trainable`.
 
     Call arguments:
@@ -128,13 +130,14 @@ class EnsembleMean(keras.layers.Layer):
         [[1.0], [3.0], [2.0], [4.0]]
     """
 
-    def __init__(self, logits: bool, **kwargs: Any):
+    def __init__(self, logits: bool, first: bool = False, **kwargs: Any):
         super().__init__(**kwargs)
-        self.logits = logits
+        self.logits, self.first = logits, first
 
     def get_config(self) -> Config:
         """Return every constructor argument."""
-        return {**super().get_config(), "logits": self.logits}
+        own = {"logits": self.logits, "first": self.first}
+        return {**super().get_config(), **own}
 
     def compute_output_shape(self, input_shape: Nest) -> Shape:
         """Return the shape of one member's answers, to any number of examples."""
@@ -147,6 +150,8 @@ class EnsembleMean(keras.layers.Layer):
         if training:
             in_turn = ops.stack(answers, axis=1)
             return ops.reshape(in_turn, (-1, *ops.shape(answers[0])[1:]))
+        if self.first:
+            return answers[0]
         stacked = ops.stack(answers)
         return ops.mean(ops.log_softmax(stacked) if self.logits else stacked, axis=0)
 
@@ -160,9 +165,8 @@ class EnsembleMean(keras.layers.Layer):
 
 
 # Model files of earlier versions have these names.
-keras.saving.get_custom_objects().update(
-    {
-        "custom_lstm>MemberShare": EnsembleSplit,
-        "custom_lstm>MemberVote": EnsembleMean,
-    }
-)
+_FORMER: dict[str, Any] = {
+    "custom_lstm>MemberShare": EnsembleSplit,
+    "custom_lstm>MemberVote": EnsembleMean,
+}
+keras.saving.get_custom_objects().update(_FORMER)

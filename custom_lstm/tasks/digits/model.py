@@ -326,7 +326,11 @@ def _together(head: Head, answers: list, finished: bool):
         members = len(answers)
         together = ops.concatenate(answers, axis=-1) if members > 1 else answers[0]
         return RNN(WholeSteps(members), return_sequences=True, name="whole")(together)
-    vote = EnsembleMean(logits=head.kind == "totals", name="vote")
+    vote = EnsembleMean(
+        logits=head.kind == "totals",
+        first=bool(head.symbols),  # of which each network has its own
+        name="vote",
+    )
     together = vote(answers) if len(answers) > 1 else answers[0]
     if finished:
         together = RNN(WholeSteps(), return_sequences=True, name="whole")(together)
