@@ -42,6 +42,7 @@ PARTS = (
     "time-distributed",
     "growth",
     "start",
+    "first",
     "memory",
     "learning",
 )
@@ -101,6 +102,15 @@ def run(part: str, short: bool, names: list[str], words: list[str]) -> dict:
             f"{name}; {words}": exported.measure(name, shape, 5 if short else 30)
             for name in list(exported.KINDS)[: 1 if short else None]
             for words, shape in shapes.items()
+        }
+    if part == "first":
+        import first
+
+        names = names or list(first.KINDS)[: 1 if short else None]
+        return {
+            f"{name}; {what}": first.measure(name, what, 1 if short else 7)
+            for name in names
+            for what in list(first.WHAT)[: 2 if short else None]
         }
     import growth
     import job

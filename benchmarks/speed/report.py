@@ -17,6 +17,7 @@ def text(part: str, found: dict) -> str:
         "cells": _cells,
         "scans": _scans,
         "exported": _scans,
+        "first": _scans,
         "job": _job,
         "determinism": partial(_job, what="20 steps, their data included"),
         "time-distributed": _time_distributed,
