@@ -21,6 +21,8 @@ from custom_lstm.typing import Activation, DType, Tensor
 
 LONGEST_UNROLLED = 64
 """Steps up to which `"auto"` unrolls the loop."""
+FEW_STEPS = 16
+"""Steps up to which they are written out even where they may be differentiated twice."""
 SMALL_STEP = 1024
 """Numbers in h up to which starting a step takes longer than computing it."""
 SHARED_STEP = 1024
@@ -58,6 +60,7 @@ class Request:
         training: whether gradients are expected.
         only_last: whether h after the last step is all that is asked for.
         jit: whether XLA compiles what is around the call.
+        higher_order: whether gradients of its gradients may be asked for.
         transformed: what the backend does to the call, if only the cell can bear it,
             such as a derivative in forward mode; or None.
     """
@@ -79,6 +82,7 @@ class Request:
     training: bool = True
     only_last: bool = False
     jit: bool = False
+    higher_order: bool = False
     transformed: str | None = None
 
 
@@ -247,10 +251,18 @@ def why_not_scanned(
 
 def compiled_by_xla() -> bool:
     """Return whether it is TensorFlow, tracing for XLA."""
+    return keras.backend.backend() == "tensorflow" and _turns().compiled_by_xla()
+
+
+def of_higher_order(tensors: Iterable[Tensor]) -> bool:
+    """Return whether it is TensorFlow, with tapes for gradients of gradients."""
     if keras.backend.backend() != "tensorflow":
         return False
-    turns = importlib.import_module("custom_lstm.kernels.tensorflow_turns")
-    return turns.compiled_by_xla()
+    return bool(_turns().of_higher_order(tensors))
+
+
+def _turns() -> Any:
+    return importlib.import_module("custom_lstm.kernels.tensorflow_turns")
 
 
 def _why_not(kernel: Kernel, request: Request) -> str | None:
@@ -323,9 +335,16 @@ def _compact(request: Request) -> bool:
     return traced and (request.batch == 1 or exporting())
 
 
+def _small(request: Request) -> bool:
+    """Return whether what is written out costs more time than it saves."""
+    few = request.time is not None and request.time <= FEW_STEPS
+    again = request.higher_order and not request.eager and not few
+    return request.jit or again or _compact(request)
+
+
 def _unrolling_pays(request: Request) -> bool:
     short = request.time is not None and request.time <= LONGEST_UNROLLED
-    return request.unroll or (short and not request.jit and not _compact(request))
+    return request.unroll or (short and not _small(request))
 
 
 def _xla_pays(request: Request) -> bool:
@@ -336,7 +355,7 @@ def _xla_pays(request: Request) -> bool:
     time, batch = request.time, request.batch
     small = batch is not None and batch * request.units <= SMALL_STEP
     fixed = time is not None and time >= 16 and not request.eager
-    return small and fixed and not exporting()
+    return small and fixed and not exporting() and not request.higher_order
 
 
 def _tensorflow(**options: bool) -> Run:
@@ -344,14 +363,14 @@ def _tensorflow(**options: bool) -> Run:
         from custom_lstm.kernels import tensorflow_turns as turns
         from custom_lstm.kernels.tensorflow_lstm import lstm_sequence
 
-        alone = request.jit or options.get("xla") or _compact(request)
-        several = turns.STEPS_A_TURN
+        alone = options.get("xla") or _small(request)
+        several = turns.steps_a_turn(request.time)
         kept = request.training or any(options.values())
         if request.eager:
             kept = turns.is_recorded()
         if alone:
-            small = _compact(request)
-            several = turns.steps_of_small_graph(request.time) if small else 1
+            once = request.jit or options.get("xla")
+            several = 1 if once else turns.steps_of_small_graph(request.time)
         return lstm_sequence(
             *tensors,
             shards=1 if alone else shares(request.batch, request.units),

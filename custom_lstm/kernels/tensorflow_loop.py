@@ -12,16 +12,17 @@ from typing import Any
 
 import tensorflow as tf
 
-from custom_lstm.kernels.registry import exporting, shares
+from custom_lstm.kernels.registry import FEW_STEPS, exporting, shares
 from custom_lstm.kernels.tensorflow_step import Step, TracedStep, run_nodes
 from custom_lstm.kernels.tensorflow_turns import (
-    STEPS_A_TURN,
     Entries,
     Turns,
     Written,
     as_function,
     compiled_by_xla,
+    of_higher_order,
     of_shape,
+    steps_a_turn,
     steps_of_small_graph,
     unseen,
 )
@@ -70,7 +71,10 @@ def plain(
             outputs, last = step(list(each), last, constants, weights)
             made.append(outputs)
         return [tf.stack(column, axis=1) for column in zip(*made, strict=True)], last
-    loop = _Loop(inputs[0], False, a_turn or _steps_a_turn(inputs[0], False))
+    a_turn = (
+        a_turn or _small_turns(inputs[0], False) or steps_a_turn(inputs[0].shape[1])
+    )
+    loop = _Loop(inputs[0], False, a_turn)
     given = [loop.entries(loop.turned(tensor)) for tensor in inputs]
     like = _outputs_of(step, inputs, states, constants, weights)
     arrays = [loop.written(tensor.dtype, tensor.shape[1:]) for tensor in like]
@@ -109,7 +113,8 @@ def partitioned(
         CannotPartition: the step has side effects, reads tensors from outside, or is
             not known to treat rows apart.
     """
-    small = compiled_by_xla() or _may_be_exported(inputs[0], training)
+    a_turn = _small_turns(inputs[0], training, [*inputs, *states, *weights])
+    small = a_turn is not None
     unroll = unroll or (not small and _short(inputs[0].shape[1]))
     parts = [[*inputs, *states, *constants]]
     if not small and (count := _shares(parts[0], states)) > 1:
@@ -119,7 +124,7 @@ def partitioned(
     some, first, fixed, _ = _groups([*parts[0], *weights], sizes)
     each = [tf.TensorSpec([t.shape[0], *t.shape[2:]], t.dtype) for t in some]
     traced = TracedStep(step, each, first, fixed, weights)
-    how = {"unroll": unroll, "a_turn": _steps_a_turn(inputs[0], training)}
+    how = {"unroll": unroll, "a_turn": a_turn or steps_a_turn(inputs[0].shape[1])}
     sequence = _differentiable(step, traced, sizes, how, training)
     made = [sequence(*part, *weights) for part in parts]
     results = made[0]
@@ -147,7 +152,7 @@ def _differentiable(step, traced, sizes, how, training):
     """Return the loop, flat arguments to outputs and last states, with its gradient."""
     ends, given = len(traced.outputs), traced.has_gradients
     keep = training or how["unroll"]
-    all_steps = functools.partial(_plain_results, step, sizes)
+    second = _second(functools.partial(_plain_results, step, sizes), given)
 
     @tf.custom_gradient
     def sequence(*arguments):
@@ -159,7 +164,7 @@ def _differentiable(step, traced, sizes, how, training):
             above = [unseen(tensor, training) for tensor in sources[len(arguments) :]]
             kept = forward if keep else forward.again()
             made = [d for d in kept.backward(above, ends) if d is not None]
-            return made, lambda *v: _second(all_steps, sources, given, v)
+            return made, lambda *v: second(list(sources), list(v))
 
         def gradient(*above):
             made = iter(gradient_of(*arguments, *above))
@@ -185,13 +190,20 @@ def _may_be_exported(like: Tensor, training: bool) -> bool:
     return (like.shape[0] == 1 or exporting()) and not training
 
 
-def _steps_a_turn(like: Tensor, training: bool) -> int:
-    """Return how many steps a turn takes; XLA compiles what is written out for long."""
+def _small_turns(
+    like: Tensor, training: bool, differentiated: Sequence[Tensor] = ()
+) -> int | None:
+    """Return the steps of a turn if the graph should be small, else None.
+
+    XLA compiles what is written out for long, and so do further derivatives.
+    """
     if compiled_by_xla():
         return 1
-    if _may_be_exported(like, training):
+    long = like.shape[1] is None or like.shape[1] > FEW_STEPS
+    again = differentiated and long and of_higher_order(differentiated)
+    if again or _may_be_exported(like, training):
         return steps_of_small_graph(like.shape[1])
-    return STEPS_A_TURN
+    return None
 
 
 class _Loop(Turns):
@@ -397,7 +409,8 @@ class _Forward:
         other steps will `read`.
         """
         loop, (first, new_states) = self._loop, ends
-        numbers = {value: _number(tensor) for value, tensor in setup.items()}
+        read_here = {value for node in nodes for value in node.kept}
+        numbers = {v: _number(tensor) for v, tensor in setup.items() if v in read_here}
 
         def one_step(current, each):
             known = {
@@ -414,7 +427,7 @@ class _Forward:
             ]
             return new + [values[v] for v in written]
 
-        step, count = as_function(one_step, loop.unroll), len(states)
+        step, count = as_function(one_step, loop), len(states)
 
         def body(t, current, arrays):
             made = step(list(current), [array.read(t) for array in given.values()])
@@ -463,10 +476,12 @@ def _outputs_of(step, inputs, states, constants, weights):
     return traced.get_concrete_function(*specs).structured_outputs
 
 
-def _second(plain, sources, given, v):
-    """The gradient of v·(gradient of the forward pass by its inputs), all by autodiff.
+def _second(plain: Callable[..., Any], given: Sequence[bool]) -> Callable[..., Any]:
+    """Return the gradient of v·(gradient of the forward pass by its inputs).
 
-    `given` says which inputs have a gradient, and v has an entry for each of those.
+    It takes the forward pass's arguments with the cotangents of its results, and v, and
+    is traced once for all parts of a batch. `given` says which arguments have a
+    gradient, and v has an entry for each of those.
 
     `tf.gradients` in a graph, because tapes do not record where TensorFlow makes
     forward derivatives of backward ones.
@@ -481,4 +496,4 @@ def _second(plain, sources, given, v):
         products = [tf.reduce_sum(a * b) for a, b in zip(first, v, strict=True)]
         return tf.gradients(tf.add_n(products), [*arguments, *above], **zero)
 
-    return second(list(sources), list(v))
+    return second

@@ -15,7 +15,6 @@ import tensorflow as tf
 
 from custom_lstm.cells.lstm import LSTMGates, lstm_step, lstm_step_backward
 from custom_lstm.kernels.tensorflow_turns import (
-    STEPS_A_TURN,
     Entries,
     Turns,
     Written,
@@ -37,7 +36,7 @@ def lstm_sequence(
     *,
     unroll: bool = False,
     shards: int = 1,
-    steps: int = STEPS_A_TURN,
+    steps: int = 1,
     keep: bool = True,
     only_last: bool = False,
     xla: bool = False,
@@ -177,7 +176,7 @@ def _forward_step(U, loop):
             new_h, new_c = tf.where(acts[0], new_h, h), tf.where(acts[0], new_c, c)
         return [of_shape(new_h, h.shape), of_shape(new_c, c.shape), *gates]
 
-    return as_function(step, loop.unroll)
+    return as_function(step, loop)
 
 
 def _backward_pass(saved, x, W, U, dhs, dh, dc, how):
@@ -248,7 +247,7 @@ def _backward_step(U, loop):
             new_dh = tf.where(acts, new_dh, dh)
         return [of_shape(new_dh, dh.shape), of_shape(new_dc, dc.shape), dz]
 
-    return as_function(step, loop.unroll)
+    return as_function(step, loop)
 
 
 def _compiled() -> tuple[Callable[..., Any], Callable[..., Any]]:

@@ -225,13 +225,20 @@ def _axes_of_sum(op: Any) -> list[int] | None:
 
 
 def _keeps_shape(op: Any) -> bool:
-    before, target = op.inputs[0].shape, op.outputs[0].shape
+    before, target = _shape_known(op.inputs[0]), op.outputs[0].shape
     if op.inputs[1].op.type == "Shape":
         target = op.inputs[1].op.inputs[0].shape
     known = before.rank is not None and target.rank is not None
     if not known or before.as_list() != target.as_list():
         return False
     return None not in before.as_list()[1:]
+
+
+def _shape_known(tensor: Tensor) -> tf.TensorShape:
+    """Return a static shape; of a sum over no axes that of what it sums."""
+    if tensor.op.type == "Sum" and _axes_of_sum(tensor.op) == []:
+        return _shape_known(tensor.op.inputs[0])
+    return tensor.shape
 
 
 @functools.cache

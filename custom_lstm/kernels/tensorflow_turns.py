@@ -1,17 +1,38 @@
 """What TensorFlow's loops over steps share: how the steps are taken."""
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import tensorflow as tf
 from tensorflow.python.eager import record
-from tensorflow.python.ops import control_flow_util
+from tensorflow.python.ops import control_flow_util, gradients_util
 
 from custom_lstm.typing import Tensor
 
-STEPS_A_TURN = 4
+_MOST_A_TURN = 4
 """Steps in one turn of a loop: to begin a turn takes about as long as a small step."""
+
+
+def steps_a_turn(time: int | None) -> int:
+    """Return how many steps a turn takes where a loop should run fast.
+
+    Args:
+        time: the number of steps, or None where it is not known.
+
+    Returns:
+        About four, so that none are left over if possible: those need a second loop.
+
+    Example:
+        >>> [steps_a_turn(time) for time in (100, 65, 66, 67, None)]
+        [4, 5, 3, 4, 4]
+    """
+    fitting = (n for n in (_MOST_A_TURN, 5, 3) if time is not None and time % n == 0)
+    return next(fitting, _MOST_A_TURN)
+
+
+_SMALL = 2
+"""Steps in a turn where the graph should be small."""
 
 
 def steps_of_small_graph(time: int | None) -> int:
@@ -27,7 +48,7 @@ def steps_of_small_graph(time: int | None) -> int:
         >>> [steps_of_small_graph(time) for time in (20, 7, None)]
         [2, 1, 1]
     """
-    return 2 if time is not None and time % 2 == 0 else 1
+    return _SMALL if time is not None and time % _SMALL == 0 else 1
 
 
 def compiled_by_xla() -> bool:
@@ -37,6 +58,16 @@ def compiled_by_xla() -> bool:
     """
     graph = tf.compat.v1.get_default_graph()
     return bool(control_flow_util.GraphOrParentsInXlaContext(graph))
+
+
+def of_higher_order(tensors: Iterable[Tensor]) -> bool:
+    """Return whether tapes may ask for gradients of the gradients by tensors.
+
+    Each order has the steps again, so that what is written out is compiled for long.
+    """
+    read = [tf.convert_to_tensor(tensor) for tensor in tensors]  # variables too
+    kind = gradients_util.PossibleTapeGradientTypes(read)
+    return bool(kind == gradients_util.POSSIBLE_GRADIENT_TYPES_HIGHER_ORDER)
 
 
 def is_recorded() -> bool:
@@ -81,12 +112,14 @@ def _watched(tensor):
     return tf.stop_gradient(tensor), _prevented
 
 
-def as_function(step: Callable[..., Any], unroll: bool) -> Callable[..., Any]:
+def as_function(step: Callable[..., Any], turns: "Turns") -> Callable[..., Any]:
     """Return a step that is traced once, however often it is written out.
 
-    It takes lists of tensors and Nones, of the same shapes each time.
+    Small loops, which may be exported, hold the step itself. It takes lists of tensors
+    and Nones, of the same shapes each time.
     """
-    if not unroll or tf.executing_eagerly():
+    once = not turns.unroll and turns.steps <= _SMALL
+    if once or tf.executing_eagerly():
         return step
     traced: list[Callable[..., Any]] = []
 
@@ -108,7 +141,7 @@ class Turns:
         steps: how many of them one turn of the loop takes, each written out.
     """
 
-    def __init__(self, time: int | Tensor, unroll: bool, steps: int = STEPS_A_TURN):
+    def __init__(self, time: int | Tensor, unroll: bool, steps: int):
         self.time, self.unroll, self.steps = time, unroll, steps
 
     def __call__(

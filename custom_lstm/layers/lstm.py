@@ -187,10 +187,16 @@ class LSTM(GatedRNN):
     ) -> tuple[Nest, Nest, Nest]:
         """Run all steps by the kernel chosen for these inputs; see `RNN.inner_loop`."""
         cell = self.cell
-        variables = (weight.value for weight in cell.weights)
-        seen = registry.transformation([sequences, *initial_state, *variables])
-        eager = registry.runs_eagerly()
-        request = self._request(sequences.shape, mask, training, eager, seen)
+        variables = [weight.value for weight in cell.weights]
+        given = [sequences, *initial_state, *variables]
+        request = self._request(
+            sequences.shape,
+            mask,
+            training,
+            registry.runs_eagerly(),
+            registry.transformation(given),
+            registry.of_higher_order(given),
+        )
         kernel = registry.choose(self._named(), request)
         self.kernel_used = kernel.name
         self.kernel_reason = registry.why_stepped(request) if not kernel.run else None
@@ -227,6 +233,7 @@ class LSTM(GatedRNN):
         training: bool | None,
         eager: bool = False,
         transformed: str | None = None,
+        higher_order: bool = False,
     ) -> registry.Request:
         cell = self.cell
         own_masks = cell.implementation == 1 or cell.recurrent_dropout
@@ -258,6 +265,7 @@ class LSTM(GatedRNN):
             training=bool(training),
             only_last=not self.return_sequences,
             jit=registry.compiled_by_xla(),
+            higher_order=higher_order,
         )
 
 
