@@ -19,6 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.custom_derivatives import SymbolicZero
 
+from custom_lstm.kernels.jax_eager import compiled_once
 from custom_lstm.kernels.jax_step import (
     Linear,
     Step,
@@ -64,14 +65,18 @@ def plain(
         Outputs, `(batch, time, ...)` each, and the last states.
     """
 
-    def body(states: Any, each: Any) -> Any:
-        outputs, new = step(list(each), list(states), constants, weights)
-        return [jnp.asarray(state) for state in new], outputs
+    def loop(inputs, states, constants, weights):
+        def body(states: Any, each: Any) -> Any:
+            outputs, new = step(list(each), list(states), constants, weights)
+            return [jnp.asarray(state) for state in new], outputs
 
-    by_step = [jnp.moveaxis(tensor, 1, 0) for tensor in inputs]
-    states = [jnp.asarray(state) for state in states]
-    last, outputs = jax.lax.scan(body, states, by_step, unroll=unroll)
-    return [jnp.moveaxis(tensor, 0, 1) for tensor in outputs], last
+        by_step = [jnp.moveaxis(tensor, 1, 0) for tensor in inputs]
+        states = [jnp.asarray(state) for state in states]
+        last, outputs = jax.lax.scan(body, states, by_step, unroll=unroll)
+        return [jnp.moveaxis(tensor, 0, 1) for tensor in outputs], last
+
+    given = [list(inputs), list(states), list(constants), list(weights)]
+    return loop(*given) if _is_traced(given) else compiled_once(loop, given)
 
 
 def partitioned(
@@ -96,8 +101,7 @@ def partitioned(
     Raises:
         CannotPartition: nothing is traced; or see `TracedStep`.
     """
-    given = [*inputs, *states, *constants, *weights]
-    if not any(isinstance(tensor, jax.core.Tracer) for tensor in given):
+    if not _is_traced([*inputs, *states, *constants, *weights]):
         raise CannotPartition("JAX runs eagerly")
     by_step = [jnp.moveaxis(tensor, 1, 0) for tensor in inputs]
     states = [jnp.asarray(state) for state in states]
@@ -106,6 +110,10 @@ def partitioned(
     sequence = _differentiable(traced, unroll)
     ends, last = sequence(by_step, states, traced.arguments)
     return [jnp.moveaxis(ends[k], 0, 1) for k in traced.outputs], last
+
+
+def _is_traced(given: Any) -> bool:
+    return any(isinstance(tensor, jax.core.Tracer) for tensor in jax.tree.leaves(given))
 
 
 def _differentiable(traced: TracedStep, unroll: bool) -> Any:
