@@ -198,7 +198,23 @@ def test_the_training_model_gives_all_answers_and_the_logits():
     np.testing.assert_allclose(
         outputs[..., SYMBOLS + 1 :], logits_of(model), rtol=1e-5, atol=1e-6
     )
-    np.testing.assert_array_equal(numpy(HEAD.answers(outputs)), outputs[..., 0])
+
+
+def test_training_is_judged_by_what_the_finished_model_will_answer():
+    """So that the best epoch is the best of what is kept."""
+    keras.utils.set_random_seed(10)
+    model, finished = network(TIME), network(None)
+    model.compile(keras.optimizers.Adam(0.01), HEAD.loss())
+    totals = np.arange(2 * TIME, dtype="float32").reshape(2, TIME, 1)
+    model.fit(IMAGES, totals, epochs=3, verbose=0)
+    finished.set_weights(model.get_weights())
+    said, outputs = numpy(finished(IMAGES)), numpy(model(IMAGES))
+    np.testing.assert_array_equal(numpy(HEAD.answers(outputs)), said[..., 0])
+    assert np.abs(outputs[..., :1] - said).max() > 0.5  # means say something else
+    exact, distance = HEAD.metrics()
+    right, off = said == totals, np.abs(said - totals)
+    assert float(exact(totals, outputs)) == pytest.approx(right.mean())
+    assert float(distance(totals, outputs)) == pytest.approx(off.mean(), rel=1e-5)
 
 
 def test_a_stream_of_symbols_goes_on_in_whole_steps():

@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from custom_lstm.cells.validation import check_positive
+from custom_lstm.tasks.digits.symbols import whole_totals
 
 _register = keras.saving.register_keras_serializable(package="custom_lstm")
 
@@ -126,12 +127,14 @@ class AbsoluteError(_TotalsMetric):
 
 
 def answers_of(outputs, lowest):
-    """Turn head outputs into totals `(…, 1)`: real for value, whole for totals.
+    """Turn head outputs into totals `(…, 1)`: real for value, whole for all others.
 
-    The first of a value's is the answer, those after it belong to symbols.
+    Those of a network with symbols in training are what the finished model would say.
     """
+    if lowest is None and outputs.shape[-1] > 1:
+        outputs = whole_totals(outputs)
     if lowest is None:
-        return ops.cast(outputs[..., :1], "float32")
+        return ops.cast(outputs, "float32")
     return ops.cast(ops.argmax(outputs, axis=-1, keepdims=True) + lowest, "float32")
 
 

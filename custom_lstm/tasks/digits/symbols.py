@@ -253,6 +253,43 @@ class SymbolsCell(AbstractRNNCell):
         return cls(**{**config, "cell": cell})
 
 
+def steps_and_logits(outputs: Tensor) -> tuple[Tensor, Tensor]:
+    """Divide what a network with symbols returns in training.
+
+    Args:
+        outputs: `(batch, time, 2·symbols + 1)`: the answers with the mean of the symbols
+            and with each, and the logits.
+
+    Returns:
+        What each of these answers adds to the one with means of the step before, `(batch,
+        time, symbols + 1)`; and the logits, `(batch, time, symbols)`.
+    """
+    symbols = outputs.shape[-1] // 2
+    answers, logits = ops.split(outputs, [symbols + 1], axis=-1)
+    before = ops.pad(answers[:, :-1, :1], [(0, 0), (1, 0), (0, 0)])
+    return answers - before, logits
+
+
+def whole_totals(outputs: Tensor) -> Tensor:
+    """Return what the finished model would answer: likeliest symbols, whole steps.
+
+    Args:
+        outputs: see `steps_and_logits`.
+
+    Returns:
+        `(batch, time, 1)`.
+
+    Example:
+        >>> outputs = ops.array([[[2.6, 0.1, 4.2, -1.0, 1.0], [2.0, 2.7, -1.6, -1, 1]]])
+        >>> ops.convert_to_numpy(whole_totals(outputs))[0, :, 0].tolist()
+        [4.0, 0.0]
+    """
+    steps, logits = steps_and_logits(outputs)
+    chosen = ops.one_hot(_largest(logits), logits.shape[-1], dtype=steps.dtype)
+    taken = ops.sum(steps[..., 1:] * chosen, axis=-1, keepdims=True)
+    return ops.cumsum(ops.round(taken), axis=1)
+
+
 def _over_devices(mean: Tensor) -> Tensor:
     """Return a mean over the whole batch, of which this device may have a share."""
     if keras.backend.backend() != "tensorflow":
@@ -288,8 +325,7 @@ class SymbolsLikelihood(keras.losses.Loss):
 
     Call arguments:
         y_true: totals, `(batch, time, 1)`.
-        y_pred: `(batch, time, 2·symbols + 1)`: the answers with the mean and with each
-            symbol, and the logits.
+        y_pred: `(batch, time, 2·symbols + 1)`; see `steps_and_logits`.
 
     Raises:
         ValueError: `symbols` or a scale is not positive, or `symbols` not whole.
@@ -318,10 +354,9 @@ class SymbolsLikelihood(keras.losses.Loss):
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """Return the loss of each step, `(batch, time)`."""
-        answers, logits = ops.split(y_pred, [self.symbols + 1], axis=-1)
-        error = answers[..., :1] - y_true
-        before = ops.pad(error[:, :-1], [(0, 0), (1, 0), (0, 0)])
-        error = answers - y_true - before
+        steps, logits = steps_and_logits(y_pred)
+        before = ops.pad(y_true[:, :-1], [(0, 0), (1, 0), (0, 0)])
+        error = steps - (y_true - before)
         of_mean = ops.log1p(ops.square(2 * error[..., 0]))
         weight = ops.stop_gradient(ops.exp(-_over_devices(ops.mean(of_mean))))
         scale = (1 - weight) * self.scale + weight * self.final_scale
