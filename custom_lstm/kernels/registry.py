@@ -22,7 +22,7 @@ from custom_lstm.typing import Activation, DType, Tensor
 LONGEST_UNROLLED = 64
 """Steps up to which `"auto"` unrolls the loop."""
 FEW_STEPS = 16
-"""Steps up to which they are written out even where they may be differentiated twice."""
+"""Steps up to which they are written out though they may be differentiated twice."""
 SMALL_STEP = 1024
 """Numbers in h up to which starting a step takes longer than computing it."""
 SHARED_STEP = 1024

@@ -453,8 +453,9 @@ def compiled_answer(model):
 
 
 @ON_TENSORFLOW
+@pytest.mark.parametrize("time", [6, 21])  # written out, and as a loop
 @pytest.mark.parametrize("name", ["gru", "call alone"])
-def test_a_gradient_penalty_is_that_of_the_steps(name):
+def test_a_gradient_penalty_is_that_of_the_steps(name, time):
     """The second derivatives of a partitioned loop are those of the plain one."""
     import tensorflow as tf
 
@@ -473,11 +474,72 @@ def test_a_gradient_penalty_is_that_of_the_steps(name):
             loss = penalty(x, training=True)
         return tape.gradient(loss, [x, *(w.value for w in layer.trainable_weights)])
 
-    x = tf.constant(inputs())
+    x = tf.constant(inputs(time))
     expected, found = gradients(x), tf.function(gradients, autograph=False)(x)
     assert layer.loop_used == "partitioned"
     for a, b in zip(expected, found, strict=True):
         np.testing.assert_allclose(b, a, rtol=1e-3, atol=1e-5)
+
+
+def nodes_of(function):
+    """Return the nodes of a graph in which every call is replaced by what it calls."""
+    graph = function.get_concrete_function().graph.as_graph_def()
+    bodies = {one.signature.name: one.node_def for one in graph.library.function}
+
+    def count(nodes):
+        called = [a.func.name for node in nodes for a in node.attr.values()]
+        return len(nodes) + sum(
+            count(bodies[name]) for name in called if name in bodies
+        )
+
+    return count(graph.node)
+
+
+@ON_TENSORFLOW
+@pytest.mark.parametrize("name", ["LSTM", "GRU", "SimpleRNN"])
+def test_the_graph_of_a_gradient_penalty_is_no_larger_than_keras_s(name):
+    """It must be optimised before the first step: nothing is written out there."""
+    import tensorflow as tf
+
+    x = tf.ones((32, 50, 16))  # enough for two parts of the batch, and to write out
+
+    def penalty(kind):
+        layer = kind(64)
+        layer.build(x.shape)
+        weights = [weight.value for weight in layer.trainable_weights]
+
+        def gradients():
+            with tf.GradientTape() as outer:
+                with tf.GradientTape() as inner:
+                    inner.watch(x)
+                    y = tf.reduce_sum(layer(x, training=True) ** 2)
+                loss = tf.reduce_sum(inner.gradient(y, x) ** 2)
+            return outer.gradient(loss, weights)
+
+        return nodes_of(tf.function(gradients, autograph=False))
+
+    ours, theirs = (penalty(getattr(m, name)) for m in (custom_lstm, layers))
+    assert ours < 1.5 * theirs
+
+
+@ON_TENSORFLOW
+def test_gradients_of_a_step_reshape_nothing():
+    """Sums over no axes and reshapes to the same shape were a third of its nodes."""
+    import tensorflow as tf
+
+    layer = custom_lstm.RNN(CELLS["gru"]())
+    layer(inputs())
+
+    def gradients():
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(layer(inputs(), training=True))
+        return tape.gradient(loss, [w.value for w in layer.trainable_weights])
+
+    traced = tf.function(gradients, autograph=False).get_concrete_function()
+    steps = [f for f in traced.graph.as_graph_def().library.function if f.node_def]
+    assert len(steps) == 2  # forward and backward
+    for step in steps:
+        assert not {node.op for node in step.node_def} & {"Reshape", "Sum"}
 
 
 @pytest.mark.parametrize("name", ["GRU", "SimpleRNN", "LSTM"])

@@ -314,3 +314,64 @@ def test_every_precision_is_that_of_the_steps(policy):
 def test_eager_answers_do_not_trace_anything():
     layer = layer_of(custom_lstm.GRUCell(UNITS))
     assert (layer.loop_used, layer.loop_reason) == ("plain", "JAX runs eagerly")
+
+
+def compiled_while(run):
+    """Return how often JAX compiles while something runs."""
+    events = []
+
+    def listen(event, seconds, **_):
+        events.append(event)
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    try:
+        run()
+    finally:
+        jax.monitoring.unregister_event_duration_listener(listen)
+    return sum("backend_compile" in event for event in events)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: custom_lstm.GRU(UNITS),
+        lambda: custom_lstm.RNN(Leaky(layers.ReLU())),
+        lambda: custom_lstm.RNN([custom_lstm.GRUCell(4), Leaky()], return_state=True),
+    ],
+)
+def test_a_second_eager_call_compiles_nothing(make):
+    """Nor does that of another layer with the same operations."""
+    layer, twin, x = make(), make(), numbers(3, 7, FEATURES)
+    twin(x)
+    layer(x)
+    assert compiled_while(lambda: layer(x)) == 0
+    assert compiled_while(lambda: twin(x)) == 0
+    assert compiled_while(lambda: layer(numbers(3, 8, FEATURES))) > 0
+
+
+def test_what_an_operation_holds_tells_loops_apart():
+    """Arrays within jitted functions, and Python called back, are not in its text."""
+
+    def change(weights):
+        held = np.asarray(weights, "float32")
+        return jax.jit(lambda h: h * held)
+
+    def called_back(factor):
+        like = jax.ShapeDtypeStruct((BATCH, UNITS), "float32")
+        return lambda h: jax.pure_callback(lambda h: factor * np.asarray(h), like, h)
+
+    x = numbers(BATCH, TIME, FEATURES)
+    for make, some in (
+        (change, (np.ones(UNITS), np.arange(UNITS))),
+        (called_back, (1, 2)),
+    ):
+        first, second = (custom_lstm.RNN(Leaky(make(one))) for one in some)
+        first(x), second(x)
+        second.set_weights(first.get_weights())
+        with jax.disable_jit():
+            expected = [np.asarray(layer(x)) for layer in (first, second)]
+        assert np.abs(expected[0] - expected[1]).max() > 1e-3
+        for layer, right in zip((first, second), expected, strict=True):
+            np.testing.assert_allclose(
+                np.asarray(layer(x)), right, rtol=1e-5, atol=1e-6
+            )

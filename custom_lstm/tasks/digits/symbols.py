@@ -257,12 +257,12 @@ def steps_and_logits(outputs: Tensor) -> tuple[Tensor, Tensor]:
     """Divide what a network with symbols returns in training.
 
     Args:
-        outputs: `(batch, time, 2·symbols + 1)`: the answers with the mean of the symbols
-            and with each, and the logits.
+        outputs: `(batch, time, 2·symbols + 1)`: the answers with the mean of the
+            symbols and with each, and the logits.
 
     Returns:
-        What each of these answers adds to the one with means of the step before, `(batch,
-        time, symbols + 1)`; and the logits, `(batch, time, symbols)`.
+        What each of these answers adds to the one with means of the step before,
+        `(batch, time, symbols + 1)`; and the logits, `(batch, time, symbols)`.
     """
     symbols = outputs.shape[-1] // 2
     answers, logits = ops.split(outputs, [symbols + 1], axis=-1)
