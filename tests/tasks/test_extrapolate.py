@@ -150,17 +150,23 @@ def test_a_network_of_the_package_is_scored(run, capsys, tmp_path):
         (["RUN", "--longest", "201"], 2, "--longest 201 is longer than the 200 test"),
         (["RUN", "--sequences", "0"], 2, "--sequences must be 1 or more, not 0"),
         (["UNFINISHED"], 1, "is not finished: it has no model.keras yet"),
+        (["UNTOLD"], 1, "its config.json must say which digits the run used"),
         (["OTHER"], 2, "is a run of the task 'count-ones', not 'digits'"),
         (["RUN", "--longest", "9", "--picture", "nowhere/a.png"], 1, "cannot write"),
     ],
 )
 def test_mistakes_get_a_line(run, capsys, tmp_path, words, code, said):
-    finished, unfinished, other = (run(name, Reader()) for name in "abc")
+    finished, unfinished, other, untold = (run(name, Reader()) for name in "abcd")
     (tmp_path / "runs" / "b" / "model.keras").unlink()
     (tmp_path / "runs" / "c" / "config.json").write_text(
         '{"task": "count-ones", "options": {}}'
     )
+    config = tmp_path / "runs" / "d" / "config.json"
+    kept = json.loads(config.read_text())
+    del kept["data_used"]
+    config.write_text(json.dumps(kept))
     folders = {"RUN": finished, "UNFINISHED": unfinished, "OTHER": other}
+    folders["UNTOLD"] = untold
     assert main(["extrapolate", *(folders.get(word, word) for word in words)]) == code
     error = capsys.readouterr().err
     assert said in error

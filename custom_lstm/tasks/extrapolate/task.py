@@ -65,8 +65,13 @@ class _Run:
         self.folder = folder
         self.config: Config = folder.read_options(Config)
         used = folder.read_config(Config.task).get("data_used")
-        if not folder.model.is_file() or used not in POOLS:
+        if not folder.model.is_file():
             raise UserError(f"{folder.path} is not finished: it has no model.keras yet")
+        if used not in POOLS:
+            raise UserError(
+                f"{folder.path}: its config.json must say which digits the run used, "
+                f'"data_used": one of {", ".join(POOLS)}. It says {used!r}'
+            )
         data_dir = asked.data_dir or self.config.data.data_dir
         self.test = datasets.load_pools(used, data_dir=data_dir).test
         if asked.longest > len(self.test):
