@@ -6,6 +6,8 @@ from pathlib import Path
 from timing import OURS, geometric_mean
 
 WIDTH = 34
+DRAWN = "keras.layers.LSTM", "torch.nn.LSTM"
+KINDS = {"train": "training", "infer": "inference"}
 LONGEST = "one long sequence"
 """The shape that has a row of its own in means."""
 
@@ -145,21 +147,16 @@ def _plain(found: dict) -> list[str]:
 
 
 def draw(found: dict, path: Path) -> None:
-    """Draw the times of the layer and of the digits job's step as bars."""
+    """Draw the layer's times, means of the shapes from the least to the most."""
     from custom_lstm import plots
 
-    rows = {
-        name: result["candidates"] for name, result in found.get("layer", {}).items()
-    }
-    rows |= {f"digits job, {name}": row for name, row in found.get("job", {}).items()}
-    panels = {
-        name: {other: _quartiles(row) for other, row in candidates.items()}
-        for name, candidates in rows.items()
-    }
-    if panels:
-        plots.save(plots.bars(panels, OURS), path)
-
-
-def _quartiles(row: dict) -> tuple[float, float, float]:
-    low, high = row["speedup_quartiles"]
-    return low, row["speedup"], high
+    bars = {OURS: (1.0, 1.0, 1.0)}
+    for kind, speedups in speedups_by_kind(found.get("layer", {})).items():
+        for other in DRAWN:
+            values = speedups.get(other)
+            if values:
+                spread = min(values), geometric_mean(values), max(values)
+                bars[f"{other}, {KINDS[kind]}"] = spread
+                title = f"LSTM, mean of {len(values)} shapes, from least to most"
+    if len(bars) > 1:
+        plots.save(plots.bars({title: bars}, OURS), path)
