@@ -17,6 +17,7 @@ network on two cores.
 """
 
 import argparse
+import itertools
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -25,7 +26,7 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 from scipy import stats
-from tqdm import trange
+from tqdm import tqdm
 
 from custom_lstm import data
 from custom_lstm.layers import TimeDistributed
@@ -119,15 +120,14 @@ def main() -> None:
     parser.add_argument("--data", choices=("mnist", "digits"), default="mnist")
     options = parser.parse_args()
     pools = data.load_pools(options.data)
-    found = {}
+    kinds = [REFERENCE, *options.cells]
+    found: dict[str, list[list[float]]] = {kind: [] for kind in kinds}
     print("mean squared errors up to", *LENGTHS)
-    for kind in (REFERENCE, *options.cells):
-        found[kind] = []
-        for k in trange(len(options.seeds), desc=kind, leave=False):
-            model = trained(kind, options.epochs, options.seeds[k], pools)
-            found[kind].append(errors(model, pools.test))
-            shown = " ".join(f"{error:.3g}" for error in found[kind][-1])
-            print(f"{kind:10} {options.seeds[k]}  {shown}", flush=True)
+    for seed, kind in tqdm([*itertools.product(options.seeds, kinds)], leave=False):
+        model = trained(kind, options.epochs, seed, pools)
+        found[kind].append(errors(model, pools.test))
+        shown = " ".join(f"{error:.3g}" for error in found[kind][-1])
+        print(f"{kind:10} {seed}  {shown}", flush=True)
     if len(options.seeds) < 2:
         return
     limits = thresholds(np.array(found[REFERENCE]))

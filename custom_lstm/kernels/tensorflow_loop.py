@@ -427,7 +427,7 @@ class _Forward:
             ]
             return new + [values[v] for v in written]
 
-        step, count = as_function(one_step, loop), len(states)
+        step, count = as_function(one_step, loop.unroll), len(states)
 
         def body(t, current, arrays):
             made = step(list(current), [array.read(t) for array in given.values()])

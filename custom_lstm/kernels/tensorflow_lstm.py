@@ -176,7 +176,7 @@ def _forward_step(U, loop):
             new_h, new_c = tf.where(acts[0], new_h, h), tf.where(acts[0], new_c, c)
         return [of_shape(new_h, h.shape), of_shape(new_c, c.shape), *gates]
 
-    return as_function(step, loop)
+    return as_function(step, loop.unroll)
 
 
 def _backward_pass(saved, x, W, U, dhs, dh, dc, how):
@@ -247,7 +247,7 @@ def _backward_step(U, loop):
             new_dh = tf.where(acts, new_dh, dh)
         return [of_shape(new_dh, dh.shape), of_shape(new_dc, dc.shape), dz]
 
-    return as_function(step, loop)
+    return as_function(step, loop.unroll)
 
 
 def _compiled() -> tuple[Callable[..., Any], Callable[..., Any]]:

@@ -112,14 +112,13 @@ def _watched(tensor):
     return tf.stop_gradient(tensor), _prevented
 
 
-def as_function(step: Callable[..., Any], turns: "Turns") -> Callable[..., Any]:
+def as_function(step: Callable[..., Any], unroll: bool) -> Callable[..., Any]:
     """Return a step that is traced once, however often it is written out.
 
-    Small loops, which may be exported, hold the step itself. It takes lists of tensors
-    and Nones, of the same shapes each time.
+    It takes lists of tensors and Nones, of the same shapes each time. Loops hold the
+    step itself: as a function it would take a few percent longer.
     """
-    once = not turns.unroll and turns.steps <= _SMALL
-    if once or tf.executing_eagerly():
+    if not unroll or tf.executing_eagerly():
         return step
     traced: list[Callable[..., Any]] = []
 
